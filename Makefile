@@ -18,8 +18,8 @@ up: $(VENV)/.runtime $(DESCRIPTORS) ## Install what is needed, then run the whol
 	@exec $(BIN)/codelab up
 
 down: ## Stop the suite that `make up` runs in this folder
-	@pid=$$(cat '$(PID_FILE)' 2>/dev/null); \
-	case "$$(ps -p "$${pid:-0}" -o command= 2>/dev/null)" in \
+	@pid=$$(cat '$(PID_FILE)' 2>/dev/null || echo 0); \
+	case "$$(ps -p "$$pid" -o command= 2>/dev/null || tr '\0' ' ' 2>/dev/null <"/proc/$$pid/cmdline")" in \
 	  *codelab*) ;; \
 	  *) echo "No suite is running in this folder."; exit 0 ;; \
 	esac; \
@@ -40,19 +40,19 @@ check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	$(BIN)/buf lint $(DESCRIPTORS)
-	$(BIN)/lint-imports
+	$(BIN)/buf lint $(DESCRIPTORS) --path codelab
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/lock.py --check
 
-lock: ## Write the locks anew from pyproject.toml; UPGRADE=1 moves every pin
-	@test -x $(BIN)/uv || $(MAKE) --no-print-directory $(VENV)/.dev
+lock: $(if $(wildcard $(BIN)/uv),,$(VENV)/.dev) ## Write the locks anew from pyproject.toml; UPGRADE=1 moves every pin
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python .ci/lock.py $(if $(UPGRADE),--upgrade)
 
 bench: $(VENV)/.dev $(DESCRIPTORS) ## Measure a direct call: overhead, CPU, start-up, memory
 	@$(BIN)/python -m tests.bench.direct_call
 
-clean: ## Remove everything that was made here, except the data in .codelab
-	@git clean -Xdfq -e '!.codelab' -e '!.env'
+clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
+	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find protos services gateway codelab_client tests \( -name '*_pb2*' -o -name '*.pyc' \) -delete
 
 # Installing. A stamp is older than its inputs when something must be installed again.
 
@@ -70,13 +70,18 @@ $(VENV)/.runtime: pyproject.toml protos/build_hook.py requirements.lock requirem
 
 # pip is the last thing that venv writes: without it an environment is unfinished.
 $(BIN)/pip:
-	$(if $(shell command -v $(PYTHON)),,$(error CodeLab needs Python 3.11 or newer and found no `$(PYTHON)`: \
-	  install it (Debian: apt-get install python3 python3-venv) or name one: make PYTHON=/path/to/python3))
-	$(if $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")'),,$(error \
-	  CodeLab needs Python 3.11 or newer and `$(PYTHON)` is older: name another one: make PYTHON=/path/to/python3.11))
-	$(if $(shell $(PYTHON) -c 'import venv, ensurepip; print("yes")' 2>/dev/null),,$(error \
-	  `$(PYTHON)` cannot make virtual environments: apt-get install python3-venv))
+	$(if $(PROBLEM),$(error CodeLab needs Python 3.11 or newer with venv; $(PROBLEM)))
 	@$(PYTHON) -m venv --clear $(VENV)
+
+# Asked only when an environment is to be made; empty when the interpreter will do.
+PROBLEM = $(shell \
+  if ! command -v $(PYTHON) >/dev/null; then \
+    echo "there is no '$(PYTHON)' here: apt-get install python3 python3-venv"; \
+  elif ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+    echo "'$(PYTHON)' is older: name a newer one, as in: make PYTHON=python3.12"; \
+  elif ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then \
+    echo "'$(PYTHON)' has no venv: apt-get install python3-venv"; \
+  fi)
 
 $(DESCRIPTORS): $(PROTOS) protos/generate.py | $(VENV)/.runtime
 	@$(BIN)/python protos/generate.py

@@ -7,6 +7,7 @@ Writes, next to each .proto, its `_pb2.py`, `_pb2.pyi`, `_pb2_grpc.py` and `_pb2
 import importlib.resources
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
@@ -20,47 +21,49 @@ DESCRIPTORS = PACKAGE / "descriptors.binpb"
 
 def generate() -> None:
     sources = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.proto"))
-    includes = [ROOT, importlib.resources.files("grpc_tools") / "_proto", _googleapis()]
-    # Whoever sees the descriptor set sees a complete generation: it is removed first and written last.
+    # Whoever finds the descriptor set finds a whole generation: it goes first and comes back last.
     DESCRIPTORS.unlink(missing_ok=True)
     _remove_orphans(sources)
-    _protoc(
-        *(f"-I{path}" for path in includes),
-        f"--python_out={ROOT}",
-        f"--pyi_out={ROOT}",
-        f"--grpc_python_out={ROOT}",
-        "--include_imports",
-        "--include_source_info",
-        f"--descriptor_set_out={DESCRIPTORS}.new",
-        *sources,
-    )
-    unfinished = DESCRIPTORS.with_name(f"{DESCRIPTORS.name}.new")
-    _write_grpc_stubs(sources, descriptor_pb2.FileDescriptorSet.FromString(unfinished.read_bytes()))
-    unfinished.replace(DESCRIPTORS)
+    descriptors = _run_protoc(sources)
+    _write_stubs(sources, descriptor_pb2.FileDescriptorSet.FromString(descriptors))
+    DESCRIPTORS.write_bytes(descriptors)
 
 
-def _protoc(*arguments: str) -> None:
-    if protoc.main(["protoc", *arguments]) != 0:
-        raise SystemExit("protoc failed")
+def _run_protoc(sources: list[str]) -> bytes:
+    """Write the Python modules; return the serialized descriptor set."""
+    includes = [ROOT, importlib.resources.files("grpc_tools") / "_proto", _googleapis()]
+    with tempfile.NamedTemporaryFile(suffix=".binpb") as descriptors:
+        arguments = [
+            "protoc",
+            *(f"-I{path}" for path in includes),
+            f"--python_out={ROOT}",
+            f"--grpc_python_out={ROOT}",
+            "--include_imports",
+            "--include_source_info",
+            f"--descriptor_set_out={descriptors.name}",
+            *sources,
+        ]
+        if protoc.main(arguments) != 0:
+            raise SystemExit("protoc failed")
+        return Path(descriptors.name).read_bytes()
 
 
-def _write_grpc_stubs(sources: list[str], descriptors: descriptor_pb2.FileDescriptorSet) -> None:
-    """Type the services for grpc.aio, which protoc itself cannot."""
+def _write_stubs(sources: list[str], descriptors: descriptor_pb2.FileDescriptorSet) -> None:
+    """Type messages and services with mypy-protobuf: protoc types neither grpc.aio, nor options, nor oneofs."""
     request = plugin_pb2.CodeGeneratorRequest(
         file_to_generate=sources, proto_file=descriptors.file, parameter="only_async"
     )
-    # By module, not by command name: a virtual environment need not be on PATH.
-    plugin = subprocess.run(
-        [sys.executable, "-c", "from mypy_protobuf.main import grpc; grpc()"],
-        input=request.SerializeToString(),
-        capture_output=True,
-        check=False,
-    )
-    response = plugin_pb2.CodeGeneratorResponse.FromString(plugin.stdout)
-    if plugin.returncode != 0 or response.error:
-        raise SystemExit(f"mypy-protobuf failed: {response.error or plugin.stderr.decode()}")
-    for file in response.file:
-        (ROOT / file.name).write_text(file.content, encoding="utf-8")
+    for plugin in ("main", "grpc"):
+        # By module, not by command name: a virtual environment need not be on PATH.
+        process = subprocess.run(
+            [sys.executable, "-c", f"from mypy_protobuf.main import {plugin}; {plugin}()"],
+            input=request.SerializeToString(),
+            capture_output=True,
+        )
+        if process.returncode != 0:
+            raise SystemExit(f"mypy-protobuf failed: {process.stderr.decode()}")
+        for file in plugin_pb2.CodeGeneratorResponse.FromString(process.stdout).file:
+            (ROOT / file.name).write_text(file.content, encoding="utf-8")
 
 
 def _remove_orphans(sources: list[str]) -> None:

@@ -1,0 +1,85 @@
+"""Rules of the contract that buf does not know: who may call an RPC, and what JSON can carry."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.api import annotations_pb2
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+)
+
+from codelab.options.v1 import options_pb2
+
+DESCRIPTORS = Path(options_pb2.__file__).parents[2] / "descriptors.binpb"
+FILES = [
+    file for file in FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file if file.package.startswith("codelab.")
+]
+METHODS = {
+    f"{file.package}.{service.name}.{method.name}": method
+    for file in FILES
+    for service in file.service
+    for method in service.method
+}
+# JavaScript numbers hold 53 bits; json_format writes these as strings.
+INTEGERS_OF_64_BITS = {
+    FieldDescriptorProto.TYPE_INT64,
+    FieldDescriptorProto.TYPE_UINT64,
+    FieldDescriptorProto.TYPE_SINT64,
+    FieldDescriptorProto.TYPE_FIXED64,
+    FieldDescriptorProto.TYPE_SFIXED64,
+}
+
+
+def _with_nested(prefix: str, message: DescriptorProto) -> Iterator[tuple[str, DescriptorProto]]:
+    name = f"{prefix}.{message.name}"
+    yield name, message
+    for nested in message.nested_type:
+        yield from _with_nested(name, nested)
+
+
+MESSAGES = {
+    name: message
+    for file in FILES
+    for top in file.message_type
+    for name, message in _with_nested(f".{file.package}", top)
+}
+
+
+def _exposures(method: MethodDescriptorProto) -> list[str]:
+    rules = method.options.Extensions[options_pb2.method]
+    stated = {
+        "google.api.http": method.options.HasExtension(annotations_pb2.http),  # type: ignore[arg-type]
+        "internal": rules.internal,
+        "grpc_only": rules.grpc_only,
+    }
+    return [name for name, is_stated in stated.items() if is_stated]
+
+
+def _reachable(name: str, seen: set[str]) -> set[str]:
+    """The contract's own messages that `name` is made of, itself included."""
+    if name in MESSAGES and name not in seen:
+        seen.add(name)
+        for field in MESSAGES[name].field:
+            _reachable(field.type_name, seen)
+    return seen
+
+
+@pytest.mark.parametrize("rpc", METHODS)
+def test_rpc_carries_exactly_one_of_http_internal_and_grpc_only(rpc: str) -> None:
+    assert len(_exposures(METHODS[rpc])) == 1, f"{rpc} carries {_exposures(METHODS[rpc]) or 'none of them'}"
+
+
+@pytest.mark.parametrize("rpc", [rpc for rpc, method in METHODS.items() if _exposures(method) != ["internal"]])
+def test_public_rpc_carries_no_64_bit_integer(rpc: str) -> None:
+    method = METHODS[rpc]
+    wide = [
+        f"{message}.{field.name}"
+        for message in _reachable(method.input_type, set()) | _reachable(method.output_type, set())
+        for field in MESSAGES[message].field
+        if field.type in INTEGERS_OF_64_BITS
+    ]
+    assert not wide
