@@ -57,12 +57,12 @@ clean: ## Remove what was installed, generated or cached here; the data in .code
 # Installing. A stamp is older than its inputs when something must be installed again.
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
-	@echo "Installing development tools (once)…"
+	@echo "$(if $(wildcard $@),Updating development tools…,Installing development tools (once)…)"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
 $(VENV)/.runtime: pyproject.toml protos/build_hook.py requirements.lock requirements-assets.lock | $(BIN)/pip
-	@echo "Installing dependencies (once, about half a minute)…"
+	@echo "$(if $(wildcard $@),Updating dependencies…,Installing dependencies (once, about half a minute)…)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --require-hashes --no-deps -r requirements-assets.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
