@@ -46,8 +46,8 @@ def compile_lock(name: str, requirements: list[str]) -> None:
         [
             *("uv", "pip", "compile", "-", "--output-file", name, "--quiet"),
             *("--universal", "--python-version", "3.11", "--generate-hashes"),
-            # A lock names packages and their content, never where this machine gets them from.
-            *("--no-config", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"),
+            # A lock says nothing of this machine; uv writes no registry address unless it is asked to.
+            *("--no-config", "--no-annotate"),
             *("--custom-compile-command", command(requirements)),
             *options,
         ],
