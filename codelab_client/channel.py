@@ -1,0 +1,66 @@
+"""A gRPC channel whose defaults suit the services of CodeLab."""
+
+import json
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+# Below the servers' permitted ping interval a client is sent away with too_many_pings: see services.runtime.server.
+KEEPALIVE_SECONDS = 30
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+_SAFE_TO_REPEAT = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
+
+
+def connect(
+    address: str, services: Iterable[ServiceDescriptor] = ()
+) -> grpc.aio.Channel:
+    """Return a channel to `address` (`host:port` or any gRPC target); nothing connects before the first call.
+
+    Methods of `services` that their contract declares free of side effects or idempotent are tried up to four times
+    while the server is UNAVAILABLE; no other call is ever repeated. Callers set the deadline of each call.
+    """
+    return grpc.aio.insecure_channel(address, options=channel_options(services))
+
+
+def channel_options(
+    services: Iterable[ServiceDescriptor] = (),
+) -> list[tuple[str, int | str]]:
+    """The options of `connect`, for channels that are made elsewhere."""
+    return [
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # A restarted server is found again at once, not after gRPC's default of up to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.service_config", json.dumps(_service_config(services))),
+    ]
+
+
+def _service_config(services: Iterable[ServiceDescriptor]) -> dict[str, object]:
+    repeatable = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if method.GetOptions().idempotency_level in _SAFE_TO_REPEAT
+    ]
+    config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if repeatable:
+        config["methodConfig"] = [
+            {
+                "name": repeatable,
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "1s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    return config

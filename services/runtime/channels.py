@@ -1,0 +1,61 @@
+"""Calls to the other services: one channel each, a deadline on every call, a token for whom it is made."""
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from codelab_client.channel import connect
+from services.runtime.auth import TokenMinter, current_caller
+from services.runtime.settings import Settings
+from services.runtime.telemetry import current_traceparent
+
+# A stream has no deadline of its own; its token must outlive the longest run.
+STREAM_TOKEN_SECONDS = 24 * 3600
+
+
+class Peers:
+    """The other services, as `service` sees them. Owns the channels: `close` when done."""
+
+    def __init__(self, service: str, settings: Settings, minter: TokenMinter) -> None:
+        self._service = service
+        self._settings = settings
+        self._minter = minter
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    def channel(self, peer: str, *services: ServiceDescriptor) -> grpc.aio.Channel:
+        """The channel to the service `peer`. `services` are those called over it: safe calls are repeated."""
+        if peer not in self._channels:
+            self._channels[peer] = connect(self._settings.peer_address(peer), services)
+        return self._channels[peer]
+
+    def metadata(
+        self, user_id: str, timeout: float | None
+    ) -> tuple[tuple[str, str], ...]:
+        """Metadata for one call for the user: a service token that outlives it by no more than clock skew."""
+        token = self._minter.service_token(
+            self._service, user_id, timeout or STREAM_TOKEN_SECONDS
+        )
+        return (
+            ("authorization", f"Bearer {token}"),
+            ("traceparent", current_traceparent()),
+        )
+
+    async def close(self) -> None:
+        """Close every channel; calls under way are cancelled."""
+        for channel in self._channels.values():
+            await channel.close()
+
+
+def callers_metadata() -> tuple[tuple[str, str], ...]:
+    """Metadata for a call in the caller's own name: what they may not see, the callee will not show."""
+    return (
+        ("authorization", f"Bearer {current_caller().token}"),
+        ("traceparent", current_traceparent()),
+    )
+
+
+def timeout_within(
+    context: grpc.aio.ServicerContext[object, object], at_most: float
+) -> float:
+    """Seconds for a call that serves another: its own limit, and never longer than its caller waits."""
+    remaining = context.time_remaining()
+    return at_most if remaining is None else max(0.0, min(at_most, remaining))

@@ -1,0 +1,130 @@
+"""The shape of a server interceptor: something before a call, something around it, whatever the call's kind."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import grpc
+from codelab.options.v1 import options_pb2
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """The call being served. `method` is `/package.Service/Method`, `metadata` the caller's, its last value per key."""
+
+    method: str
+    metadata: dict[str, str | bytes]
+    rules: options_pb2.MethodRules
+
+    def text(self, key: str) -> str | None:
+        """The metadata value of `key`, if it is text."""
+        value = self.metadata.get(key)
+        return value if isinstance(value, str) else None
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Wraps every call. Subclasses override `around`, or just `before`, and `check` to see each request."""
+
+    async def before(self, call: Call, context: Context) -> None:
+        """Run before the handler; raise to refuse the call."""
+
+    def check(self, request: Message) -> None:
+        """See a request before the handler does; raise to refuse it. Called for each message of a client stream."""
+
+    @asynccontextmanager
+    async def around(self, call: Call, context: Context) -> AsyncIterator[None]:
+        """Run the handler inside; what it raises is raised at the yield."""
+        await self.before(call, context)
+        yield
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return the handler, wrapped."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        call = Call(
+            handler_call_details.method,
+            dict(handler_call_details.invocation_metadata or ()),
+            _rules(handler_call_details.method),
+        )
+        return _wrap(handler, lambda context: self.around(call, context), self.check)
+
+
+def method_descriptor(method: str) -> MethodDescriptor | None:
+    """The descriptor of `/package.Service/Method`, None if the contract has no such method."""
+    service, _, name = method.removeprefix("/").partition("/")
+    try:
+        return (
+            descriptor_pool.Default()
+            .FindServiceByName(service)
+            .methods_by_name.get(name)
+        )
+    except KeyError:
+        return None
+
+
+@cache
+def _rules(method: str) -> options_pb2.MethodRules:
+    descriptor = method_descriptor(method)
+    if descriptor is None:
+        return options_pb2.MethodRules()
+    return descriptor.GetOptions().Extensions[options_pb2.method]
+
+
+def _wrap(
+    handler: Any,
+    around: Callable[[Context], AbstractAsyncContextManager[None]],
+    check: Callable[[Message], None],
+) -> Any:
+    inner = (
+        handler.unary_unary
+        or handler.unary_stream
+        or handler.stream_unary
+        or handler.stream_stream
+    )
+
+    async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+        async for request in requests:
+            check(request)
+            yield request
+
+    def admitted(request: Any) -> Any:
+        if handler.request_streaming:
+            return checked(request)
+        check(request)
+        return request
+
+    async def unary(request: Any, context: Context) -> Any:
+        async with around(context):
+            return await inner(admitted(request), context)
+
+    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with around(context):
+            # Closed here: a client that goes away must not leave the handler's cleanup to the garbage collector.
+            async with aclosing(inner(admitted(request), context)) as responses:
+                async for response in responses:
+                    yield response
+
+    behaviour: Any = stream if handler.response_streaming else unary
+    return _HANDLERS[handler.request_streaming, handler.response_streaming](
+        behaviour, handler.request_deserializer, handler.response_serializer
+    )
+
+
+_HANDLERS: dict[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}

@@ -1,0 +1,121 @@
+"""The gRPC server of a service: health, reflection, interceptors, and an orderly end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import _async as reflection
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from codelab_client.channel import MAX_MESSAGE_BYTES
+from services.runtime.auth import AuthInterceptor, TokenVerifier
+from services.runtime.errors import StartupError
+from services.runtime.settings import Settings
+from services.runtime.status import ErrorInterceptor
+from services.runtime.telemetry import TelemetryInterceptor
+from services.runtime.validation import ValidationInterceptor
+
+log = structlog.get_logger()
+
+_REFLECTION = (
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+
+
+class ServiceServer:
+    """One service's server. `add` servicers, `start`, and `stop` when asked to end.
+
+    What is registered with `on_drain` runs when the server begins to stop, after it reports NOT_SERVING and before it
+    waits for calls to finish: streams end there, because gRPC would wait the whole grace for them.
+    """
+
+    def __init__(
+        self, service: str, settings: Settings, verifier: TokenVerifier
+    ) -> None:
+        self.service = service
+        self._settings = settings
+        self._address = settings.listen_address(service)
+        self._health = health.aio.HealthServicer()
+        self._names: list[str] = []
+        self._drains: list[Callable[[], Awaitable[None]]] = []
+        self._server = grpc.aio.server(
+            interceptors=[
+                TelemetryInterceptor(),
+                ErrorInterceptor(),
+                AuthInterceptor(verifier),
+                ValidationInterceptor(),
+            ],
+            options=[
+                # Two servers on one port would each get half of the calls, silently.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                # Clients ping every 30 s, also between calls.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ],
+        )
+
+    def add(
+        self,
+        register: Callable[[Any, grpc.aio.Server], None],
+        servicer: object,
+        service: ServiceDescriptor,
+    ) -> None:
+        """Serve `service` by `servicer`; `register` is the generated `add_…Servicer_to_server`."""
+        register(servicer, self._server)
+        self._names.append(service.full_name)
+
+    def on_drain(self, drain: Callable[[], Awaitable[None]]) -> None:
+        """Run `drain` when the server begins to stop."""
+        self._drains.append(drain)
+
+    async def start(self) -> None:
+        """Listen, and report SERVING. Raise StartupError if the port is taken."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._settings.reflection:
+            self._add_reflection()
+        try:
+            self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            raise StartupError(
+                f"{self.service} cannot listen on {self._address}: the port is taken or the address is not this machine's."
+                " Stop what uses it, or set CODELAB_GRPC_PORT_BASE or CODELAB_HOST"
+            ) from None
+        await self._server.start()
+        for name in (*self._names, ""):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        log.info("service started", service=self.service, address=self._address)
+
+    async def stop(self) -> None:
+        """Report NOT_SERVING, end streams, let calls finish within the drain time, then cut off what is left."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.gather(*(drain() for drain in self._drains))
+        await self._server.stop(self._settings.drain_seconds)
+        log.info("service stopped", service=self.service)
+
+    def _add_reflection(self) -> None:
+        names = [*self._names, health.SERVICE_NAME, *_REFLECTION]
+        servicer = reflection.ReflectionServicer(service_names=names)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            servicer, self._server
+        )
+        # The library serves v1alpha only. v1 has the same messages under another service name.
+        handler = grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        self._server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    _REFLECTION[0], {"ServerReflectionInfo": handler}
+                ),
+            )
+        )

@@ -1,0 +1,204 @@
+"""The settings of a process, read once from the environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from services.runtime.errors import StartupError
+
+SERVICES = ("projects", "agents", "orchestrator", "streams")
+"""The services in the order of their ports, counted from `CODELAB_GRPC_PORT_BASE`."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _env(name: str, default: Any) -> Any:
+    return Field(default=default, validation_alias=name)
+
+
+class Settings(BaseModel):
+    """Every setting with its unit and why. `load` is the way to make one; a wrong value never gets past it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data_dir: Path = _env("CODELAB_DATA_DIR", Path(".codelab"))
+    """Where the embedded backends and the development secrets live."""
+    host: str = _env("CODELAB_HOST", "127.0.0.1")
+    """Where servers listen and, unless told otherwise, where peers are looked for."""
+    http_port: Port = _env("CODELAB_HTTP_PORT", 8000)
+    grpc_port_base: Port = _env("CODELAB_GRPC_PORT_BASE", 9101)
+    """Port of projects; agents, orchestrator and streams follow."""
+    backends: str = _env("CODELAB_BACKENDS", "")
+    """Comma-separated `host:port` of the services, in the order projects, agents, orchestrator, streams for the services
+    themselves; the gateway takes any number in any order. Empty: all on `host` from `grpc_port_base` on."""
+    reflection: bool = _env("CODELAB_REFLECTION", True)
+    """Whether servers answer reflection. The gateway needs it."""
+    log_level: Literal["debug", "info", "warning", "error"] = _env(
+        "CODELAB_LOG_LEVEL", "info"
+    )
+    log_format: Literal["auto", "console", "json"] = _env("CODELAB_LOG_FORMAT", "auto")
+    """`auto`: coloured lines on a terminal, JSON elsewhere."""
+    drain_seconds: Seconds = _env("CODELAB_DRAIN_SECONDS", 10.0)
+    """How long a stopping server lets calls finish."""
+
+    database_url: str = _env("DATABASE_URL", "")
+    """Empty: SQLite, one file a service in the data folder."""
+    redis_url: str = _env("REDIS_URL", "")
+    qdrant_url: str = _env("QDRANT_URL", "")
+
+    jwt_secret_key: str = _env("JWT_SECRET_KEY", "")
+    """Signs user tokens (HS256). Empty: made once in the data folder."""
+    jwt_jwks_url: str = _env("JWT_JWKS_URL", "")
+    """Verifies user tokens by public keys (RS256, ES256, EdDSA) instead."""
+    jwt_issuer: str = _env("JWT_ISSUER", "")
+    jwt_audience: str = _env("JWT_AUDIENCE", "")
+    service_token_key: str = _env("SERVICE_TOKEN_KEY", "")
+    """Signs calls between services. Empty: made once in the data folder."""
+
+    openai_api_key: str = _env("OPENAI_API_KEY", "")
+    openai_base_url: str = _env("OPENAI_BASE_URL", "")
+    openai_model: str = _env("OPENAI_MODEL", "gpt-4o-mini")
+    """Model of agents that name none."""
+    embedding_model: str = _env("EMBEDDING_MODEL", "")
+    model_timeout_seconds: Seconds = _env("CODELAB_MODEL_TIMEOUT_SECONDS", 60.0)
+    """Longest silence of the model: before its first token and between two."""
+    model_retries: Annotated[int, Field(ge=0, le=10)] = _env("CODELAB_MODEL_RETRIES", 2)
+    """Times a call that the model refused with 429 or 5xx is repeated, before the first token only."""
+
+    lease_seconds: Seconds = _env("CODELAB_LEASE_SECONDS", 5.0)
+    """How long a run stays with a process that no longer renews: the time to takeover after a crash."""
+    heartbeat_seconds: Seconds = _env("CODELAB_HEARTBEAT_SECONDS", 15.0)
+    """Time between heartbeats of an event stream: below the idle timeouts of common proxies."""
+    send_deadline_seconds: Seconds = _env("CODELAB_SEND_DEADLINE_SECONDS", 120.0)
+    """How long SendMessage waits for an answer."""
+
+    cors_origins: str = _env("CORS_ORIGINS", "")
+    """Comma-separated origins that browsers may call from; `*` is any."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, value: str) -> str:
+        if value and not value.startswith("sqlite"):
+            raise ValueError(
+                "only SQLite is supported by this version: unset it to use the data folder"
+            )
+        if value:
+            raise ValueError(
+                "SQLite is used in CODELAB_DATA_DIR, one file a service: set that instead"
+            )
+        return value
+
+    @field_validator("redis_url", "qdrant_url")
+    @classmethod
+    def _backend_is_known(cls, value: str) -> str:
+        if value:
+            raise ValueError(
+                "this version has no such backend, everything runs in process: unset it"
+            )
+        return value
+
+    @field_validator("jwt_secret_key", "service_token_key")
+    @classmethod
+    def _key_is_long_enough(cls, value: str) -> str:
+        if value and len(value.encode()) < 32:
+            raise ValueError("must have at least 32 bytes")
+        return value
+
+    @field_validator("openai_base_url", "jwt_jwks_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be an http:// or https:// URL")
+        return value
+
+    @field_validator("backends")
+    @classmethod
+    def _backends_are_addresses(cls, value: str) -> str:
+        for address in filter(None, (each.strip() for each in value.split(","))):
+            _, _, port = address.rpartition(":")
+            if not port.isdigit():
+                raise ValueError(f"{address!r} is not host:port")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_origins(cls, value: str) -> str:
+        for origin in filter(None, (each.strip() for each in value.split(","))):
+            if origin != "*" and ("://" not in origin or origin.count("/") != 2):
+                raise ValueError(
+                    f"{origin!r} is not an origin such as https://app.example.com"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _ports_do_not_meet(self) -> Self:
+        if self.grpc_port_base <= self.http_port < self.grpc_port_base + len(SERVICES):
+            raise ValueError(
+                "CODELAB_HTTP_PORT lies among the services' ports from CODELAB_GRPC_PORT_BASE on"
+            )
+        if self.grpc_port_base + len(SERVICES) > 65536:
+            raise ValueError(
+                "CODELAB_GRPC_PORT_BASE leaves no room for four ports below 65536"
+            )
+        return self
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the environment; an empty variable counts as unset. Raise StartupError with one line on a wrong value."""
+        try:
+            return cls.model_validate(
+                {
+                    name: value.strip()
+                    for name, value in environ.items()
+                    if value.strip()
+                }
+            )
+        except ValidationError as error:
+            raise StartupError(
+                "; ".join(_line(each) for each in error.errors(include_url=False))
+            ) from None
+
+    def listen_address(self, service: str) -> str:
+        """`host:port` that a service listens on."""
+        return f"{self.host}:{self.grpc_port_base + SERVICES.index(service)}"
+
+    def peer_address(self, service: str) -> str:
+        """`host:port` where the other services find this one."""
+        listed = self.backend_addresses
+        return (
+            listed[SERVICES.index(service)]
+            if len(listed) == len(SERVICES)
+            else self.listen_address(service)
+        )
+
+    @property
+    def backend_addresses(self) -> list[str]:
+        """`host:port` of every service, as the gateway uses them."""
+        listed = [each.strip() for each in self.backends.split(",") if each.strip()]
+        return listed or [self.listen_address(service) for service in SERVICES]
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [each.strip() for each in self.cors_origins.split(",") if each.strip()]
+
+
+def _line(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    name = ".".join(str(part) for part in error["loc"])
+    if not name:
+        return message
+    # Never the value: it may be a secret.
+    return f"{name}: {message[:1].lower()}{message[1:]}"

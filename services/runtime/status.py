@@ -1,0 +1,119 @@
+"""The one mapping between the domain's errors, gRPC statuses and HTTP statuses."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from codelab_client.errors import DOMAIN, ApiError
+from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
+from services.runtime.interceptors import Call, Context, Interceptor
+
+log = structlog.get_logger()
+
+HTTP_STATUS: dict[grpc.StatusCode, int] = {
+    grpc.StatusCode.OK: 200,
+    grpc.StatusCode.INVALID_ARGUMENT: 422,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNKNOWN: 500,
+    grpc.StatusCode.DATA_LOSS: 500,
+}
+"""HTTP status of each gRPC code. OUT_OF_RANGE is a malformed page token, INVALID_ARGUMENT a value that fails validation."""
+
+
+def to_status(error: CodelabError) -> status_pb2.Status:
+    """The `google.rpc.Status` of an error: one ErrorInfo, and BadRequest and RetryInfo where there is something to say."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.reason, domain=DOMAIN, metadata=error.metadata
+        ),
+    ]
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=detail)
+            for field, detail in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(error.retry_after * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(
+        code=code_pb2.Code.Value(error.code), message=error.detail
+    )
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
+    """What a failed call to the service `callee` means to its caller, as an error that can be raised on.
+
+    The callee's own errors keep code, reason and detail. The transport's become Unavailable or DeadlineExceeded with a
+    sentence of ours: nobody is shown a socket's text.
+    """
+    answer = ApiError.of(error)
+    if answer.reason is not None:
+        passed_on = CodelabError(
+            answer.detail, retry_after=answer.retry_after, **answer.metadata
+        )
+        passed_on.code = answer.code.name
+        passed_on.reason = answer.reason
+        passed_on.violations = answer.violations
+        return passed_on
+    if answer.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(
+            f"the {callee} service did not answer in time: try again"
+        )
+    if answer.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        return Unavailable(
+            f"the {callee} service is out of reach at the moment: try again",
+            retry_after=1.0,
+        )
+    log.error(
+        "unexpected answer", callee=callee, code=answer.code.name, detail=answer.detail
+    )
+    return CodelabError("internal error")
+
+
+class ErrorInterceptor(Interceptor):
+    """Answers the domain's errors as their status; logs what is not foreseen and answers `internal error`."""
+
+    @asynccontextmanager
+    async def around(self, call: Call, context: Context) -> AsyncIterator[None]:
+        """Map what the handler raises."""
+        try:
+            yield
+        except CodelabError as error:
+            await _abort(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.AioRpcError as error:
+            await _abort(context, from_rpc_error(error, "next"))
+        except Exception:
+            log.exception("unforeseen error", method=call.method)
+            await _abort(context, CodelabError("internal error"))
+
+
+async def _abort(context: Context, error: CodelabError) -> None:
+    status = rpc_status.to_status(to_status(error))
+    await context.abort(status.code, status.details, tuple(status.trailing_metadata))
