@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from codelab.options.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -11,8 +12,6 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
     MethodDescriptorProto,
 )
-
-from codelab.options.v1 import options_pb2
 
 DESCRIPTORS = Path(options_pb2.__file__).parents[2] / "descriptors.binpb"
 FILES = [
