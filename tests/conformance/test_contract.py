@@ -51,7 +51,7 @@ MESSAGES = {
 def _exposures(method: MethodDescriptorProto) -> list[str]:
     rules = method.options.Extensions[options_pb2.method]
     stated = {
-        "google.api.http": method.options.HasExtension(annotations_pb2.http),  # type: ignore[arg-type]
+        "google.api.http": method.options.HasExtension(annotations_pb2.http),
         "internal": rules.internal,
         "grpc_only": rules.grpc_only,
     }
