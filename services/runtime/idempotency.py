@@ -94,13 +94,9 @@ class IdempotencyKeys:
             )
         )
 
-    async def forget(
-        self, connection: AsyncConnection, user_id: str, resource_id: str
-    ) -> None:
-        """Let no key stand for `resource_id` any more: it is gone."""
+    async def forget(self, connection: AsyncConnection, user_id: str, resource_ids: sa.Select[tuple[str]]) -> None:
+        """Let no key of the user stand for these resources any more: they are gone."""
         table = self._table
         await connection.execute(
-            sa.delete(table).where(
-                table.c.user_id == user_id, table.c.resource_id == resource_id
-            )
+            sa.delete(table).where(table.c.user_id == user_id, table.c.resource_id.in_(resource_ids))
         )

@@ -1,9 +1,14 @@
-"""Between protobuf's well-known types and Python's own."""
+"""Between protobuf and Python's own types."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -31,3 +36,78 @@ def values(message: Struct) -> dict[str, Any]:
     """A Struct as JSON-like values; whole numbers become int, as they do in JSON."""
     result: dict[str, Any] = json_format.MessageToDict(message)
     return result
+
+
+def fill(message: Message, values: Mapping[str, Any]) -> None:
+    """Set fields of `message` by name from plain values: enums in lower case without prefix, moments as datetime or
+    RFC 3339 text, messages as mappings. None leaves a field unset."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        field = message.DESCRIPTOR.fields_by_name[name]
+        if field.is_repeated:
+            target = getattr(message, name)
+            if field.message_type is None:
+                target.extend(_scalar(field, each) for each in value)
+            else:
+                for each in value:
+                    _fill_message(target.add(), each)
+        elif field.message_type is None:
+            setattr(message, name, _scalar(field, value))
+        else:
+            nested = getattr(message, name)
+            nested.SetInParent()
+            _fill_message(nested, value)
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """The inverse of `fill`: every field by name, None where an optional one or a message is unset."""
+    return {field.name: _plain_field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def enum_word(field: FieldDescriptor, number: int) -> str:
+    """The contract's word for an enum value: `AGENT_STATUS_READY` is `ready`."""
+    return _words(field.enum_type)[number]
+
+
+def _fill_message(message: Message, value: Any) -> None:
+    if isinstance(message, Timestamp):
+        message.FromDatetime(value) if isinstance(value, datetime) else message.FromJsonString(value)
+    elif isinstance(message, Struct):
+        message.update(value)
+    else:
+        fill(message, value)
+
+
+def _scalar(field: FieldDescriptor, value: Any) -> Any:
+    return _numbers(field.enum_type)[value] if field.enum_type is not None else value
+
+
+def _plain_field(message: Message, field: FieldDescriptor) -> Any:
+    value = getattr(message, field.name)
+    if field.is_repeated:
+        return [_plain_value(field, each) for each in value]
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    return _plain_value(field, value)
+
+
+def _plain_value(field: FieldDescriptor, value: Any) -> Any:
+    if field.enum_type is not None:
+        return enum_word(field, value)
+    if isinstance(value, Timestamp):
+        return value.ToJsonString()
+    if isinstance(value, Struct):
+        return json_format.MessageToDict(value)
+    return plain(value) if isinstance(value, Message) else value
+
+
+@cache
+def _words(enum: EnumDescriptor) -> dict[int, str]:
+    prefix = f"{re.sub(r'(?<!^)(?=[A-Z])', '_', enum.name).upper()}_"
+    return {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
+
+
+@cache
+def _numbers(enum: EnumDescriptor) -> dict[str, int]:
+    return {word: number for number, word in _words(enum).items()}

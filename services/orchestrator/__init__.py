@@ -1,0 +1,1 @@
+"""Sessions, messages, and the runs that messages become."""

@@ -1,0 +1,133 @@
+"""The errors of sessions and runs."""
+
+from services.runtime.errors import (
+    Aborted,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    NotFound,
+    Unavailable,
+    Unimplemented,
+)
+
+
+class ProjectNotFound(NotFound):
+    """The project is absent, deleted or another user's."""
+
+    reason = "PROJECT_NOT_FOUND"
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"project {project_id} does not exist", project_id=project_id)
+
+
+class ProjectDeleted(FailedPrecondition):
+    """The project was deleted here and never comes back."""
+
+    reason = "PROJECT_DELETED"
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"project {project_id} was deleted", project_id=project_id)
+
+
+class SessionNotFound(NotFound):
+    """The session is absent, deleted, of another project or another user's."""
+
+    reason = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"session {session_id} does not exist", session_id=session_id)
+
+
+class RunNotFound(NotFound):
+    """The run is absent, of another project or another user's."""
+
+    reason = "RUN_NOT_FOUND"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} does not exist", run_id=run_id)
+
+
+class SessionBusy(FailedPrecondition):
+    """The session has an active run and the message asked not to wait."""
+
+    reason = "SESSION_BUSY"
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        super().__init__(f"session {session_id} is busy with run {run_id}", session_id=session_id, run_id=run_id)
+
+
+class RunFinished(FailedPrecondition):
+    """The run ended before this could be done to it."""
+
+    reason = "RUN_FINISHED"
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(f"run {run_id} is already finished: it {state}", run_id=run_id, state=state)
+
+
+class RunCancelled(Aborted):
+    """The run was cancelled while its caller waited."""
+
+    reason = "RUN_CANCELLED"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} was cancelled", run_id=run_id)
+
+
+class RunFailed(Internal):
+    """The run failed; the metadata `run_reason` says why."""
+
+    reason = "RUN_FAILED"
+
+    def __init__(self, run_id: str, run_reason: str, detail: str) -> None:
+        super().__init__(detail, run_id=run_id, run_reason=run_reason)
+
+
+class ModelUnavailable(Unavailable):
+    """The run failed because the model could not be had."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+
+class ModelTimeout(DeadlineExceeded):
+    """The run failed because the model kept silent for too long."""
+
+    reason = "MODEL_TIMEOUT"
+
+
+class RunNotFinished(DeadlineExceeded):
+    """The run goes on, its caller's time is up."""
+
+    reason = "RUN_NOT_FINISHED"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id} is not finished yet and goes on: send again with the same request_id, or watch its events",
+            run_id=run_id,
+        )
+
+
+class RunInterrupted(Unavailable):
+    """This process stops; the run goes on in the next one."""
+
+    reason = "RUN_INTERRUPTED"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"the service restarts and run {run_id} goes on after it: send again with the same request_id",
+            retry_after=1.0,
+            run_id=run_id,
+        )
+
+
+class OrchestrationNotAvailable(Unimplemented):
+    """A message without a target agent."""
+
+    reason = "ORCHESTRATION_NOT_AVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("this version cannot plan yet: name the agent that answers in target_agent")
+
+
+class LeaseLost(Exception):
+    """Another process owns the run now, or it was cancelled: whatever was to be written was not, stop working."""

@@ -1,0 +1,261 @@
+"""What the orchestrator works with. Field names are the contract's; enums are the contract's words in lower case."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+Element = TypeVar("Element")
+
+
+class Mode(StrEnum):
+    """How a message is worked on."""
+
+    DIRECT = "direct"
+    ORCHESTRATED = "orchestrated"
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    PLANNING = "planning"
+    RUNNING = "running"
+    WAITING_APPROVAL = "waiting_approval"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (RunState.PLANNING, RunState.RUNNING, RunState.WAITING_APPROVAL)
+"""States of which a session has at most one run."""
+LEASED = (RunState.PLANNING, RunState.RUNNING)
+"""States in which some process owns the run and renews its lease."""
+FINISHED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+class TaskState(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING_APPROVAL = "waiting_approval"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+
+
+class OnBusy(StrEnum):
+    """What happens to a message when its session has an active run."""
+
+    QUEUE = "queue"
+    REJECT = "reject"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose, and which project's: every query carries both."""
+
+    user_id: str
+    project_id: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """A conversation in a project."""
+
+    id: str
+    project_id: str
+    title: str | None
+    message_count: int
+    created_at: datetime
+    updated_at: datetime
+    last_event_id: str | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """What somebody said in a session."""
+
+    id: str
+    session_id: str
+    run_id: str | None
+    role: Role
+    content: str
+    agent_id: str | None
+    timestamp: datetime
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a piece of work cost at the model."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    model_calls: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed: a name for programs, a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The agent that a message means."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One agent's part of a run."""
+
+    id: str
+    agent_id: str
+    agent_name: str
+    title: str
+    instruction: str
+    state: TaskState
+    attempt: int
+    depends_on: tuple[str, ...] = ()
+    output: str | None = None
+    error: Failure | None = None
+    usage: Usage = Usage()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph of tasks."""
+
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """The work that one message started."""
+
+    id: str
+    session_id: str
+    mode: Mode
+    state: RunState
+    plan: Plan
+    message_id: str | None
+    retry_of: str | None
+    error: Failure | None
+    stop_reason: str | None
+    usage: Usage
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    last_event_id: str | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A committed change of a run's state: number `n` of the run, from 1. `id` is its place in the stream, once published.
+
+    `payload` has the shape of the contract's payload of that `type`.
+    """
+
+    n: int
+    type: str
+    payload: dict[str, Any]
+    timestamp: datetime
+    final: bool = False
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a run, valid while the store still has this (owner, epoch) for it.
+
+    `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0.
+    """
+
+    run_id: str
+    session_id: str
+    project_id: str
+    user_id: str
+    epoch: int
+    position: int
+    answer_id: str
+    task: Task
+    generation: int
+    events: tuple[Event, ...] = ()
+    """Committed with the grant of the lease and still to be published."""
+    fresh: bool = True
+    """Whether this grant already counts as the task's running attempt; a takeover's does not."""
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A message to accept. `id` and `answer_id` are allocated by the caller; the store decides whether they are used."""
+
+    id: str
+    answer_id: str
+    message_id: str
+    session_id: str
+    content: str
+    agent: Agent
+    on_busy: OnBusy
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of a message: its run, the lease if it runs at once, and whatever else has to be published.
+
+    `joined` says that the request_id was known and `run` is the earlier one. `stopped` are runs that it replaced.
+    """
+
+    run: Run
+    lease: Lease | None = None
+    joined: bool = False
+    outbox: tuple["Outbox", ...] = ()
+    stopped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Committed events of a run that nobody is known to have published."""
+
+    run_id: str
+    session_id: str
+    project_id: str
+    user_id: str
+    epoch: int
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run's end set free: its own last events, and the lease of the run that was promoted in its place."""
+
+    outbox: Outbox
+    promoted: Lease | None = None
+
+
+@dataclass(frozen=True)
+class Page(Generic[Element]):
+    """A page of a list: its elements, how many there are in all, the token of the next page (empty at the end)."""
+
+    elements: list[Element]
+    total: int
+    next_page_token: str

@@ -1,0 +1,227 @@
+"""Sessions and messages in a SQL database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orchestrator.errors import ProjectDeleted, ProjectNotFound, SessionNotFound
+from services.orchestrator.model import FINISHED, Message, Owner, Page, Role, RunState, Session
+from services.orchestrator.tables import (
+    chat_sessions,
+    idempotency_keys,
+    messages,
+    projects,
+    run_events,
+    run_tasks,
+    runs,
+)
+from services.runtime.database import Database
+from services.runtime.idempotency import RequestKey
+from services.runtime.pages import decode_token, encode_token
+
+
+class SqlSessionStore:
+    """`SessionStore` on SQLite and PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def admit_project(self, owner: Owner) -> None:
+        async with self._database.write() as connection:
+            deleted = await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner)))
+            if deleted:
+                raise ProjectDeleted(owner.project_id)
+            if deleted is None:
+                await connection.execute(sa.insert(projects).values(user_id=owner.user_id, project_id=owner.project_id))
+
+    async def delete_project(self, owner: Owner) -> list[str]:
+        async with self._database.write() as connection:
+            # The tombstone first: whoever creates something in the project waits for this row, and then sees it.
+            closed = await connection.execute(sa.update(projects).where(*_project(owner)).values(deleted=True))
+            if not closed.rowcount:
+                await connection.execute(
+                    sa.insert(projects).values(user_id=owner.user_id, project_id=owner.project_id, deleted=True)
+                )
+            await connection.execute(sa.update(chat_sessions).where(*_sessions(owner)).values(deleted=True))
+            return await _cancel_runs(connection, runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id)
+
+    async def create_session(
+        self, owner: Owner, session_id: str, title: str | None, key: RequestKey | None, now: datetime
+    ) -> Session:
+        async with self._database.write() as connection:
+            await lock_project(connection, owner)
+            if key is not None:
+                known = await idempotency_keys.find(connection, owner.user_id, key, now)
+                if known is not None:
+                    return _session(await _session_row(connection, owner, known))
+                await idempotency_keys.record(connection, owner.user_id, key, session_id, now)
+            created = await connection.execute(
+                sa.insert(chat_sessions)
+                .values(
+                    id=session_id,
+                    project_id=owner.project_id,
+                    user_id=owner.user_id,
+                    title=title,
+                    created_at=now,
+                    updated_at=now,
+                )
+                .returning(chat_sessions)
+            )
+            return _session(created.one())
+
+    async def get_session(self, owner: Owner, session_id: str) -> Session:
+        async with self._database.read() as connection:
+            return _session(await _session_row(connection, owner, session_id))
+
+    async def list_sessions(self, owner: Owner, page_size: int, page_token: str) -> Page[Session]:
+        query = ("sessions", owner)
+        after = decode_token(page_token, *query, types=(str, str))
+        mine = _sessions(owner)
+        select = sa.select(chat_sessions).where(*mine, chat_sessions.c.deleted.is_(False))
+        if after is not None:
+            place = (datetime.fromisoformat(str(after[0])), str(after[1]))
+            select = select.where(sa.tuple_(chat_sessions.c.created_at, chat_sessions.c.id) < sa.tuple_(*place))
+        async with self._database.read() as connection:
+            total = await connection.scalar(
+                sa.select(sa.func.count()).select_from(chat_sessions).where(*mine, chat_sessions.c.deleted.is_(False))
+            )
+            rows = (
+                await connection.execute(
+                    select.order_by(chat_sessions.c.created_at.desc(), chat_sessions.c.id.desc()).limit(page_size + 1)
+                )
+            ).all()
+        token = ""
+        if len(rows) > page_size:
+            last = rows[page_size - 1]
+            token = encode_token([last.created_at.isoformat(), last.id], *query)
+        return Page([_session(row) for row in rows[:page_size]], total or 0, token)
+
+    async def rename_session(self, owner: Owner, session_id: str, title: str | None, now: datetime) -> Session:
+        async with self._database.write() as connection:
+            renamed = await connection.execute(
+                sa.update(chat_sessions)
+                .where(*_visible(owner, session_id))
+                .values(title=title, updated_at=now)
+                .returning(chat_sessions)
+            )
+            row = renamed.one_or_none()
+            if row is None:
+                raise SessionNotFound(session_id)
+            return _session(row)
+
+    async def delete_session(self, owner: Owner, session_id: str, now: datetime) -> list[str]:
+        async with self._database.write() as connection:
+            deleted = await connection.execute(
+                sa.update(chat_sessions).where(*_visible(owner, session_id)).values(deleted=True, updated_at=now)
+            )
+            if not deleted.rowcount:
+                raise SessionNotFound(session_id)
+            return await _cancel_runs(connection, runs.c.session_id == session_id, runs.c.user_id == owner.user_id)
+
+    async def list_messages(self, owner: Owner, session_id: str, page_size: int, page_token: str) -> Page[Message]:
+        query = ("messages", owner, session_id)
+        before = decode_token(page_token, *query, types=(int,))
+        mine = (messages.c.session_id == session_id, messages.c.user_id == owner.user_id)
+        select = sa.select(messages).where(*mine)
+        if before is not None:
+            select = select.where(messages.c.position < before[0])
+        async with self._database.read() as connection:
+            session = await _session_row(connection, owner, session_id)
+            rows = (await connection.execute(select.order_by(messages.c.position.desc()).limit(page_size + 1))).all()
+        page = rows[:page_size]
+        token = encode_token([page[-1].position], *query) if len(rows) > page_size else ""
+        return Page([message_of(row) for row in reversed(page)], session.message_count, token)
+
+    async def deleted_sessions(self, limit: int, project: Owner | None = None) -> dict[Owner, list[str]]:
+        where = [chat_sessions.c.deleted.is_(True), *(_sessions(project) if project is not None else ())]
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(chat_sessions).where(*where).limit(limit))
+            found: dict[Owner, list[str]] = {}
+            for row in rows:
+                found.setdefault(Owner(row.user_id, row.project_id), []).append(row.id)
+            return found
+
+    async def purge_sessions(self, owner: Owner, session_ids: Sequence[str]) -> None:
+        async with self._database.write() as connection:
+            doomed = sa.select(chat_sessions.c.id).where(
+                *_sessions(owner), chat_sessions.c.id.in_(session_ids), chat_sessions.c.deleted.is_(True)
+            )
+            doomed_runs = sa.select(runs.c.id).where(runs.c.session_id.in_(doomed))
+            await idempotency_keys.forget(connection, owner.user_id, doomed_runs)
+            await idempotency_keys.forget(connection, owner.user_id, doomed)
+            await connection.execute(sa.delete(run_events).where(run_events.c.run_id.in_(doomed_runs)))
+            await connection.execute(sa.delete(run_tasks).where(run_tasks.c.run_id.in_(doomed_runs)))
+            await connection.execute(sa.delete(runs).where(runs.c.session_id.in_(doomed)))
+            await connection.execute(sa.delete(messages).where(messages.c.session_id.in_(doomed)))
+            await connection.execute(
+                sa.delete(chat_sessions).where(
+                    *_sessions(owner), chat_sessions.c.id.in_(session_ids), chat_sessions.c.deleted.is_(True)
+                )
+            )
+
+
+async def lock_project(connection: AsyncConnection, owner: Owner) -> None:
+    """Hold the project as it is until the transaction ends. Raise ProjectNotFound if it is absent or deleted."""
+    deleted = await connection.scalar(
+        sa.select(projects.c.deleted).where(*_project(owner)).with_for_update(read=True)
+    )
+    if deleted is None or deleted:
+        raise ProjectNotFound(owner.project_id)
+
+
+async def _cancel_runs(connection: AsyncConnection, *where: sa.ColumnElement[bool]) -> list[str]:
+    """Cancel unfinished runs of what is being deleted, without events: nobody may see them any more."""
+    cancelled = await connection.execute(
+        sa.update(runs)
+        .where(*where, runs.c.state.not_in(FINISHED))
+        .values(state=RunState.CANCELLED, owner=None, epoch=runs.c.epoch + 1)
+        .returning(runs.c.id)
+    )
+    return [row.id for row in cancelled]
+
+
+async def _session_row(connection: AsyncConnection, owner: Owner, session_id: str) -> sa.Row[tuple[object, ...]]:
+    row = (await connection.execute(sa.select(chat_sessions).where(*_visible(owner, session_id)))).one_or_none()
+    if row is None:
+        raise SessionNotFound(session_id)
+    return row
+
+
+def _project(owner: Owner) -> tuple[sa.ColumnElement[bool], ...]:
+    return projects.c.user_id == owner.user_id, projects.c.project_id == owner.project_id
+
+
+def _sessions(owner: Owner) -> tuple[sa.ColumnElement[bool], ...]:
+    return chat_sessions.c.user_id == owner.user_id, chat_sessions.c.project_id == owner.project_id
+
+
+def _visible(owner: Owner, session_id: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (*_sessions(owner), chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
+
+
+def _session(row: sa.Row[tuple[object, ...]]) -> Session:
+    return Session(
+        id=row.id,
+        project_id=row.project_id,
+        title=row.title,
+        message_count=row.message_count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        last_event_id=row.last_event_id,
+    )
+
+
+def message_of(row: sa.Row[tuple[object, ...]]) -> Message:
+    """A row of `messages` as a Message."""
+    return Message(
+        id=row.id,
+        session_id=row.session_id,
+        run_id=row.run_id,
+        role=Role(row.role),
+        content=row.content,
+        agent_id=row.agent_id,
+        timestamp=row.timestamp,
+        metadata=row.metadata,
+    )

@@ -1,0 +1,146 @@
+"""The orchestrator's tables."""
+
+import sqlalchemy as sa
+
+from services.orchestrator.model import ACTIVE
+from services.runtime.database import UtcDateTime
+from services.runtime.idempotency import IdempotencyKeys
+
+metadata = sa.MetaData()
+ID = sa.String(36)
+
+idempotency_keys = IdempotencyKeys(metadata)
+
+# What the orchestrator must know of a project: that it may have sessions, or never again.
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("user_id", ID, primary_key=True),
+    sa.Column("project_id", ID, primary_key=True),
+    sa.Column("deleted", sa.Boolean, nullable=False, default=False),
+)
+
+chat_sessions = sa.Table(
+    "chat_sessions",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("project_id", ID, nullable=False),
+    sa.Column("user_id", ID, nullable=False),
+    sa.Column("title", sa.String(200)),
+    sa.Column("message_count", sa.Integer, nullable=False, default=0),
+    # Runs accepted so far: the position of the next one.
+    sa.Column("run_count", sa.Integer, nullable=False, default=0),
+    sa.Column("last_event_id", sa.String(100)),
+    # Deleted sessions stay until their streams are ended.
+    sa.Column("deleted", sa.Boolean, nullable=False, default=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Index("ix_chat_sessions_owner", "user_id", "project_id", "created_at", "id"),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("session_id", ID, sa.ForeignKey("chat_sessions.id"), nullable=False),
+    sa.Column("user_id", ID, nullable=False),
+    sa.Column("run_id", ID),
+    sa.Column("agent_id", ID),
+    sa.Column("role", sa.String(20), nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    # Twice the run's position, plus one for the answer: a conversation reads in order also when messages queued.
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("timestamp", UtcDateTime, nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False, default=dict),
+    sa.UniqueConstraint("session_id", "position"),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("session_id", ID, sa.ForeignKey("chat_sessions.id"), nullable=False),
+    sa.Column("project_id", ID, nullable=False),
+    sa.Column("user_id", ID, nullable=False),
+    sa.Column("mode", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("answer_id", ID, nullable=False),
+    sa.Column("answered", sa.Boolean, nullable=False, default=False),
+    sa.Column("retry_of", ID),
+    sa.Column("error_reason", sa.String(100)),
+    sa.Column("error_detail", sa.Text),
+    sa.Column("stop_reason", sa.String(100)),
+    sa.Column("prompt_tokens", sa.Integer, nullable=False, default=0),
+    sa.Column("completion_tokens", sa.Integer, nullable=False, default=0),
+    sa.Column("model_calls", sa.Integer, nullable=False, default=0),
+    # Who works on it, how often it changed hands, until when it is theirs by the database's clock (seconds since 1970).
+    sa.Column("owner", ID),
+    sa.Column("epoch", sa.Integer, nullable=False, default=0),
+    sa.Column("lease_until", sa.Double, nullable=False, default=0),
+    # Takeovers since the last committed progress.
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("event_count", sa.Integer, nullable=False, default=0),
+    sa.Column("last_event_id", sa.String(100)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.UniqueConstraint("session_id", "position"),
+    sa.Index("ix_runs_owner", "user_id", "project_id", "created_at", "id"),
+    sa.Index("ix_runs_lease", "state", "lease_until"),
+)
+
+# One active run a session, whatever two transactions read before they wrote.
+sa.Index(
+    "ux_runs_active",
+    runs.c.session_id,
+    unique=True,
+    sqlite_where=runs.c.state.in_(ACTIVE),
+    postgresql_where=runs.c.state.in_(ACTIVE),
+)
+
+run_tasks = sa.Table(
+    "run_tasks",
+    metadata,
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("id", sa.String(100), primary_key=True),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("agent_id", ID, nullable=False),
+    sa.Column("agent_name", sa.String(100), nullable=False),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("instruction", sa.Text, nullable=False),
+    sa.Column("depends_on", sa.JSON, nullable=False, default=list),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False, default=0),
+    # Of the text that the task writes: never falls, also across takeovers.
+    sa.Column("generation", sa.Integer, nullable=False, default=0),
+    sa.Column("output", sa.Text),
+    sa.Column("error_reason", sa.String(100)),
+    sa.Column("error_detail", sa.Text),
+    sa.Column("prompt_tokens", sa.Integer, nullable=False, default=0),
+    sa.Column("completion_tokens", sa.Integer, nullable=False, default=0),
+    sa.Column("model_calls", sa.Integer, nullable=False, default=0),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+)
+
+# A run's timeline, and the outbox of what is to be published.
+run_events = sa.Table(
+    "run_events",
+    metadata,
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id"), primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("type", sa.String(50), nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("final", sa.Boolean, nullable=False, default=False),
+    # The event's id in the stream; null until the stream has acknowledged it.
+    sa.Column("published", sa.String(100)),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+sa.Index(
+    "ix_run_events_unpublished",
+    run_events.c.created_at,
+    sqlite_where=run_events.c.published.is_(None),
+    postgresql_where=run_events.c.published.is_(None),
+)
