@@ -1,0 +1,1 @@
+"""Worker spaces, agents, and the execution of their tasks."""

@@ -1,0 +1,100 @@
+"""The agents service as a process: `python -m services.agents`."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from codelab.agents.v1 import (
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    execution_service_pb2,
+    execution_service_pb2_grpc,
+    worker_space_service_pb2,
+    worker_space_service_pb2_grpc,
+)
+
+from services.agents.execution import Executions
+from services.agents.memory_bus import MemoryAgentBus
+from services.agents.models import Model
+from services.agents.offline_model import OfflineModel
+from services.agents.openai_model import OpenAIModel
+from services.agents.service import AgentService
+from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
+from services.agents.sql_store import SqlAgentStore, metadata
+from services.runtime.auth import Keys, TokenVerifier
+from services.runtime.data_folder import DataFolder
+from services.runtime.database import Database
+from services.runtime.ids import new_id, utc_now
+from services.runtime.server import ServiceServer
+from services.runtime.settings import Settings
+from services.runtime.telemetry import configure_logging
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
+    """Serve until the block ends; then let calls finish and close everything, the last opened first."""
+    async with AsyncExitStack() as opened:
+        folder = DataFolder(settings.data_dir)
+        folder.lock("agents")
+        opened.callback(folder.release)
+
+        database = Database.sqlite(settings.data_dir / "agents.db")
+        opened.push_async_callback(database.close)
+        await database.create(metadata)
+
+        store = SqlAgentStore(database)
+        bus = MemoryAgentBus()
+        model = await opened.enter_async_context(_model(settings))
+        executions = Executions(store, bus, model, utc_now)
+        agents = AgentService(store, bus, executions, utc_now, new_id)
+
+        server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
+        server.add(
+            worker_space_service_pb2_grpc.add_WorkerSpaceServiceServicer_to_server,
+            WorkerSpaceServicer(agents),
+            worker_space_service_pb2.DESCRIPTOR.services_by_name["WorkerSpaceService"],
+        )
+        server.add(
+            agent_service_pb2_grpc.add_AgentServiceServicer_to_server,
+            AgentServicer(agents),
+            agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"],
+        )
+        server.add(
+            execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
+            ExecutionServicer(agents, executions),
+            execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"],
+        )
+        await server.start()
+        opened.push_async_callback(server.stop)
+        if isinstance(model, OpenAIModel):
+            # After the start, which would be slower for it; before the first message, which would be too.
+            model.warm()
+        yield server
+
+
+@asynccontextmanager
+async def _model(settings: Settings) -> AsyncIterator[Model]:
+    if not settings.openai_api_key and not settings.openai_base_url:
+        yield OfflineModel()
+        return
+    model = OpenAIModel.of(settings)
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+async def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = Settings.load()
+    configure_logging(settings, "agents")
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with running(settings):
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,100 @@
+"""The errors of worker spaces, agents and executions."""
+
+from services.runtime.errors import (
+    Aborted,
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+
+
+class ProjectNotFound(NotFound):
+    """The project has no worker space, or it is deleted or another user's."""
+
+    reason = "PROJECT_NOT_FOUND"
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"project {project_id} does not exist", project_id=project_id)
+
+
+class ProjectDeleted(FailedPrecondition):
+    """The project's worker space was deleted and never comes back."""
+
+    reason = "PROJECT_DELETED"
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"project {project_id} was deleted", project_id=project_id)
+
+
+class AgentNotFound(NotFound):
+    """The agent is absent, deleted, of another project or another user's. `agent` is the id or name it was asked by."""
+
+    reason = "AGENT_NOT_FOUND"
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(f"agent {agent} does not exist in this project", agent=agent)
+
+
+class AgentNameTaken(AlreadyExists):
+    """Another agent of the project has this name."""
+
+    reason = "AGENT_NAME_TAKEN"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the project already has an agent named {name}", name=name)
+        self.violations = (("agent.name", "is the name of another agent of the project"),)
+
+
+class AgentQueueFull(ResourceExhausted):
+    """As many tasks wait for the agent as may."""
+
+    reason = "AGENT_QUEUE_FULL"
+
+    def __init__(self, agent_id: str, capacity: int) -> None:
+        super().__init__(
+            f"{capacity} tasks already wait for agent {agent_id}: try again later, or raise its concurrency_limit",
+            retry_after=5.0,
+            agent_id=agent_id,
+        )
+
+
+class ExecutionSuperseded(Aborted):
+    """The task was given to a later attempt."""
+
+    reason = "EXECUTION_SUPERSEDED"
+
+    def __init__(self, run_id: str, task_id: str) -> None:
+        super().__init__(f"task {task_id} of run {run_id} was given to a later attempt", run_id=run_id, task_id=task_id)
+
+
+class ModelUnavailable(Unavailable):
+    """The model is out of reach, overloaded, or failed before it said anything; trying again later may help."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+
+class ModelTimeout(DeadlineExceeded):
+    """The model kept silent for too long."""
+
+    reason = "MODEL_TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the model said nothing for {seconds:g} seconds: try again, or raise CODELAB_MODEL_TIMEOUT_SECONDS"
+        )
+
+
+class ModelFailed(Internal):
+    """The model's answer is broken off, empty or cannot be read."""
+
+    reason = "MODEL_FAILED"
+
+
+class ModelRefused(FailedPrecondition):
+    """The model's endpoint does not accept the request as it is: somebody must change a setting or the agent."""
+
+    reason = "MODEL_REFUSED"

@@ -1,0 +1,46 @@
+"""What happens while a task is executed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.agents.agent import AgentStatus
+from services.agents.models import Usage
+
+
+@dataclass(frozen=True)
+class Working:
+    """The task entered a phase; `position` counts the tasks ahead of it while it is queued."""
+
+    phase: Literal["queued", "thinking", "tool"]
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class ContextRetrieved:
+    """Memory was searched for what helps with the task."""
+
+
+@dataclass(frozen=True)
+class StatusChanged:
+    """The agent became busy, or ready again."""
+
+    status: AgentStatus
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of the answer; `offset` counts Unicode code points."""
+
+    offset: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The task is done, always last; `output` is all deltas joined."""
+
+    output: str
+    usage: Usage
+
+
+ExecutionEvent = Working | ContextRetrieved | StatusChanged | Delta | Completed

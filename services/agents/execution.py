@@ -1,0 +1,175 @@
+"""Executing one task of a run on an agent: place → config → prompt → model, and everything that can end it early."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from services.agents.agent import Agent, Owner
+from services.agents.bus import AgentBus, Place
+from services.agents.errors import AgentNotFound, ExecutionSuperseded
+from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
+from services.agents.models import Message, Model, ModelRequest, Usage
+from services.agents.prompt import TaskInput, build_prompt
+from services.agents.store import AgentStore, Claim
+from services.runtime.errors import CodelabError
+from services.runtime.ids import Clock
+
+
+@dataclass(frozen=True)
+class Task:
+    """One attempt at a task, with everything it needs."""
+
+    owner: Owner
+    agent_id: str
+    claim: Claim
+    instruction: str
+    history: tuple[Message, ...] = ()
+    """The session before this run, oldest first."""
+    inputs: tuple[TaskInput, ...] = ()
+
+
+class _Execution:
+    """A task that is being executed, by a task of the event loop that somebody else may have to stop."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.events: asyncio.Queue[ExecutionEvent | None] = asyncio.Queue()
+        """Not bounded: it holds no more than the answer, which is kept anyway. None is the end."""
+        self.stopped_by: CodelabError | None = None
+        self._worker: asyncio.Task[None] | None = None
+
+    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
+        """Do the work; call `ended` when nothing of it is left, however it ends."""
+
+        def end(worker: asyncio.Task[None]) -> None:
+            if not worker.cancelled():
+                worker.exception()  # Seen: whoever went away does not ask for it.
+            ended()
+            self.events.put_nowait(None)
+
+        self._worker = asyncio.create_task(work, name="execution")
+        self._worker.add_done_callback(end)
+
+    def stop(self, error: CodelabError | None = None) -> None:
+        """End it, unless it is over; its caller gets `error`."""
+        if self._worker is not None and self._worker.cancel() and self.stopped_by is None:
+            self.stopped_by = error
+
+    async def over(self) -> None:
+        """Wait until it holds nothing any more."""
+        if self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    def check(self) -> None:
+        """Raise what it failed by, if it failed."""
+        if self.stopped_by is not None:
+            raise self.stopped_by
+        if self._worker is not None:
+            self._worker.result()
+
+
+class Executions:
+    """The tasks that this process executes."""
+
+    def __init__(self, store: AgentStore, bus: AgentBus, model: Model, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._model = model
+        self._clock = clock
+        self._running: set[_Execution] = set()
+
+    async def execute(self, task: Task) -> AsyncGenerator[ExecutionEvent, None]:
+        """Execute the task and yield what happens, Completed last. Closing the iterator stops the task at once.
+
+        Raise AgentNotFound, also when the agent or its project is deleted meanwhile, ExecutionSuperseded when a later
+        attempt has the task, AgentQueueFull, or what the model raises.
+        """
+        execution = _Execution(task)
+        # Registered before it claims the task: a later attempt, or a deletion, finds it here or wins in the store.
+        self._running.add(execution)
+        execution.start(self._run(task, execution.events.put_nowait), ended=lambda: self._running.discard(execution))
+        try:
+            while (event := await execution.events.get()) is not None:
+                yield event
+            execution.check()
+        finally:
+            execution.stop()
+            await execution.over()
+
+    def stop_agent(self, owner: Owner, agent_id: str) -> None:
+        """Stop what the deleted agent does."""
+        self._stop(lambda task: task.owner == owner and task.agent_id == agent_id)
+
+    def stop_project(self, owner: Owner) -> None:
+        """Stop what the agents of the deleted project do."""
+        self._stop(lambda task: task.owner == owner)
+
+    def _stop(self, concerned: Callable[[Task], bool]) -> None:
+        for execution in self._running:
+            if concerned(execution.task):
+                execution.stop(AgentNotFound(execution.task.agent_id))
+
+    async def _run(self, task: Task, emit: Callable[[ExecutionEvent], None]) -> None:
+        agent = await self._store.claim(task.owner, task.agent_id, task.claim, self._clock())
+        await self._end_earlier_attempts(task)
+        async with self._bus.enter(agent.id, agent.config.concurrency_limit) as place:
+            waited = await _wait(place, emit)
+            if place.first:
+                emit(StatusChanged("busy"))
+            try:
+                if waited:
+                    # A task keeps the config that it starts with, and this one starts only now.
+                    agent = await self._store.get_agent(task.owner, task.agent_id)
+                emit(ContextRetrieved())
+                completed = await self._answer(agent, task, emit)
+            finally:
+                if await place.leave():
+                    emit(StatusChanged("ready"))
+        emit(completed)
+
+    async def _end_earlier_attempts(self, task: Task) -> None:
+        earlier = [
+            execution
+            for execution in self._running
+            if execution.task.owner == task.owner
+            and execution.task.claim.task == task.claim.task
+            and execution.task.claim.rank < task.claim.rank
+        ]
+        for execution in earlier:
+            execution.stop(ExecutionSuperseded(*task.claim.task))
+        for execution in earlier:
+            await execution.over()
+
+    async def _answer(self, agent: Agent, task: Task, emit: Callable[[ExecutionEvent], None]) -> Completed:
+        emit(Working("thinking"))
+        pieces: list[str] = []
+        offset, usage = 0, Usage()
+        async with aclosing(self._model.stream(_request(agent, task))) as answer:
+            async for piece in answer:
+                if isinstance(piece, Usage):
+                    usage = piece
+                else:
+                    emit(Delta(offset, piece))
+                    pieces.append(piece)
+                    offset += len(piece)
+        return Completed("".join(pieces), usage)
+
+
+async def _wait(place: Place, emit: Callable[[ExecutionEvent], None]) -> bool:
+    """Wait for the task's turn; return whether it had to."""
+    waited = False
+    async for position in place.ahead():
+        waited = True
+        emit(Working("queued", position))
+    return waited
+
+
+def _request(agent: Agent, task: Task) -> ModelRequest:
+    return ModelRequest(
+        build_prompt(agent.config, task.history, task.inputs, task.instruction),
+        agent.config.model,
+        agent.config.temperature,
+        agent.config.max_tokens,
+    )

@@ -1,0 +1,48 @@
+"""The language model, by contract."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of the conversation that a model continues."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What a model is asked. An empty `model` is the endpoint's default one."""
+
+    messages: tuple[Message, ...]
+    model: str
+    temperature: float
+    max_tokens: int
+    """Most tokens of the answer."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an answer cost. A model that does not count its tokens reports 0; the calls are always counted."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    model_calls: int = 0
+    """Calls made, also those that failed and were repeated."""
+
+
+class Model(Protocol):
+    """Something that continues a conversation."""
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+        """Yield the answer in pieces that are not empty, and its Usage last.
+
+        The pieces are valid Unicode and not all white space. Closing the iterator, or cancelling the task that waits
+        for it, ends the model's work at once. Raise ModelUnavailable, ModelTimeout, ModelFailed or ModelRefused; never
+        end without Usage.
+        """

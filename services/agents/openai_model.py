@@ -1,0 +1,170 @@
+"""Any OpenAI-compatible endpoint as a Model, by the `openai` client."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from services.agents.models import ModelRequest, Usage
+from services.agents.openai_chunks import PieceReader, usage_of
+from services.agents.openai_failures import failure_of
+from services.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    # Importing it takes about a second: at run time it is imported in a thread, at first use.
+    from openai import AsyncOpenAI, AsyncStream
+    from openai.types.chat import ChatCompletionChunk
+
+log = structlog.get_logger()
+
+OPENAI_URL = "https://api.openai.com/v1"
+# An endpoint that is there accepts a connection sooner.
+_CONNECT_SECONDS = 5.0
+# The answer is whole once it has a finish reason; nobody waits longer for its usage.
+_USAGE_SECONDS = 2.0
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 4.0
+
+
+class OpenAIModel:
+    """Chat completions of the endpoint at `base_url`. Owns its client: `close` when done."""
+
+    def __init__(
+        self,
+        api_key: str,
+        base_url: str,
+        default_model: str,
+        silence_seconds: float,
+        retries: int,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._api_key = api_key
+        self._base_url = base_url or OPENAI_URL
+        self._default_model = default_model
+        self._silence_seconds = silence_seconds
+        self._retries = retries
+        self._pause = pause
+        self._jitter = jitter
+        self._opening: asyncio.Task[AsyncOpenAI] | None = None
+        # Reasoning models have one temperature and refuse to be told another.
+        self._without_temperature: set[str] = set()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The endpoint that the settings name."""
+        return cls(
+            settings.openai_api_key,
+            settings.openai_base_url,
+            settings.openai_model,
+            settings.model_timeout_seconds,
+            settings.model_retries,
+        )
+
+    def warm(self) -> None:
+        """Begin to load the client, so that the first message does not wait for it."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(asyncio.to_thread(self._open), name="load the openai client")
+
+    async def close(self) -> None:
+        """Close the client and its connections."""
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            await (await opening).close()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+        """See Model. A call that fails before it said anything is repeated as often as the settings permit."""
+        model = request.model or self._default_model
+        retries = calls = 0
+        while True:
+            said = False
+            calls += 1
+            try:
+                async with aclosing(self._answer(request, model)) as pieces:
+                    async for piece in pieces:
+                        said = True
+                        yield replace(piece, model_calls=calls) if isinstance(piece, Usage) else piece
+                return
+            except Exception as error:
+                failure = failure_of(error, model, said, self._silence_seconds)
+                if failure is None:
+                    raise
+                log.warning("model call failed", model=model, call=calls, status=failure.status, code=failure.code)
+                if failure.refused_parameter == "temperature" and model not in self._without_temperature:
+                    self._without_temperature.add(model)
+                    continue
+                if not failure.passing or retries == self._retries:
+                    raise failure.error from None
+            await self._pause(self._pause_seconds(retries, failure.retry_after))
+            retries += 1
+
+    async def _answer(self, request: ModelRequest, model: str) -> AsyncGenerator[str | Usage, None]:
+        self.warm()
+        assert self._opening is not None
+        # Shielded: who stops waiting must not stop the loading for all others.
+        client = await asyncio.shield(self._opening)
+        async with asyncio.timeout(self._silence_seconds):
+            stream: AsyncStream[ChatCompletionChunk] = await client.chat.completions.create(
+                **self._parameters(request, model)
+            )
+        try:
+            reader, usage = PieceReader(), Usage()
+            while (chunk := await self._next(stream, reader.finish_reason is not None)) is not None:
+                usage = usage_of(chunk) or usage
+                if piece := reader.read(chunk):
+                    yield piece
+            if rest := reader.end():
+                yield rest
+            yield usage
+        finally:
+            # This also ends the request when the task is cancelled in mid-answer.
+            await stream.close()
+
+    async def _next(self, stream: "AsyncStream[ChatCompletionChunk]", finished: bool) -> Any:
+        seconds = min(_USAGE_SECONDS, self._silence_seconds) if finished else self._silence_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await anext(stream, None)
+        except Exception as error:
+            if not finished:
+                raise
+            # The answer is whole, only its usage or its end is missing: that is no reason to lose it.
+            log.info("model stream did not end well", error=type(error).__name__)
+            return None
+
+    def _parameters(self, request: ModelRequest, model: str) -> dict[str, Any]:
+        parameters: dict[str, Any] = {
+            "model": model,
+            "messages": [asdict(message) for message in request.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # OpenAI has renamed it and its newer models refuse the old name; the others know only that one.
+            "max_completion_tokens" if self._base_url == OPENAI_URL else "max_tokens": request.max_tokens,
+        }
+        if model not in self._without_temperature:
+            parameters["temperature"] = request.temperature
+        return parameters
+
+    def _pause_seconds(self, retries: int, retry_after: float | None) -> float:
+        """0.25 s to 4 s, doubling, half of it by chance so that callers part; or what the endpoint asked for."""
+        if retry_after is not None:
+            return retry_after + self._jitter() * _FIRST_PAUSE_SECONDS
+        return min(_FIRST_PAUSE_SECONDS * 2.0**retries, _LONGEST_PAUSE_SECONDS) * (0.5 + self._jitter() / 2)
+
+    def _open(self) -> "AsyncOpenAI":
+        import openai
+
+        client = openai.AsyncOpenAI(
+            # Endpoints without keys, such as Ollama, ignore it; the client insists on one.
+            api_key=self._api_key or "none",
+            base_url=self._base_url,
+            max_retries=0,  # We know what was already said, the client does not.
+            # Silence is measured per piece, above: bytes alone, such as a proxy's keep-alive comments, say nothing.
+            timeout=openai.Timeout(None, connect=min(_CONNECT_SECONDS, self._silence_seconds / 2)),
+        )
+        _ = client.chat.completions  # Loads the rest of the package.
+        return client

@@ -1,0 +1,62 @@
+"""The prompt of a task: what the model is told, and how much of the past it fits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.agents.agent import AgentConfig
+from services.agents.models import Message
+
+HISTORY_TOKENS = 8_000
+"""Most tokens of session history in a prompt: fits every current model and leaves room for the answer."""
+
+# Bytes of UTF-8 a token, on the low side: English has four and more, code and other scripts about three.
+_BYTES_A_TOKEN = 3
+# What a chat format adds to each message.
+_TOKENS_A_MESSAGE = 4
+
+
+@dataclass(frozen=True)
+class TaskInput:
+    """The result of a task that another one depends on."""
+
+    title: str
+    output: str
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a message with this text has: its UTF-8 bytes / 3, and 4 for the message itself.
+
+    A real tokenizer would be another one for every model, and slower than what the estimate can cost: a history cut a
+    few messages early.
+    """
+    return len(text.encode()) // _BYTES_A_TOKEN + _TOKENS_A_MESSAGE
+
+
+def build_prompt(
+    config: AgentConfig,
+    history: Sequence[Message],
+    inputs: Sequence[TaskInput],
+    instruction: str,
+    history_tokens: int = HISTORY_TOKENS,
+) -> tuple[Message, ...]:
+    """System prompt, the latest messages of the session that fit, and the instruction below what it builds on."""
+    system = [Message("system", config.system_prompt)] if config.system_prompt.strip() else []
+    return (*system, *latest_that_fit(history, history_tokens), Message("user", _task(inputs, instruction)))
+
+
+def latest_that_fit(history: Sequence[Message], tokens: int) -> Sequence[Message]:
+    """The end of a history (oldest first) whose estimate is within so many tokens, without a gap."""
+    kept = 0
+    for message in reversed(history):
+        tokens -= estimate_tokens(message.content)
+        if tokens < 0:
+            break
+        kept += 1
+    return history[len(history) - kept :]
+
+
+def _task(inputs: Sequence[TaskInput], instruction: str) -> str:
+    if not inputs:
+        return instruction
+    results = "\n\n".join(f"## {each.title}\n\n{each.output}" for each in inputs)
+    return f"Results of earlier tasks that this one builds on:\n\n{results}\n\n# Your task\n\n{instruction}"

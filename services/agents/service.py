@@ -1,0 +1,137 @@
+"""Worker spaces and agents: what their owners and the projects service do with them."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.agents.agent import Agent, AgentDraft, Owner
+from services.agents.bus import AgentBus
+from services.agents.execution import Executions
+from services.agents.starter_pack import STARTER_PACK
+from services.agents.store import AgentStore
+from services.runtime import pages
+from services.runtime.errors import InvalidArgument, InvalidPageToken
+from services.runtime.idempotency import RequestKey
+from services.runtime.ids import Clock, NewId, is_uuid
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class AgentList:
+    """A page of agents, newest first; the token is empty on the last page."""
+
+    agents: tuple[Agent, ...]
+    total: int
+    next_page_token: str
+
+
+class AgentService:
+    """The use cases. Agents are returned with the status they have at the moment."""
+
+    def __init__(self, store: AgentStore, bus: AgentBus, executions: Executions, clock: Clock, new_id: NewId) -> None:
+        self._store = store
+        self._bus = bus
+        self._executions = executions
+        self._clock = clock
+        self._new_id = new_id
+
+    async def create_space(self, owner: Owner) -> tuple[Agent, ...]:
+        """Make the project's worker space with the starter pack, unless it is there; return its agents.
+
+        Raise ProjectDeleted, ProjectNotFound.
+        """
+        now = self._clock()
+        # A microsecond apart, so that lists show them in the pack's order.
+        pack = [
+            self._new(owner, draft, now - timedelta(microseconds=place)) for place, draft in enumerate(STARTER_PACK)
+        ]
+        agents = await self._store.create_space(owner, pack)
+        log.info("worker space is there", project_id=owner.project_id, agents=len(agents))
+        return await self._live(agents)
+
+    async def delete_space(self, owner: Owner) -> None:
+        """Remove the project's worker space for good, and stop what its agents do."""
+        await self._store.delete_space(owner, self._clock())
+        self._executions.stop_project(owner)
+        log.info("worker space deleted", project_id=owner.project_id)
+
+    async def create(self, owner: Owner, draft: AgentDraft, request_id: str | None) -> Agent:
+        """Make an agent. Raise ProjectNotFound, AgentNameTaken, InvalidArgument, RequestIdReused."""
+        _refuse_uuid(draft.name)
+        key = RequestKey.of("agents.create", request_id, owner.project_id, asdict(draft))
+        agent = await self._store.create_agent(self._new(owner, draft, self._clock()), key)
+        return (await self._live((agent,)))[0]
+
+    async def list(self, owner: Owner, page_size: int, page_token: str) -> AgentList:
+        """Return a page of the project's agents. Raise ProjectNotFound, InvalidPageToken."""
+        query = ("agents", owner.user_id, owner.project_id)
+        position = pages.decode_token(page_token, *query, types=(str, str))
+        after = None if position is None else (_moment(str(position[0])), str(position[1]))
+        page = await self._store.list_agents(owner, pages.page_size(page_size), after)
+        token = ""
+        if page.more:
+            last = page.agents[-1]
+            token = pages.encode_token([last.created_at.isoformat(), last.id], *query)
+        return AgentList(await self._live(page.agents), page.total, token)
+
+    async def get(self, owner: Owner, agent_id: str) -> Agent:
+        """Return the agent. Raise AgentNotFound."""
+        return (await self._live((await self._store.get_agent(owner, agent_id),)))[0]
+
+    async def resolve(self, owner: Owner, target: str) -> Agent:
+        """Return the agent that a target means: by id if it is UUID-shaped, else by name. Raise AgentNotFound."""
+        if is_uuid(target):
+            return await self.get(owner, target.lower())
+        return (await self._live((await self._store.find_agent(owner, target),)))[0]
+
+    async def update(self, owner: Owner, agent_id: str, wanted: AgentDraft, paths: frozenset[str]) -> Agent:
+        """Give the agent the values of `wanted` at these dotted paths; without paths nothing changes.
+
+        Raise AgentNotFound, AgentNameTaken, InvalidArgument.
+        """
+        if not paths:
+            return await self.get(owner, agent_id)
+        if "name" in paths:
+            _refuse_uuid(wanted.name)
+        agent = await self._store.update_agent(owner, agent_id, wanted, paths, self._clock())
+        await self._bus.resize(agent.id, agent.config.concurrency_limit)
+        return (await self._live((agent,)))[0]
+
+    async def delete(self, owner: Owner, agent_id: str) -> None:
+        """Remove the agent and stop what it does. Raise AgentNotFound."""
+        await self._store.delete_agent(owner, agent_id)
+        self._executions.stop_agent(owner, agent_id)
+
+    def _new(self, owner: Owner, draft: AgentDraft, now: datetime) -> Agent:
+        return Agent(
+            id=self._new_id(),
+            owner=owner,
+            name=draft.name,
+            config=draft.config,
+            status="ready",
+            revision=1,
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def _live(self, agents: tuple[Agent, ...]) -> tuple[Agent, ...]:
+        busy = await self._bus.busy([agent.id for agent in agents])
+        return tuple(replace(agent, status="busy") if agent.id in busy else agent for agent in agents)
+
+
+def _refuse_uuid(name: str) -> None:
+    # A target that looks like one is an id: an agent of that name could never be addressed.
+    if is_uuid(name):
+        raise InvalidArgument(("agent.name", "must not look like a UUID"))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidPageToken from None
+    if moment.tzinfo is None:
+        raise InvalidPageToken
+    return moment

@@ -1,0 +1,177 @@
+"""The gRPC face of the service: protobuf in, protobuf out, nothing decided."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+import grpc
+from codelab.agents.v1 import (
+    agent_pb2,
+    agent_service_pb2,
+    agent_service_pb2_grpc,
+    execution_service_pb2,
+    execution_service_pb2_grpc,
+    worker_space_service_pb2,
+    worker_space_service_pb2_grpc,
+)
+
+from services.agents.agent import Agent, AgentConfig, AgentDraft, Owner
+from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
+from services.agents.execution import Executions, Task
+from services.agents.models import Message, Role
+from services.agents.prompt import TaskInput
+from services.agents.service import AgentService
+from services.agents.store import Claim
+from services.runtime.auth import current_caller
+from services.runtime.messages import fill, plain
+from services.runtime.validation import mask_paths
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+
+
+class WorkerSpaceServicer(worker_space_service_pb2_grpc.WorkerSpaceServiceServicer):
+    """codelab.agents.v1.WorkerSpaceService."""
+
+    def __init__(self, agents: AgentService) -> None:
+        self._agents = agents
+
+    async def CreateWorkerSpace(
+        self, request: worker_space_service_pb2.CreateWorkerSpaceRequest, context: Context
+    ) -> worker_space_service_pb2.CreateWorkerSpaceResponse:
+        """See the contract."""
+        agents = await self._agents.create_space(_owner(request.project_id))
+        return worker_space_service_pb2.CreateWorkerSpaceResponse(agents=map(_to_proto, agents))
+
+    async def DeleteWorkerSpace(
+        self, request: worker_space_service_pb2.DeleteWorkerSpaceRequest, context: Context
+    ) -> worker_space_service_pb2.DeleteWorkerSpaceResponse:
+        """See the contract."""
+        await self._agents.delete_space(_owner(request.project_id))
+        return worker_space_service_pb2.DeleteWorkerSpaceResponse()
+
+
+class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
+    """codelab.agents.v1.AgentService."""
+
+    def __init__(self, agents: AgentService) -> None:
+        self._agents = agents
+
+    async def CreateAgent(
+        self, request: agent_service_pb2.CreateAgentRequest, context: Context
+    ) -> agent_service_pb2.CreateAgentResponse:
+        """See the contract."""
+        request_id = request.request_id if request.HasField("request_id") else None
+        agent = await self._agents.create(_owner(request.project_id), _draft(request.agent), request_id)
+        return agent_service_pb2.CreateAgentResponse(agent=_to_proto(agent))
+
+    async def ListAgents(
+        self, request: agent_service_pb2.ListAgentsRequest, context: Context
+    ) -> agent_service_pb2.ListAgentsResponse:
+        """See the contract."""
+        page = await self._agents.list(_owner(request.project_id), request.page_size, request.page_token)
+        return agent_service_pb2.ListAgentsResponse(
+            agents=map(_to_proto, page.agents), total=page.total, next_page_token=page.next_page_token
+        )
+
+    async def GetAgent(
+        self, request: agent_service_pb2.GetAgentRequest, context: Context
+    ) -> agent_service_pb2.GetAgentResponse:
+        """See the contract."""
+        agent = await self._agents.get(_owner(request.project_id), request.agent_id)
+        return agent_service_pb2.GetAgentResponse(agent=_to_proto(agent))
+
+    async def UpdateAgent(
+        self, request: agent_service_pb2.UpdateAgentRequest, context: Context
+    ) -> agent_service_pb2.UpdateAgentResponse:
+        """See the contract."""
+        paths = frozenset(mask_paths(request.update_mask, agent_pb2.Agent.DESCRIPTOR))
+        agent = await self._agents.update(_owner(request.project_id), request.agent_id, _draft(request.agent), paths)
+        return agent_service_pb2.UpdateAgentResponse(agent=_to_proto(agent))
+
+    async def DeleteAgent(
+        self, request: agent_service_pb2.DeleteAgentRequest, context: Context
+    ) -> agent_service_pb2.DeleteAgentResponse:
+        """See the contract."""
+        await self._agents.delete(_owner(request.project_id), request.agent_id)
+        return agent_service_pb2.DeleteAgentResponse()
+
+
+class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
+    """codelab.agents.v1.ExecutionService."""
+
+    def __init__(self, agents: AgentService, executions: Executions) -> None:
+        self._agents = agents
+        self._executions = executions
+
+    async def ResolveAgent(
+        self, request: execution_service_pb2.ResolveAgentRequest, context: Context
+    ) -> execution_service_pb2.ResolveAgentResponse:
+        """See the contract."""
+        agent = await self._agents.resolve(_owner(request.project_id), request.target)
+        return execution_service_pb2.ResolveAgentResponse(agent=_to_proto(agent))
+
+    async def Execute(
+        self, request: execution_service_pb2.ExecuteRequest, context: Context
+    ) -> AsyncIterator[execution_service_pb2.ExecuteResponse]:
+        """See the contract."""
+        async with aclosing(self._executions.execute(_task(request))) as events:
+            async for event in events:
+                yield _event(event)
+
+
+def _owner(project_id: str) -> Owner:
+    return Owner(current_caller().user_id, project_id)
+
+
+def _draft(agent: agent_pb2.Agent) -> AgentDraft:
+    return AgentDraft(agent.name, AgentConfig.of(plain(agent.config)))
+
+
+def _to_proto(agent: Agent) -> agent_pb2.Agent:
+    message = agent_pb2.Agent()
+    fill(
+        message,
+        {
+            "id": agent.id,
+            "project_id": agent.owner.project_id,
+            "name": agent.name,
+            "status": agent.status,
+            "config": asdict(agent.config),
+            "created_at": agent.created_at,
+            "updated_at": agent.updated_at,
+        },
+    )
+    return message
+
+
+def _task(request: execution_service_pb2.ExecuteRequest) -> Task:
+    return Task(
+        _owner(request.project_id),
+        request.agent_id,
+        Claim(request.run_id, request.task_id, request.run_epoch, request.attempt),
+        request.instruction,
+        tuple(Message(_ROLES.get(each.role, "user"), each.content) for each in request.history),
+        tuple(TaskInput(each.title, each.output) for each in request.inputs),
+    )
+
+
+def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
+    response = execution_service_pb2.ExecuteResponse()
+    match event:
+        case Delta(offset, text):
+            response.delta.offset = offset
+            response.delta.text = text
+        case Working(phase, position):
+            fill(response.working, {"phase": phase, "position": position})
+            response.working.SetInParent()
+        case ContextRetrieved():
+            response.context.SetInParent()
+        case StatusChanged(status):
+            fill(response.status_changed, {"status": status})
+        case Completed(output, usage):
+            fill(response.completed, {"output": output, "usage": asdict(usage)})
+            response.completed.SetInParent()
+    return response
