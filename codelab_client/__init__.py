@@ -1,4 +1,4 @@
-"""What a caller of the services needs besides the generated stubs: a channel with sensible defaults, readable errors."""
+"""What callers of the services need besides the generated stubs: a channel with good defaults, readable errors."""
 
 from codelab_client.channel import connect
 from codelab_client.errors import ApiError

@@ -14,9 +14,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _SAFE_TO_REPEAT = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
 
 
-def connect(
-    address: str, services: Iterable[ServiceDescriptor] = ()
-) -> grpc.aio.Channel:
+def connect(address: str, services: Iterable[ServiceDescriptor] = ()) -> grpc.aio.Channel:
     """Return a channel to `address` (`host:port` or any gRPC target); nothing connects before the first call.
 
     Methods of `services` that their contract declares free of side effects or idempotent are tried up to four times

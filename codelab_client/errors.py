@@ -9,12 +9,13 @@ DOMAIN = "codelab"
 _STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ApiError(Exception):
     """What a service answered instead of a result.
 
-    `reason` is the stable name for programs (`PROJECT_NOT_FOUND`); None when the answer is not the service's own but the
-    transport's, such as an unreachable server. `violations` are (field, what is wrong) pairs; `retry_after` is in seconds.
+    `reason` is the stable name for programs (`PROJECT_NOT_FOUND`); None when the answer is not the service's own but
+    the transport's, such as an unreachable server. `violations` are (field, what is wrong) pairs; `retry_after` is in
+    seconds.
     """
 
     code: grpc.StatusCode
@@ -44,9 +45,7 @@ class ApiError(Exception):
             if detail.Unpack(info) and info.domain == DOMAIN:
                 reason, metadata = info.reason, dict(info.metadata)
             elif detail.Unpack(bad):
-                violations = tuple(
-                    (each.field, each.description) for each in bad.field_violations
-                )
+                violations = tuple((each.field, each.description) for each in bad.field_violations)
             elif detail.Unpack(retry):
                 retry_after = retry.retry_delay.ToTimedelta().total_seconds()
         return cls(

@@ -170,9 +170,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Event:
-    """A committed change of a run's state: number `n` of the run, from 1. `id` is its place in the stream, once published.
+    """A committed change of a run's state: number `n` of the run, from 1.
 
-    `payload` has the shape of the contract's payload of that `type`.
+    `id` is its place in the stream, once it is published; `payload` has the shape of the contract's payload of that
+    `type`.
     """
 
     n: int
@@ -207,7 +208,10 @@ class Lease:
 
 @dataclass(frozen=True)
 class NewRun:
-    """A message to accept. `id` and `answer_id` are allocated by the caller; the store decides whether they are used."""
+    """A message to accept.
+
+    `id` and `answer_id` are allocated by the caller; the store decides whether they are used.
+    """
 
     id: str
     answer_id: str

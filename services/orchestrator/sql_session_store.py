@@ -45,7 +45,9 @@ class SqlSessionStore:
                     sa.insert(projects).values(user_id=owner.user_id, project_id=owner.project_id, deleted=True)
                 )
             await connection.execute(sa.update(chat_sessions).where(*_sessions(owner)).values(deleted=True))
-            return await _cancel_runs(connection, runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id)
+            return await _cancel_runs(
+                connection, runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id
+            )
 
     async def create_session(
         self, owner: Owner, session_id: str, title: str | None, key: RequestKey | None, now: datetime
@@ -77,12 +79,11 @@ class SqlSessionStore:
 
     async def list_sessions(self, owner: Owner, page_size: int, page_token: str) -> Page[Session]:
         query = ("sessions", owner)
-        after = decode_token(page_token, *query, types=(str, str))
+        after = decode_token(page_token, *query, types=(datetime, str))
         mine = _sessions(owner)
         select = sa.select(chat_sessions).where(*mine, chat_sessions.c.deleted.is_(False))
         if after is not None:
-            place = (datetime.fromisoformat(str(after[0])), str(after[1]))
-            select = select.where(sa.tuple_(chat_sessions.c.created_at, chat_sessions.c.id) < sa.tuple_(*place))
+            select = select.where(sa.tuple_(chat_sessions.c.created_at, chat_sessions.c.id) < sa.tuple_(*after))
         async with self._database.read() as connection:
             total = await connection.scalar(
                 sa.select(sa.func.count()).select_from(chat_sessions).where(*mine, chat_sessions.c.deleted.is_(False))
@@ -95,7 +96,7 @@ class SqlSessionStore:
         token = ""
         if len(rows) > page_size:
             last = rows[page_size - 1]
-            token = encode_token([last.created_at.isoformat(), last.id], *query)
+            token = encode_token([last.created_at, last.id], *query)
         return Page([_session(row) for row in rows[:page_size]], total or 0, token)
 
     async def rename_session(self, owner: Owner, session_id: str, title: str | None, now: datetime) -> Session:
@@ -164,9 +165,7 @@ class SqlSessionStore:
 
 async def lock_project(connection: AsyncConnection, owner: Owner) -> None:
     """Hold the project as it is until the transaction ends. Raise ProjectNotFound if it is absent or deleted."""
-    deleted = await connection.scalar(
-        sa.select(projects.c.deleted).where(*_project(owner)).with_for_update(read=True)
-    )
+    deleted = await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner)).with_for_update(read=True))
     if deleted is None or deleted:
         raise ProjectNotFound(owner.project_id)
 

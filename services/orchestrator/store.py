@@ -57,7 +57,10 @@ class SessionStore(Protocol):
         """Delete the session and cancel its runs. Return the ids of those that were active. Raise SessionNotFound."""
 
     async def list_messages(self, owner: Owner, session_id: str, page_size: int, page_token: str) -> Page[Message]:
-        """Return a page, oldest first in it; the first page holds the latest. Raise SessionNotFound, InvalidPageToken."""
+        """Return a page, oldest first in it; the first page holds the latest.
+
+        Raise SessionNotFound, InvalidPageToken.
+        """
 
     async def deleted_sessions(self, limit: int, project: Owner | None = None) -> dict[Owner, list[str]]:
         """Return sessions that are deleted and not purged, of `project` or of all."""
@@ -69,8 +72,8 @@ class SessionStore(Protocol):
 class RunStore(Protocol):
     """Runs: one active a session, each owned by one process at a time, each change an event in the same transaction.
 
-    A process is known by `process`, an id of its boot. What it writes to a run it writes under its lease; a write under a
-    lease that is no longer the run's raises LeaseLost and changes nothing.
+    A process is known by `process`, an id of its boot. What it writes to a run it writes under its lease; a write under
+    a lease that is no longer the run's raises LeaseLost and changes nothing.
     """
 
     async def accept(self, owner: Owner, new: NewRun, key: RequestKey | None, process: str, now: datetime) -> Accepted:

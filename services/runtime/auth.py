@@ -58,9 +58,7 @@ class Keys:
         """The configured keys; those that are not are made once in the data folder."""
         folder = DataFolder(settings.data_dir)
         return cls(
-            user_secret=""
-            if settings.jwt_jwks_url
-            else settings.jwt_secret_key or folder.secret("jwt"),
+            user_secret="" if settings.jwt_jwks_url else settings.jwt_secret_key or folder.secret("jwt"),
             service_secret=settings.service_token_key or folder.secret("service-token"),
             jwks_url=settings.jwt_jwks_url,
             issuer=settings.jwt_issuer,
@@ -73,25 +71,17 @@ class TokenVerifier:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._jwks = (
-            jwt.PyJWKClient(keys.jwks_url, cache_keys=True, timeout=5)
-            if keys.jwks_url
-            else None
-        )
+        self._jwks = jwt.PyJWKClient(keys.jwks_url, cache_keys=True, timeout=5) if keys.jwks_url else None
         self._known: OrderedDict[str, Caller] = OrderedDict()
 
-    async def verify(
-        self, authorization: str | None, *, services_only: bool = False
-    ) -> Caller:
+    async def verify(self, authorization: str | None, *, services_only: bool = False) -> Caller:
         """Return the caller that `Bearer <token>` proves.
 
         User JWTs and service tokens are admitted, with `services_only` just the latter. Raise Unauthenticated when the
         token is missing, malformed, expired or wrongly signed; the text never repeats the token.
         """
         if not authorization:
-            raise Unauthenticated(
-                "a bearer token is required: send the header `authorization: Bearer <token>`"
-            )
+            raise Unauthenticated("a bearer token is required: send the header `authorization: Bearer <token>`")
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
@@ -123,9 +113,7 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("the token has expired: get a new one") from None
         except jwt.PyJWKClientConnectionError:
-            raise Unauthenticated(
-                "the token cannot be verified: the key set is out of reach, try again"
-            ) from None
+            raise Unauthenticated("the token cannot be verified: the key set is out of reach, try again") from None
         except (jwt.PyJWTError, ValueError):
             raise Unauthenticated("the token is not valid") from None
 
@@ -134,9 +122,7 @@ class TokenVerifier:
         algorithms = ["HS256"]
         if self._jwks is not None:
             # Fetches the key set when the key is not known: off the event loop.
-            key = (
-                await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)
-            ).key
+            key = (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
             algorithms = _PUBLIC_KEY_ALGORITHMS
         return jwt.decode(
             token,
@@ -152,9 +138,7 @@ class TokenVerifier:
         )
 
 
-def _caller_of(
-    claims: dict[str, Any], token: str, service: str | None = None
-) -> Caller:
+def _caller_of(claims: dict[str, Any], token: str, service: str | None = None) -> Caller:
     subject, email = claims["sub"], claims.get("email")
     if not isinstance(subject, str) or not is_uuid(subject):
         raise Unauthenticated("the token's `sub` must be the user's UUID")
@@ -173,9 +157,7 @@ class TokenMinter:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
-    def user_token(
-        self, user_id: str, lifetime_seconds: float, email: str | None = None
-    ) -> str:
+    def user_token(self, user_id: str, lifetime_seconds: float, email: str | None = None) -> str:
         """A token that lets its holder act as the user. HS256 with `JWT_SECRET_KEY`."""
         now = int(time.time())
         claims: dict[str, Any] = {
@@ -210,14 +192,8 @@ class AuthInterceptor(Interceptor):
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
 
-    async def before(
-        self, call: Call, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> None:
+    async def before(self, call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if call.method.startswith(_OPEN_PREFIXES):
             return
         authorization = call.text("authorization")
-        _caller.set(
-            await self._verifier.verify(
-                authorization, services_only=call.rules.internal
-            )
-        )
+        _caller.set(await self._verifier.verify(authorization, services_only=call.rules.internal))

@@ -27,13 +27,10 @@ class Peers:
             self._channels[peer] = connect(self._settings.peer_address(peer), services)
         return self._channels[peer]
 
-    def metadata(
-        self, user_id: str, timeout: float | None
-    ) -> tuple[tuple[str, str], ...]:
+    def metadata(self, user_id: str, timeout: float | None) -> tuple[tuple[str, str], ...]:
         """Metadata for one call for the user: a service token that outlives it by no more than clock skew."""
-        token = self._minter.service_token(
-            self._service, user_id, timeout or STREAM_TOKEN_SECONDS
-        )
+        lifetime = STREAM_TOKEN_SECONDS if timeout is None else timeout
+        token = self._minter.service_token(self._service, user_id, lifetime)
         return (
             ("authorization", f"Bearer {token}"),
             ("traceparent", current_traceparent()),
@@ -53,9 +50,7 @@ def callers_metadata() -> tuple[tuple[str, str], ...]:
     )
 
 
-def timeout_within(
-    context: grpc.aio.ServicerContext[object, object], at_most: float
-) -> float:
+def timeout_within(context: grpc.aio.ServicerContext[object, object], at_most: float) -> float:
     """Seconds for a call that serves another: its own limit, and never longer than its caller waits."""
     remaining = context.time_remaining()
     return at_most if remaining is None else max(0.0, min(at_most, remaining))

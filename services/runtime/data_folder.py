@@ -21,15 +21,13 @@ class DataFolder:
         In-process backends mean one replica: two would each believe that they see every event and every lease.
         """
         self._make()
-        descriptor = os.open(
-            self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        descriptor = os.open(self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             raise StartupError(
-                f"{name} already runs on the data folder {self.path}: stop it, or set CODELAB_DATA_DIR to another folder"
+                f"{name} already runs on the data folder {self.path}: stop it, or set CODELAB_DATA_DIR to another"
             ) from None
         self._locks.append(descriptor)
 
@@ -60,8 +58,6 @@ class DataFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StartupError(
-                f"CODELAB_DATA_DIR: cannot make {self.path}: {error.strerror}"
-            ) from None
+            raise StartupError(f"CODELAB_DATA_DIR: cannot make {self.path}: {error.strerror}") from None
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise StartupError(f"CODELAB_DATA_DIR: {self.path} is not writable")

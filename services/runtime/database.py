@@ -28,9 +28,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(
-        self, value: datetime | None, dialect: sa.Dialect
-    ) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Refuse what is not aware: it would be read back as another moment."""
         if value is None:
             return None
@@ -38,18 +36,12 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a naive datetime has no place in the database")
         return value.astimezone(UTC)
 
-    def process_result_value(
-        self, value: datetime | None, dialect: sa.Dialect
-    ) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """SQLite gives back what it got, without its zone."""
-        return (
-            value
-            if value is None or value.tzinfo is not None
-            else value.replace(tzinfo=UTC)
-        )
+        return value if value is None or value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
-class epoch_now(sa.sql.functions.FunctionElement[float]):  # noqa: N801 - it reads as SQL does
+class epoch_now(sa.sql.functions.FunctionElement[float]):
     """The database's own clock, in seconds since 1970: leases compare no other."""
 
     type = sa.Double()
@@ -57,16 +49,12 @@ class epoch_now(sa.sql.functions.FunctionElement[float]):  # noqa: N801 - it rea
 
 
 @compiles(epoch_now, "sqlite")
-def _sqlite_now(
-    element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, **options: Any
-) -> str:
+def _sqlite_now(element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 @compiles(epoch_now, "postgresql")
-def _postgresql_now(
-    element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, **options: Any
-) -> str:
+def _postgresql_now(element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
     return "extract(epoch from clock_timestamp())"
 
 

@@ -20,9 +20,7 @@ class CodelabError(Exception):
     code: str = "INTERNAL"
     reason: str = "INTERNAL"
 
-    def __init__(
-        self, detail: str, /, *, retry_after: float | None = None, **metadata: str
-    ) -> None:
+    def __init__(self, detail: str, /, *, retry_after: float | None = None, **metadata: str) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
@@ -37,9 +35,7 @@ class InvalidArgument(CodelabError):
     reason = "INVALID_ARGUMENT"
 
     def __init__(self, *violations: tuple[str, str]) -> None:
-        super().__init__(
-            "; ".join(f"{field}: {detail}" for field, detail in violations)
-        )
+        super().__init__("; ".join(f"{field}: {detail}" for field, detail in violations))
         self.violations = violations
 
 
@@ -50,12 +46,8 @@ class InvalidPageToken(CodelabError):
     reason = "INVALID_PAGE_TOKEN"
 
     def __init__(self) -> None:
-        super().__init__(
-            "page_token does not belong to this list with these filters: start again without it"
-        )
-        self.violations = (
-            ("page_token", "does not belong to this list with these filters"),
-        )
+        super().__init__("page_token does not belong to this list with these filters: start again without it")
+        self.violations = (("page_token", "does not belong to this list with these filters"),)
 
 
 class Unauthenticated(CodelabError):

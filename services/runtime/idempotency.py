@@ -24,9 +24,7 @@ class RequestKey:
     fingerprint: str
 
     @classmethod
-    def of(
-        cls, scope: str, request_id: str | None, *content: Any
-    ) -> "RequestKey | None":
+    def of(cls, scope: str, request_id: str | None, *content: Any) -> "RequestKey | None":
         """The key of a request with this JSON-like content; None when the caller chose no request_id."""
         if request_id is None:
             return None
@@ -49,10 +47,11 @@ class IdempotencyKeys:
             sa.Column("created_at", UtcDateTime, nullable=False, index=True),
         )
 
-    async def find(
-        self, connection: AsyncConnection, user_id: str, key: RequestKey, now: datetime
-    ) -> str | None:
-        """The id that the key stands for, None if it is new or over 7 days old. Raise RequestIdReused for other content."""
+    async def find(self, connection: AsyncConnection, user_id: str, key: RequestKey, now: datetime) -> str | None:
+        """The id that the key stands for, None if it is new or over 7 days old.
+
+        Raise RequestIdReused for other content.
+        """
         table = self._table
         row = (
             await connection.execute(
@@ -80,9 +79,7 @@ class IdempotencyKeys:
     ) -> None:
         """Let the key stand for `resource_id`. Keys that are too old leave with it."""
         table = self._table
-        await connection.execute(
-            sa.delete(table).where(table.c.created_at <= now - KEPT)
-        )
+        await connection.execute(sa.delete(table).where(table.c.created_at <= now - KEPT))
         await connection.execute(
             sa.insert(table).values(
                 user_id=user_id,

@@ -65,11 +65,7 @@ def method_descriptor(method: str) -> MethodDescriptor | None:
     """The descriptor of `/package.Service/Method`, None if the contract has no such method."""
     service, _, name = method.removeprefix("/").partition("/")
     try:
-        return (
-            descriptor_pool.Default()
-            .FindServiceByName(service)
-            .methods_by_name.get(name)
-        )
+        return descriptor_pool.Default().FindServiceByName(service).methods_by_name.get(name)
     except KeyError:
         return None
 
@@ -87,12 +83,7 @@ def _wrap(
     around: Callable[[Context], AbstractAsyncContextManager[None]],
     check: Callable[[Message], None],
 ) -> Any:
-    inner = (
-        handler.unary_unary
-        or handler.unary_stream
-        or handler.stream_unary
-        or handler.stream_stream
-    )
+    inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
     async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         async for request in requests:
@@ -110,11 +101,10 @@ def _wrap(
             return await inner(admitted(request), context)
 
     async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with around(context):
-            # Closed here: a client that goes away must not leave the handler's cleanup to the garbage collector.
-            async with aclosing(inner(admitted(request), context)) as responses:
-                async for response in responses:
-                    yield response
+        # Closed here: a client that goes away must not leave the handler's cleanup to the garbage collector.
+        async with around(context), aclosing(inner(admitted(request), context)) as responses:
+            async for response in responses:
+                yield response
 
     behaviour: Any = stream if handler.response_streaming else unary
     return _HANDLERS[handler.request_streaming, handler.response_streaming](

@@ -4,13 +4,16 @@ import base64
 import binascii
 import hashlib
 import json
+from datetime import datetime
+from typing import Any
 
 from services.runtime.errors import InvalidPageToken
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 
-Position = list[str | int | float]
+Position = list[Any]
+"""Where a page ended, in the order of the list: strings, whole numbers and aware datetimes."""
 
 
 def page_size(requested: int) -> int:
@@ -20,13 +23,12 @@ def page_size(requested: int) -> int:
 
 def encode_token(position: Position, *query: object) -> str:
     """A token for the page after `position`, of the list that `query` (caller, parents, filters) selects."""
-    text = json.dumps([_fingerprint(query), *position], separators=(",", ":"))
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in position]
+    text = json.dumps([_fingerprint(query), *parts], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_token(
-    token: str, *query: object, types: tuple[type, ...]
-) -> Position | None:
+def decode_token(token: str, *query: object, types: tuple[type, ...]) -> Position | None:
     """The position in `token`; None for the first page. Raise InvalidPageToken if another list or query made it.
 
     `types` are those of the position's parts: a token is input, and no query may meet a part of another type.
@@ -34,16 +36,22 @@ def decode_token(
     if not token:
         return None
     try:
-        fingerprint, *position = json.loads(
-            base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        )
+        fingerprint, *parts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if fingerprint != _fingerprint(query):
+            raise InvalidPageToken
+        return [_part(part, expected) for part, expected in zip(parts, types, strict=True)]
     except (binascii.Error, ValueError, TypeError):
         raise InvalidPageToken from None
-    if fingerprint != _fingerprint(query) or [type(part) for part in position] != list(
-        types
-    ):
-        raise InvalidPageToken
-    return position
+
+
+def _part(part: object, expected: type) -> object:
+    if expected is datetime and isinstance(part, str):
+        moment = datetime.fromisoformat(part)
+        if moment.tzinfo is not None:
+            return moment
+    elif type(part) is expected:
+        return part
+    raise InvalidPageToken
 
 
 def _fingerprint(query: tuple[object, ...]) -> str:

@@ -34,9 +34,7 @@ class ServiceServer:
     waits for calls to finish: streams end there, because gRPC would wait the whole grace for them.
     """
 
-    def __init__(
-        self, service: str, settings: Settings, verifier: TokenVerifier
-    ) -> None:
+    def __init__(self, service: str, settings: Settings, verifier: TokenVerifier) -> None:
         self.service = service
         self._settings = settings
         self._address = settings.listen_address(service)
@@ -85,8 +83,8 @@ class ServiceServer:
             self._server.add_insecure_port(self._address)
         except RuntimeError:
             raise StartupError(
-                f"{self.service} cannot listen on {self._address}: the port is taken or the address is not this machine's."
-                " Stop what uses it, or set CODELAB_GRPC_PORT_BASE or CODELAB_HOST"
+                f"{self.service} cannot listen on {self._address}: the port is taken, or the address is not this"
+                " machine's. Stop what uses it, or set CODELAB_GRPC_PORT_BASE or CODELAB_HOST"
             ) from None
         await self._server.start()
         for name in (*self._names, ""):
@@ -103,9 +101,7 @@ class ServiceServer:
     def _add_reflection(self) -> None:
         names = [*self._names, health.SERVICE_NAME, *_REFLECTION]
         servicer = reflection.ReflectionServicer(service_names=names)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            servicer, self._server
-        )
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
         # The library serves v1alpha only. v1 has the same messages under another service name.
         handler = grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
@@ -113,9 +109,5 @@ class ServiceServer:
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
         self._server.add_generic_rpc_handlers(
-            (
-                grpc.method_handlers_generic_handler(
-                    _REFLECTION[0], {"ServerReflectionInfo": handler}
-                ),
-            )
+            (grpc.method_handlers_generic_handler(_REFLECTION[0], {"ServerReflectionInfo": handler}),)
         )

@@ -41,13 +41,11 @@ class Settings(BaseModel):
     grpc_port_base: Port = _env("CODELAB_GRPC_PORT_BASE", 9101)
     """Port of projects; agents, orchestrator and streams follow."""
     backends: str = _env("CODELAB_BACKENDS", "")
-    """Comma-separated `host:port` of the services, in the order projects, agents, orchestrator, streams for the services
-    themselves; the gateway takes any number in any order. Empty: all on `host` from `grpc_port_base` on."""
+    """Comma-separated `host:port` of the services. Services among themselves read four, in the order of SERVICES; the
+    gateway takes any number in any order. Empty: all on `host` from `grpc_port_base` on."""
     reflection: bool = _env("CODELAB_REFLECTION", True)
     """Whether servers answer reflection. The gateway needs it."""
-    log_level: Literal["debug", "info", "warning", "error"] = _env(
-        "CODELAB_LOG_LEVEL", "info"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = _env("CODELAB_LOG_LEVEL", "info")
     log_format: Literal["auto", "console", "json"] = _env("CODELAB_LOG_FORMAT", "auto")
     """`auto`: coloured lines on a terminal, JSON elsewhere."""
     drain_seconds: Seconds = _env("CODELAB_DRAIN_SECONDS", 10.0)
@@ -91,22 +89,16 @@ class Settings(BaseModel):
     @classmethod
     def _database_is_known(cls, value: str) -> str:
         if value and not value.startswith("sqlite"):
-            raise ValueError(
-                "only SQLite is supported by this version: unset it to use the data folder"
-            )
+            raise ValueError("only SQLite is supported by this version: unset it to use the data folder")
         if value:
-            raise ValueError(
-                "SQLite is used in CODELAB_DATA_DIR, one file a service: set that instead"
-            )
+            raise ValueError("SQLite is used in CODELAB_DATA_DIR, one file a service: set that instead")
         return value
 
     @field_validator("redis_url", "qdrant_url")
     @classmethod
     def _backend_is_known(cls, value: str) -> str:
         if value:
-            raise ValueError(
-                "this version has no such backend, everything runs in process: unset it"
-            )
+            raise ValueError("this version has no such backend, everything runs in process: unset it")
         return value
 
     @field_validator("jwt_secret_key", "service_token_key")
@@ -137,38 +129,27 @@ class Settings(BaseModel):
     def _origins_are_origins(cls, value: str) -> str:
         for origin in filter(None, (each.strip() for each in value.split(","))):
             if origin != "*" and ("://" not in origin or origin.count("/") != 2):
-                raise ValueError(
-                    f"{origin!r} is not an origin such as https://app.example.com"
-                )
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
         return value
 
     @model_validator(mode="after")
     def _ports_do_not_meet(self) -> Self:
         if self.grpc_port_base <= self.http_port < self.grpc_port_base + len(SERVICES):
-            raise ValueError(
-                "CODELAB_HTTP_PORT lies among the services' ports from CODELAB_GRPC_PORT_BASE on"
-            )
+            raise ValueError("CODELAB_HTTP_PORT lies among the services' ports from CODELAB_GRPC_PORT_BASE on")
         if self.grpc_port_base + len(SERVICES) > 65536:
-            raise ValueError(
-                "CODELAB_GRPC_PORT_BASE leaves no room for four ports below 65536"
-            )
+            raise ValueError("CODELAB_GRPC_PORT_BASE leaves no room for four ports below 65536")
         return self
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the environment; an empty variable counts as unset. Raise StartupError with one line on a wrong value."""
+        """Read the environment; an empty variable counts as unset.
+
+        Raise StartupError with one line on a wrong value.
+        """
         try:
-            return cls.model_validate(
-                {
-                    name: value.strip()
-                    for name, value in environ.items()
-                    if value.strip()
-                }
-            )
+            return cls.model_validate({name: value.strip() for name, value in environ.items() if value.strip()})
         except ValidationError as error:
-            raise StartupError(
-                "; ".join(_line(each) for each in error.errors(include_url=False))
-            ) from None
+            raise StartupError("; ".join(_line(each) for each in error.errors(include_url=False))) from None
 
     def listen_address(self, service: str) -> str:
         """`host:port` that a service listens on."""
@@ -177,11 +158,7 @@ class Settings(BaseModel):
     def peer_address(self, service: str) -> str:
         """`host:port` where the other services find this one."""
         listed = self.backend_addresses
-        return (
-            listed[SERVICES.index(service)]
-            if len(listed) == len(SERVICES)
-            else self.listen_address(service)
-        )
+        return listed[SERVICES.index(service)] if len(listed) == len(SERVICES) else self.listen_address(service)
 
     @property
     def backend_addresses(self) -> list[str]:

@@ -35,15 +35,16 @@ HTTP_STATUS: dict[grpc.StatusCode, int] = {
     grpc.StatusCode.UNKNOWN: 500,
     grpc.StatusCode.DATA_LOSS: 500,
 }
-"""HTTP status of each gRPC code. OUT_OF_RANGE is a malformed page token, INVALID_ARGUMENT a value that fails validation."""
+"""HTTP status of each gRPC code.
+
+OUT_OF_RANGE is a malformed page token, INVALID_ARGUMENT a value that fails validation.
+"""
 
 
 def to_status(error: CodelabError) -> status_pb2.Status:
-    """The `google.rpc.Status` of an error: one ErrorInfo, and BadRequest and RetryInfo where there is something to say."""
+    """The `google.rpc.Status` of an error: one ErrorInfo, and BadRequest and RetryInfo where they say something."""
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(
-            reason=error.reason, domain=DOMAIN, metadata=error.metadata
-        ),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata),
     ]
     if error.violations:
         violations = [
@@ -55,9 +56,7 @@ def to_status(error: CodelabError) -> status_pb2.Status:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(
-        code=code_pb2.Code.Value(error.code), message=error.detail
-    )
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.detail)
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
@@ -73,25 +72,19 @@ def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
     """
     answer = ApiError.of(error)
     if answer.reason is not None:
-        passed_on = CodelabError(
-            answer.detail, retry_after=answer.retry_after, **answer.metadata
-        )
+        passed_on = CodelabError(answer.detail, retry_after=answer.retry_after, **answer.metadata)
         passed_on.code = answer.code.name
         passed_on.reason = answer.reason
         passed_on.violations = answer.violations
         return passed_on
     if answer.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(
-            f"the {callee} service did not answer in time: try again"
-        )
+        return DeadlineExceeded(f"the {callee} service did not answer in time: try again")
     if answer.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return Unavailable(
             f"the {callee} service is out of reach at the moment: try again",
             retry_after=1.0,
         )
-    log.error(
-        "unexpected answer", callee=callee, code=answer.code.name, detail=answer.detail
-    )
+    log.error("unexpected answer", callee=callee, code=answer.code.name, detail=answer.detail)
     return CodelabError("internal error")
 
 

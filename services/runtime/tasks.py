@@ -11,19 +11,21 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def repeating(
-    name: str, work: Callable[[], Awaitable[None]], every_seconds: float
+    name: str, work: Callable[[], Awaitable[None]], every_seconds: float, wake: asyncio.Event | None = None
 ) -> AsyncIterator[asyncio.Event]:
-    """Run `work` again and again while the block runs, `every_seconds` apart, or at once when the yielded event is set.
+    """Run `work` again and again while the block runs, `every_seconds` apart, or at once when `wake` is set.
+
+    The event is yielded; one is made where none is given.
 
     A round that fails is logged and the next one comes: the database may be back by then.
     """
-    wake = asyncio.Event()
+    awake = wake or asyncio.Event()
 
     async def loop() -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), every_seconds)
-            wake.clear()
+                await asyncio.wait_for(awake.wait(), every_seconds)
+            awake.clear()
             try:
                 await work()
             except Exception:
@@ -31,7 +33,7 @@ async def repeating(
 
     task = asyncio.create_task(loop(), name=name)
     try:
-        yield wake
+        yield awake
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

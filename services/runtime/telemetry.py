@@ -27,14 +27,8 @@ _LEVELS = {
 
 def configure_logging(settings: Settings, process: str) -> None:
     """Send every log line to stderr with the name of the process. Call once, first thing."""
-    console = settings.log_format == "console" or (
-        settings.log_format == "auto" and sys.stderr.isatty()
-    )
-    renderer = (
-        structlog.dev.ConsoleRenderer()
-        if console
-        else structlog.processors.JSONRenderer()
-    )
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -43,9 +37,7 @@ def configure_logging(settings: Settings, process: str) -> None:
             structlog.processors.format_exc_info if not console else _keep,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            _LEVELS[settings.log_level]
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -58,9 +50,7 @@ def configure_logging(settings: Settings, process: str) -> None:
     )
 
 
-def _keep(
-    _logger: object, _name: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _keep(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return event
 
 
@@ -71,21 +61,10 @@ def new_traceparent() -> str:
 
 def valid_traceparent(value: str | None) -> str | None:
     """`value` if it is a W3C traceparent of a version we know, else None."""
-    if (
-        value is None
-        or len(value) != 55
-        or not value.startswith("00-")
-        or value[35] != "-"
-        or value[52] != "-"
-    ):
+    if value is None or len(value) != 55 or not value.startswith("00-") or value[35] != "-" or value[52] != "-":
         return None
     hexadecimal = value[3:35] + value[36:52] + value[53:]
-    return (
-        value
-        if all(each in "0123456789abcdef" for each in hexadecimal)
-        and int(value[3:35], 16)
-        else None
-    )
+    return value if all(each in "0123456789abcdef" for each in hexadecimal) and int(value[3:35], 16) else None
 
 
 def trace_id(traceparent: str) -> str:

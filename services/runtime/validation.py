@@ -35,7 +35,8 @@ class ValidationInterceptor(Interceptor):
 def validate(request: Message) -> list[Violation]:
     """Return (field path, what is wrong) for each rule that `request` breaks.
 
-    Where a request carries an update mask, only what the mask names is held against the rules; output-only fields never are.
+    Where a request carries an update mask, only what the mask names is held against the rules; output-only fields never
+    are.
     """
     mask = _update_mask(request)
     if mask is None:
@@ -48,11 +49,7 @@ def validate(request: Message) -> list[Violation]:
         found = list(check(request, ""))
         if field.message_type is not None and not _is_well_known(field.message_type):
             violations += _unknown_paths(mask, field.message_type)
-            found = [
-                (path, detail)
-                for path, detail in found
-                if _is_masked(path, field.name, mask)
-            ]
+            found = [(path, detail) for path, detail in found if _is_masked(path, field.name, mask)]
         violations += found
     return violations
 
@@ -66,18 +63,12 @@ def mask_paths(mask: FieldMask, descriptor: Descriptor) -> set[str]:
 
 def is_output_only(field: FieldDescriptor) -> bool:
     """Whether the server alone sets the field."""
-    return (
-        field_behavior_pb2.OUTPUT_ONLY
-        in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    )
+    return field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
 def _update_mask(request: Message) -> list[str] | None:
     for field in request.DESCRIPTOR.fields:
-        if (
-            field.message_type is not None
-            and field.message_type.full_name == "google.protobuf.FieldMask"
-        ):
+        if field.message_type is not None and field.message_type.full_name == "google.protobuf.FieldMask":
             return list(getattr(request, field.name).paths)
     return None
 
@@ -86,19 +77,13 @@ def _is_masked(path: str, resource: str, mask: list[str]) -> bool:
     inside = path.removeprefix(f"{resource}.")
     if inside == path:
         return True  # The resource itself is missing.
-    return mask == ["*"] or any(
-        inside == each or inside.startswith((f"{each}.", f"{each}[")) for each in mask
-    )
+    return mask == ["*"] or any(inside == each or inside.startswith((f"{each}.", f"{each}[")) for each in mask)
 
 
 def _unknown_paths(mask: list[str], descriptor: Descriptor) -> list[Violation]:
     if mask == ["*"]:
         return []
-    return [
-        ("update_mask", f"{path!r} is not a field")
-        for path in mask
-        if _field_at(path, descriptor) is None
-    ]
+    return [("update_mask", f"{path!r} is not a field") for path in mask if _field_at(path, descriptor) is None]
 
 
 def _field_at(path: str, descriptor: Descriptor) -> FieldDescriptor | None:
@@ -108,30 +93,19 @@ def _field_at(path: str, descriptor: Descriptor) -> FieldDescriptor | None:
         field = inside.fields_by_name.get(name) if inside is not None else None
         if field is None:
             return None
-        inside = (
-            None
-            if field.is_repeated or field.message_type is None
-            else field.message_type
-        )
+        inside = None if field.is_repeated or field.message_type is None else field.message_type
     return field
 
 
 def _path_is_output_only(path: str, descriptor: Descriptor) -> bool:
     parts = path.split(".")
-    fields = (
-        _field_at(".".join(parts[: depth + 1]), descriptor)
-        for depth in range(len(parts))
-    )
+    fields = (_field_at(".".join(parts[: depth + 1]), descriptor) for depth in range(len(parts)))
     return any(field is not None and is_output_only(field) for field in fields)
 
 
 @cache
 def _checker(descriptor: Descriptor) -> Check:
-    checks = [
-        check
-        for field in descriptor.fields
-        if (check := _field_check(field)) is not None
-    ]
+    checks = [check for field in descriptor.fields if (check := _field_check(field)) is not None]
 
     def check_all(message: Message, prefix: str) -> Iterable[Violation]:
         for check in checks:
@@ -145,10 +119,7 @@ def _field_check(field: FieldDescriptor) -> Check | None:
     if is_output_only(field):
         return None
     name = field.name
-    required = (
-        field_behavior_pb2.REQUIRED
-        in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    )
+    required = field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
     value_checks = list(_value_checks(field, rules))
     most = rules.max_items if rules.HasField("max_items") else None
@@ -161,15 +132,9 @@ def _field_check(field: FieldDescriptor) -> Check | None:
                 yield path, f"must have at most {most} elements"
             for index, element in enumerate(value):
                 if isinstance(element, Message):
-                    yield from _checker(element.DESCRIPTOR)(
-                        element, f"{path}[{index}]."
-                    )
+                    yield from _checker(element.DESCRIPTOR)(element, f"{path}[{index}].")
                 else:
-                    yield from (
-                        (f"{path}[{index}]", wrong)
-                        for each in value_checks
-                        if (wrong := each(element))
-                    )
+                    yield from ((f"{path}[{index}]", wrong) for each in value_checks if (wrong := each(element)))
             return
         absent = not message.HasField(name) if field.has_presence else not value
         if absent:
@@ -177,9 +142,7 @@ def _field_check(field: FieldDescriptor) -> Check | None:
                 yield path, "is required"
             # Zero is a value to a number without presence: it is held against its rules.
             elif not field.has_presence and not isinstance(value, str):
-                yield from (
-                    (path, wrong) for each in value_checks if (wrong := each(value))
-                )
+                yield from ((path, wrong) for each in value_checks if (wrong := each(value)))
             return
         yield from ((path, wrong) for each in value_checks if (wrong := each(value)))
         if isinstance(value, Message) and not _is_well_known(value.DESCRIPTOR):
@@ -188,14 +151,10 @@ def _field_check(field: FieldDescriptor) -> Check | None:
     return check
 
 
-def _value_checks(
-    field: FieldDescriptor, rules: options_pb2.FieldRules
-) -> Iterable[ValueCheck]:
+def _value_checks(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Iterable[ValueCheck]:
     if rules.HasField("min_length"):
         yield lambda value, least=rules.min_length: (  # type: ignore[misc]
-            None
-            if len(value) >= least
-            else f"must have at least {least} character{'s' if least != 1 else ''}"
+            None if len(value) >= least else f"must have at least {least} character{'s' if least != 1 else ''}"
         )
     if rules.HasField("max_length"):
         yield lambda value, most=rules.max_length: (  # type: ignore[misc]
@@ -203,40 +162,20 @@ def _value_checks(
         )
     if rules.HasField("pattern"):
         pattern = re.compile(rules.pattern, re.DOTALL)
-        yield (
-            lambda value: (
-                None if pattern.fullmatch(str(value)) else f"must match {rules.pattern}"
-            )
-        )
+        yield (lambda value: None if pattern.fullmatch(str(value)) else f"must match {rules.pattern}")
     if rules.HasField("minimum"):
-        yield (
-            lambda value, least=rules.minimum: (
-                None if value >= least else f"must be at least {least:g}"
-            )
-        )  # type: ignore[misc]
+        yield (lambda value, least=rules.minimum: None if value >= least else f"must be at least {least:g}")  # type: ignore[misc]
     if rules.HasField("maximum"):
-        yield (
-            lambda value, most=rules.maximum: (
-                None if value <= most else f"must be at most {most:g}"
-            )
-        )  # type: ignore[misc]
+        yield (lambda value, most=rules.maximum: None if value <= most else f"must be at most {most:g}")  # type: ignore[misc]
     if rules.uuid:
         yield lambda value: None if is_uuid(str(value)) else "must be a UUID"
     if field.enum_type is not None:
         known = field.enum_type.values_by_number
         unspecified = field.has_presence or field.is_repeated
         yield (
-            lambda value: (
-                None
-                if value in known and (value or not unspecified)
-                else "is not one of the known values"
-            )
+            lambda value: None if value in known and (value or not unspecified) else "is not one of the known values"
         )
-    if (
-        field.message_type is not None
-        and field.message_type.full_name == _STRUCT
-        and rules.HasField("max_items")
-    ):
+    if field.message_type is not None and field.message_type.full_name == _STRUCT and rules.HasField("max_items"):
         yield (
             lambda value: (
                 None

@@ -1,0 +1,83 @@
+"""The orchestrator service, wired: `python -m services.orchestrator`."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from codelab.orchestrator.v1 import (
+    lifecycle_service_pb2,
+    lifecycle_service_pb2_grpc,
+    run_service_pb2,
+    run_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
+)
+
+from services.orchestrator.agents_client import AgentsClient
+from services.orchestrator.executor import Executor
+from services.orchestrator.service import RunService, SessionService
+from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
+from services.orchestrator.sql_run_store import SqlRunStore
+from services.orchestrator.sql_session_store import SqlSessionStore
+from services.orchestrator.streams_client import StreamsClient
+from services.orchestrator.tables import metadata
+from services.runtime.auth import Keys, TokenMinter, TokenVerifier
+from services.runtime.channels import Peers
+from services.runtime.data_folder import DataFolder
+from services.runtime.database import Database
+from services.runtime.ids import new_id, utc_now
+from services.runtime.process import main
+from services.runtime.server import ServiceServer
+from services.runtime.settings import Settings
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
+    """The service, listening while the block runs."""
+    async with AsyncExitStack() as stack:
+        folder = DataFolder(settings.data_dir)
+        folder.lock("orchestrator")
+        stack.callback(folder.release)
+
+        database = Database.sqlite(settings.data_dir / "orchestrator.db")
+        stack.push_async_callback(database.close)
+        await database.create(metadata)
+        sessions = SqlSessionStore(database)
+        runs = SqlRunStore(database, settings.lease_seconds)
+
+        keys = Keys.of(settings)
+        peers = Peers("orchestrator", settings, TokenMinter(keys))
+        stack.push_async_callback(peers.close)
+        agents = AgentsClient(peers)
+        streams = StreamsClient(peers, utc_now)
+
+        process = new_id()
+        executor = Executor(runs, sessions, agents, streams, utc_now, process, settings.lease_seconds)
+        session_service = SessionService(sessions, executor, utc_now, new_id)
+        run_service = RunService(runs, sessions, agents, executor, utc_now, new_id, process)
+
+        server = ServiceServer("orchestrator", settings, TokenVerifier(keys))
+        server.add(
+            session_service_pb2_grpc.add_SessionServiceServicer_to_server,
+            SessionServicer(session_service),
+            session_service_pb2.DESCRIPTOR.services_by_name["SessionService"],
+        )
+        server.add(
+            run_service_pb2_grpc.add_RunServiceServicer_to_server,
+            RunServicer(run_service, streams, utc_now, settings.send_deadline_seconds),
+            run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
+        )
+        server.add(
+            lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server,
+            LifecycleServicer(session_service),
+            lifecycle_service_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
+        )
+        server.on_drain(executor.drain)
+        # Listening comes first: a second process that cannot listen must not take runs over.
+        await server.start()
+        stack.push_async_callback(server.stop)
+        await stack.enter_async_context(executor.working())
+        yield server
+
+
+if __name__ == "__main__":
+    main("orchestrator", running)

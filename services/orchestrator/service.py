@@ -1,0 +1,206 @@
+"""What can be done with sessions and runs."""
+
+import time
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+
+from services.orchestrator.errors import (
+    ModelTimeout,
+    ModelUnavailable,
+    OrchestrationNotAvailable,
+    RunCancelled,
+    RunFailed,
+    RunInterrupted,
+    RunNotFinished,
+)
+from services.orchestrator.executor import Executor
+from services.orchestrator.model import (
+    FINISHED,
+    Event,
+    Message,
+    NewRun,
+    OnBusy,
+    Owner,
+    Page,
+    Run,
+    RunState,
+    Session,
+)
+from services.orchestrator.ports import Agents
+from services.orchestrator.store import RunStore, SessionStore
+from services.runtime.idempotency import RequestKey
+from services.runtime.ids import Clock, NewId
+
+# A run that ends in another process is noticed by looking.
+_POLL_SECONDS = 1.0
+_TIMELINE_PAGE = 200
+
+
+class SessionService:
+    """Sessions, their messages, and what the orchestrator keeps of projects."""
+
+    def __init__(self, sessions: SessionStore, executor: Executor, clock: Clock, new_id: NewId) -> None:
+        self._sessions = sessions
+        self._executor = executor
+        self._clock = clock
+        self._new_id = new_id
+
+    async def admit_project(self, owner: Owner) -> None:
+        """Let the project have sessions. Raise ProjectDeleted."""
+        await self._sessions.admit_project(owner)
+
+    async def delete_project(self, owner: Owner) -> None:
+        """Remove everything of the project, for good. Raise Unavailable where streams cannot be ended: call again."""
+        self._executor.forget(await self._sessions.delete_project(owner))
+        await self._executor.purge(owner)
+
+    async def create(self, owner: Owner, title: str | None, request_id: str | None) -> Session:
+        """Create a session, or return the one this request_id made. Raise ProjectNotFound, RequestIdReused."""
+        key = RequestKey.of("CreateSession", request_id, owner.project_id, title)
+        return await self._sessions.create_session(owner, self._new_id(), title, key, self._clock())
+
+    async def get(self, owner: Owner, session_id: str) -> Session:
+        """Raise SessionNotFound."""
+        return await self._sessions.get_session(owner, session_id)
+
+    async def list(self, owner: Owner, page_size: int, page_token: str) -> Page[Session]:
+        """Newest first. Raise InvalidPageToken."""
+        return await self._sessions.list_sessions(owner, page_size, page_token)
+
+    async def rename(self, owner: Owner, session_id: str, title: str | None) -> Session:
+        """Raise SessionNotFound."""
+        return await self._sessions.rename_session(owner, session_id, title, self._clock())
+
+    async def delete(self, owner: Owner, session_id: str) -> None:
+        """Delete the session; its streams end and its rows go soon after. Raise SessionNotFound."""
+        self._executor.forget(await self._sessions.delete_session(owner, session_id, self._clock()))
+        self._executor.purge_soon()
+
+    async def list_messages(self, owner: Owner, session_id: str, page_size: int, page_token: str) -> Page[Message]:
+        """The latest first, oldest first within a page. Raise SessionNotFound, InvalidPageToken."""
+        return await self._sessions.list_messages(owner, session_id, page_size, page_token)
+
+
+@dataclass(frozen=True)
+class Send:
+    """A message to send."""
+
+    session_id: str
+    content: str
+    target_agent: str | None
+    on_busy: OnBusy
+    request_id: str | None
+
+
+class RunService:
+    """Sending messages, and the runs they become."""
+
+    def __init__(
+        self,
+        runs: RunStore,
+        sessions: SessionStore,
+        agents: Agents,
+        executor: Executor,
+        clock: Clock,
+        new_id: NewId,
+        process: str,
+    ) -> None:
+        self._runs = runs
+        self._sessions = sessions
+        self._agents = agents
+        self._executor = executor
+        self._clock = clock
+        self._new_id = new_id
+        self._process = process
+
+    async def send(self, owner: Owner, send: Send, timeout: float) -> Run:
+        """Accept a message and start its run, or join the run that this request_id started.
+
+        Raise SessionNotFound, SessionBusy, RequestIdReused, OrchestrationNotAvailable, NotFound `AGENT_NOT_FOUND`.
+        """
+        # First the session: whether an agent exists is nobody's business under a foreign one.
+        await self._sessions.get_session(owner, send.session_id)
+        if send.target_agent is None:
+            raise OrchestrationNotAvailable
+        agent = await self._agents.resolve(owner.user_id, owner.project_id, send.target_agent, timeout)
+        # One scope for the three ways to send: what timed out as one can be joined as another.
+        key = RequestKey.of(
+            "Send", send.request_id, owner.project_id, send.session_id, send.content, send.target_agent, send.on_busy
+        )
+        new = NewRun(
+            id=self._new_id(),
+            answer_id=self._new_id(),
+            message_id=self._new_id(),
+            session_id=send.session_id,
+            content=send.content,
+            agent=agent,
+            on_busy=send.on_busy,
+        )
+        accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
+        self._executor.start(accepted)
+        return accepted.run
+
+    async def answer(self, owner: Owner, run: Run, seconds: float) -> Message:
+        """Wait for the run's answer.
+
+        Raise RunCancelled, RunNotFinished after so many seconds, RunInterrupted when this process stops, or what failed
+        the run: ModelUnavailable, ModelTimeout, RunFailed.
+        """
+        deadline = time.monotonic() + seconds
+        while run.state not in FINISHED:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise RunNotFinished(run.id)
+            if self._executor.draining:
+                raise RunInterrupted(run.id)
+            await self._executor.wait(run.id, min(_POLL_SECONDS, left))
+            run, message = await self._runs.get_answer(owner, run.id)
+            if message is not None:
+                return message
+        run, message = await self._runs.get_answer(owner, run.id)
+        if message is not None:
+            return message
+        raise _failure_of(run)
+
+    async def get(self, owner: Owner, run_id: str) -> Run:
+        """Raise RunNotFound."""
+        return await self._runs.get_run(owner, run_id)
+
+    async def list(
+        self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
+    ) -> Page[Run]:
+        """Newest first. Raise InvalidPageToken."""
+        return await self._runs.list_runs(owner, states, session_id, page_size, page_token)
+
+    async def cancel(self, owner: Owner, run_id: str) -> Run:
+        """Raise RunNotFound, RunFinished."""
+        return await self._executor.cancel(owner, run_id)
+
+    async def list_events(self, owner: Owner, run_id: str, page_size: int, page_token: str) -> Page[Event]:
+        """Oldest first. Raise RunNotFound, InvalidPageToken."""
+        return await self._runs.list_events(owner, run_id, page_size, page_token)
+
+    async def timeline(self, owner: Owner, run_id: str) -> AsyncIterator[Event]:
+        """Every committed event of the run, oldest first. Raise RunNotFound."""
+        token = ""
+        while True:
+            page = await self._runs.list_events(owner, run_id, _TIMELINE_PAGE, token)
+            for event in page.elements:
+                yield event
+            token = page.next_page_token
+            if not token:
+                return
+
+
+def _failure_of(run: Run) -> Exception:
+    if run.state is RunState.CANCELLED:
+        return RunCancelled(run.id)
+    reason = run.error.reason if run.error else "UNKNOWN"
+    detail = run.error.detail if run.error else "the run failed"
+    match reason:
+        case ModelUnavailable.reason:
+            return ModelUnavailable(detail, run_id=run.id)
+        case ModelTimeout.reason:
+            return ModelTimeout(detail, run_id=run.id)
+        case _:
+            return RunFailed(run.id, reason, detail)

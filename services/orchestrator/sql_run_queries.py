@@ -1,0 +1,204 @@
+"""Reading runs, their tasks and their timelines from a SQL database."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orchestrator.errors import RunNotFound
+from services.orchestrator.model import (
+    Event,
+    Failure,
+    Lease,
+    Message,
+    Mode,
+    Outbox,
+    Owner,
+    Page,
+    Plan,
+    Run,
+    RunState,
+    Task,
+    TaskState,
+    Usage,
+)
+from services.orchestrator.sql_session_store import message_of
+from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
+from services.runtime.database import Database
+from services.runtime.pages import decode_token, encode_token
+
+
+class SqlRunQueries:
+    """The half of `RunStore` that changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_run(self, owner: Owner, run_id: str) -> Run:
+        async with self._database.read() as connection:
+            return await load_run(connection, owner, run_id)
+
+    async def get_answer(self, owner: Owner, run_id: str) -> tuple[Run, Message | None]:
+        async with self._database.read() as connection:
+            run = await load_run(connection, owner, run_id)
+            if run.message_id is None:
+                return run, None
+            row = (await connection.execute(sa.select(messages).where(messages.c.id == run.message_id))).one()
+            return run, message_of(row)
+
+    async def list_runs(
+        self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
+    ) -> Page[Run]:
+        query = ("runs", owner, sorted(states), session_id)
+        after = decode_token(page_token, *query, types=(datetime, str))
+        where = [*_mine(owner)]
+        if states:
+            where.append(runs.c.state.in_(states))
+        if session_id is not None:
+            where.append(runs.c.session_id == session_id)
+        select = sa.select(runs).where(*where)
+        if after is not None:
+            select = select.where(sa.tuple_(runs.c.created_at, runs.c.id) < sa.tuple_(*after))
+        async with self._database.read() as connection:
+            total = await connection.scalar(sa.select(sa.func.count()).select_from(runs).where(*where))
+            rows = (
+                await connection.execute(
+                    select.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(page_size + 1)
+                )
+            ).all()
+            page = rows[:page_size]
+            loaded = await _with_tasks(connection, page)
+        token = encode_token([page[-1].created_at, page[-1].id], *query) if len(rows) > page_size else ""
+        return Page(loaded, total or 0, token)
+
+    async def list_events(self, owner: Owner, run_id: str, page_size: int, page_token: str) -> Page[Event]:
+        query = ("events", owner, run_id)
+        after = decode_token(page_token, *query, types=(int,))
+        select = sa.select(run_events).where(run_events.c.run_id == run_id)
+        if after is not None:
+            select = select.where(run_events.c.n > after[0])
+        async with self._database.read() as connection:
+            total = await connection.scalar(sa.select(runs.c.event_count).where(runs.c.id == run_id, *_mine(owner)))
+            if total is None:
+                raise RunNotFound(run_id)
+            rows = (await connection.execute(select.order_by(run_events.c.n).limit(page_size + 1))).all()
+        page = rows[:page_size]
+        token = encode_token([page[-1].n], *query) if len(rows) > page_size else ""
+        return Page([_event(row) for row in page], total, token)
+
+    async def history(self, lease: Lease, limit: int) -> list[Message]:
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(messages)
+                .where(
+                    messages.c.session_id == lease.session_id,
+                    messages.c.user_id == lease.user_id,
+                    messages.c.position < 2 * lease.position,
+                )
+                .order_by(messages.c.position.desc())
+                .limit(limit)
+            )
+            return [message_of(row) for row in reversed(rows.all())]
+
+    async def unpublished(self, older_than: datetime, limit: int, excluding: Collection[str]) -> list[Outbox]:
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                sa.select(run_events, runs.c.session_id, runs.c.project_id, runs.c.user_id, runs.c.epoch.label("now"))
+                .join(runs, runs.c.id == run_events.c.run_id)
+                .join(chat_sessions, chat_sessions.c.id == runs.c.session_id)
+                .where(
+                    run_events.c.published.is_(None),
+                    run_events.c.created_at < older_than,
+                    run_events.c.run_id.not_in(excluding),
+                    chat_sessions.c.deleted.is_(False),
+                )
+                .order_by(run_events.c.created_at, run_events.c.run_id, run_events.c.n)
+                .limit(limit)
+            )
+            found: dict[str, Outbox] = {}
+            for row in rows:
+                before = found.get(row.run_id)
+                events = (*(before.events if before else ()), _event(row))
+                found[row.run_id] = Outbox(row.run_id, row.session_id, row.project_id, row.user_id, row.now, events)
+            return list(found.values())
+
+
+async def load_run(connection: AsyncConnection, owner: Owner, run_id: str) -> Run:
+    """Read one run with its tasks. Raise RunNotFound. A deleted session's runs are absent."""
+    row = (await connection.execute(sa.select(runs).where(runs.c.id == run_id, *_mine(owner)))).one_or_none()
+    if row is None:
+        raise RunNotFound(run_id)
+    return (await _with_tasks(connection, [row]))[0]
+
+
+def load_task(row: sa.Row[tuple[object, ...]]) -> Task:
+    """A row of `run_tasks` as a Task."""
+    return Task(
+        id=row.id,
+        agent_id=row.agent_id,
+        agent_name=row.agent_name,
+        title=row.title,
+        instruction=row.instruction,
+        state=TaskState(row.state),
+        attempt=row.attempt,
+        depends_on=tuple(row.depends_on),
+        output=row.output,
+        error=_failure(row),
+        usage=_usage(row),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _mine(owner: Owner) -> tuple[sa.ColumnElement[bool], ...]:
+    visible = sa.select(chat_sessions.c.id).where(
+        chat_sessions.c.user_id == owner.user_id,
+        chat_sessions.c.project_id == owner.project_id,
+        chat_sessions.c.deleted.is_(False),
+    )
+    return runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id, runs.c.session_id.in_(visible)
+
+
+async def _with_tasks(connection: AsyncConnection, rows: Sequence[sa.Row[tuple[object, ...]]]) -> list[Run]:
+    tasks: dict[str, list[Task]] = {row.id: [] for row in rows}
+    if rows:
+        found = await connection.execute(
+            sa.select(run_tasks).where(run_tasks.c.run_id.in_(tasks)).order_by(run_tasks.c.run_id, run_tasks.c.ordinal)
+        )
+        for row in found:
+            tasks[row.run_id].append(load_task(row))
+    return [_run(row, tasks[row.id]) for row in rows]
+
+
+def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
+    return Run(
+        id=row.id,
+        session_id=row.session_id,
+        mode=Mode(row.mode),
+        state=RunState(row.state),
+        plan=Plan(tuple(tasks)),
+        message_id=row.answer_id if row.answered else None,
+        retry_of=row.retry_of,
+        error=_failure(row),
+        stop_reason=row.stop_reason,
+        usage=_usage(row),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        last_event_id=row.last_event_id,
+    )
+
+
+def _event(row: sa.Row[tuple[object, ...]]) -> Event:
+    return Event(
+        n=row.n, type=row.type, payload=row.payload, timestamp=row.created_at, final=row.final, id=row.published
+    )
+
+
+def _failure(row: sa.Row[tuple[object, ...]]) -> Failure | None:
+    return None if row.error_reason is None else Failure(row.error_reason, row.error_detail)
+
+
+def _usage(row: sa.Row[tuple[object, ...]]) -> Usage:
+    return Usage(row.prompt_tokens, row.completion_tokens, row.model_calls)

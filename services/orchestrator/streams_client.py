@@ -1,0 +1,93 @@
+"""The streams service over gRPC."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+from codelab.orchestrator.v1.event_pb2 import Event as EventMessage
+from codelab.streams.v1 import event_service_pb2, publish_service_pb2
+from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
+from codelab.streams.v1.publish_service_pb2_grpc import PublishServiceStub
+
+from services.orchestrator.model import Owner
+from services.orchestrator.ports import Frame, Opening
+from services.orchestrator.wire import frame_message
+from services.runtime.channels import Peers, callers_metadata
+from services.runtime.errors import Unavailable
+from services.runtime.ids import Clock
+from services.runtime.status import from_rpc_error
+
+_CLOSE_TIMEOUT_SECONDS = 10.0
+
+
+class StreamsClient:
+    """`Streams` by the service's PublishService, and its EventService for who watches a run."""
+
+    def __init__(self, peers: Peers, clock: Clock) -> None:
+        publish = publish_service_pb2.DESCRIPTOR.services_by_name["PublishService"]
+        events = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
+        channel = peers.channel("streams", publish, events)
+        self._peers = peers
+        self._clock = clock
+        self._publish = PublishServiceStub(channel)
+        self._events = EventServiceStub(channel)
+
+    async def publish(
+        self, opening: Opening, frames: AsyncIterator[Frame], acknowledged: Callable[[int, str], None]
+    ) -> None:
+        call = self._publish.Publish(metadata=self._peers.metadata(opening.user_id, None))
+        writer = asyncio.create_task(self._write(call, opening, frames), name=f"write {opening.run_id}")
+        try:
+            async for response in call:
+                acknowledged(response.n, response.event_id)
+            if not writer.done():
+                raise Unavailable("the streams service closed the stream")
+            await writer
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "streams") from None
+        finally:
+            call.cancel()
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    async def close_sessions(self, user_id: str, project_id: str, session_ids: list[str]) -> None:
+        request = publish_service_pb2.CloseSessionsRequest(project_id=project_id, session_ids=session_ids)
+        metadata = self._peers.metadata(user_id, _CLOSE_TIMEOUT_SECONDS)
+        try:
+            await self._publish.CloseSessions(request, timeout=_CLOSE_TIMEOUT_SECONDS, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "streams") from None
+
+    async def watch(self, owner: Owner, session_id: str, run_id: str, after: str) -> AsyncIterator[EventMessage]:
+        """The run's events after `after`, to its end, in the caller's own name. Raise what Subscribe raises."""
+        request = event_service_pb2.SubscribeRequest(
+            project_id=owner.project_id, session_id=session_id, run_id=run_id, after=after
+        )
+        call = self._events.Subscribe(request, metadata=callers_metadata())
+        try:
+            async for response in call:
+                yield response.event
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error, "streams") from None
+        finally:
+            call.cancel()
+
+    async def _write(
+        self,
+        call: "grpc.aio.StreamStreamCall[publish_service_pb2.PublishRequest, publish_service_pb2.PublishResponse]",
+        opening: Opening,
+        frames: AsyncIterator[Frame],
+    ) -> None:
+        first = publish_service_pb2.PublishOpen(
+            project_id=opening.project_id,
+            session_id=opening.session_id,
+            run_id=opening.run_id,
+            epoch=opening.epoch,
+        )
+        try:
+            await call.write(publish_service_pb2.PublishRequest(open=first))
+            async for frame in frames:
+                await call.write(frame_message(frame, opening, self._clock()))
+            await call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # The call is over: who reads it hears why.

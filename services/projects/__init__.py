@@ -1,0 +1,1 @@
+"""Users, their projects, and the life of a project across the services."""

@@ -1,0 +1,70 @@
+"""The projects service as a process: `python -m services.projects`."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from codelab.projects.v1 import project_service_pb2
+from codelab.projects.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
+from services.projects.peers import AgentsPart, OrchestratorPart
+from services.projects.reconciler import Reconciler
+from services.projects.service import ProjectPart, ProjectService, UserService
+from services.projects.servicer import ProjectServicer
+from services.projects.sql_store import SqlProjectStore, metadata
+from services.runtime.auth import Keys, TokenMinter, TokenVerifier
+from services.runtime.channels import Peers
+from services.runtime.data_folder import DataFolder
+from services.runtime.database import Database
+from services.runtime.ids import Clock, new_id, utc_now
+from services.runtime.server import ServiceServer
+from services.runtime.settings import Settings
+from services.runtime.telemetry import configure_logging
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[ServiceServer]:
+    """Serve until the block ends; then let calls finish and close everything. Raise StartupError."""
+    folder = DataFolder(settings.data_dir)
+    folder.lock("projects")
+    keys = Keys.of(settings)
+    peers = Peers("projects", settings, TokenMinter(keys))
+    database = Database.sqlite(settings.data_dir / "projects.db")
+    try:
+        await database.create(metadata)
+        store = SqlProjectStore(database)
+        parts: list[ProjectPart] = [OrchestratorPart(peers), AgentsPart(peers)]
+        reconciler = Reconciler(store, parts, clock)
+        users = UserService(store, clock)
+        projects = ProjectService(store, parts, clock, new_id, removal_due=reconciler.wake)
+        server = ServiceServer("projects", settings, TokenVerifier(keys))
+        server.add(
+            add_ProjectServiceServicer_to_server,
+            ProjectServicer(users, projects),
+            project_service_pb2.DESCRIPTOR.services_by_name["ProjectService"],
+        )
+        async with reconciler.running():
+            await server.start()
+            try:
+                yield server
+            finally:
+                await server.stop()
+    finally:
+        await peers.close()
+        await database.close()
+        folder.release()
+
+
+async def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = Settings.load()
+    configure_logging(settings, "projects")
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with running(settings):
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,51 @@
+"""A process of the suite: settings, logs, signals, and an orderly end."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import structlog
+
+from services.runtime.errors import StartupError
+from services.runtime.settings import Settings
+from services.runtime.telemetry import configure_logging
+
+log = structlog.get_logger()
+
+EXIT_CANNOT_START = 1
+
+Running = Callable[[Settings], AbstractAsyncContextManager[Any]]
+
+
+def main(name: str, running: Running) -> None:
+    """Run `running` until SIGTERM or SIGINT; exit 0 after an orderly end.
+
+    What prevents the start is one line on stderr and exit 1, never a traceback.
+    """
+    try:
+        settings = Settings.load()
+        configure_logging(settings, name)
+        asyncio.run(until_stopped(running, settings))
+    except StartupError as error:
+        sys.exit(f"codelab: {error}")
+
+
+async def until_stopped(running: Running, settings: Settings) -> None:
+    """Enter `running`, wait for a signal, leave it. A second signal ends the process at once."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        log.info("stopping", signal=number.name)
+        stopped.set()
+        # Whoever asks twice does not want to wait for the drain.
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop, each)
+    async with running(settings):
+        await stopped.wait()

@@ -1,0 +1,1 @@
+"""Events of sessions: publish, buffer, replay, subscribe."""

@@ -1,0 +1,76 @@
+"""The streams service as a process: `python -m services.streams`."""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from codelab.orchestrator.v1 import session_service_pb2
+from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
+
+from services.runtime.auth import Keys, TokenMinter, TokenVerifier
+from services.runtime.channels import Peers
+from services.runtime.server import ServiceServer
+from services.runtime.settings import Settings
+from services.runtime.tasks import repeating
+from services.runtime.telemetry import configure_logging
+from services.streams.members import MemoryMemberStore
+from services.streams.memory_store import MemoryEventStore
+from services.streams.orchestrator_sessions import OrchestratorSessions
+from services.streams.service import StreamLimits, StreamService
+from services.streams.servicer import EventServicer, PublishServicer, add_event_servicer_to_server
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[StreamService]:
+    """Serve until the block ends; then end the streams and let calls finish."""
+    keys = Keys.of(settings)
+    peers = Peers("streams", settings, TokenMinter(keys))
+    sessions = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
+    limits = StreamLimits(heartbeat_seconds=settings.heartbeat_seconds)
+    service = StreamService(
+        MemoryEventStore(time.time, lambda: secrets.token_hex(6)),
+        MemoryMemberStore(time.time),
+        OrchestratorSessions(peers.channel("orchestrator", sessions)),
+        time.time,
+        limits,
+    )
+    server = ServiceServer("streams", settings, TokenVerifier(keys))
+    server.add(
+        add_event_servicer_to_server,
+        EventServicer(service, time.time),
+        event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
+    )
+    server.add(
+        publish_service_pb2_grpc.add_PublishServiceServicer_to_server,
+        PublishServicer(service, time.time),
+        publish_service_pb2.DESCRIPTOR.services_by_name["PublishService"],
+    )
+    # gRPC would wait the whole drain time for open streams.
+    server.on_drain(service.stop)
+    try:
+        async with repeating("stream sweep", service.sweep, limits.sweep_seconds):
+            await server.start()
+            try:
+                yield service
+            finally:
+                await server.stop()
+    finally:
+        await peers.close()
+
+
+async def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = Settings.load()
+    configure_logging(settings, "streams")
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with serving(settings):
+        await stopping.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

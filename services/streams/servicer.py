@@ -1,0 +1,111 @@
+"""codelab.streams.v1 over gRPC."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
+
+from services.runtime.auth import current_caller
+from services.runtime.errors import InvalidArgument
+from services.runtime.ids import is_uuid
+from services.streams.errors import SessionNotFound
+from services.streams.frames import EVENT_TYPES, from_proto, to_wire
+from services.streams.service import StreamService
+from services.streams.store import NewEvent, RunKey, SessionKey
+from services.streams.subscription import Filter
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class EventServicer:
+    """EventService. Register it with `add_event_servicer_to_server`."""
+
+    def __init__(self, service: StreamService, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._clock = clock
+
+    async def Subscribe(self, request: event_service_pb2.SubscribeRequest, context: Context) -> AsyncIterator[bytes]:
+        """Yield SubscribeResponses, serialised already: all readers of an event share its bytes."""
+        caller = current_caller()
+        if not (is_uuid(request.project_id) and is_uuid(request.session_id)):
+            raise SessionNotFound(request.session_id)
+        session = SessionKey(caller.user_id, request.project_id.lower(), request.session_id.lower())
+        after = request.after if request.HasField("after") else None
+        async with self._service.subscribe(
+            session, after, _filter(request), caller.expires_at, _cut_this_call()
+        ) as subscription:
+            async for frame in subscription:
+                yield to_wire(session, frame, self._clock())
+
+
+class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
+    """PublishService."""
+
+    def __init__(self, service: StreamService, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._clock = clock
+
+    async def Publish(
+        self, request_iterator: AsyncIterator[publish_service_pb2.PublishRequest], context: Context
+    ) -> AsyncIterator[publish_service_pb2.PublishResponse]:
+        opening = await anext(request_iterator, None)
+        if opening is None or opening.WhichOneof("frame") != "open":
+            raise InvalidArgument(("open", "must come first"))
+        session = _session(opening.open.project_id, opening.open.session_id)
+        run = RunKey(opening.open.run_id.lower(), opening.open.epoch)
+        async with self._service.publish(session, run) as publication:
+            # Tells the publisher that it was admitted, which may not have anything to send yet.
+            await context.send_initial_metadata(())
+            async for request in request_iterator:
+                if request.WhichOneof("frame") != "event":
+                    raise InvalidArgument(("event", "must come after the first frame"))
+                n = request.event.n if request.event.HasField("n") else None
+                event = from_proto(session, run, request.event.event, self._clock())
+                if not isinstance(event, NewEvent):
+                    await publication.text(event)
+                    continue
+                id = await publication.event(event, n)
+                if n is not None:
+                    yield publish_service_pb2.PublishResponse(n=n, event_id=str(id))
+
+    async def CloseSessions(
+        self, request: publish_service_pb2.CloseSessionsRequest, context: Context
+    ) -> publish_service_pb2.CloseSessionsResponse:
+        await self._service.close([_session(request.project_id, id) for id in request.session_ids])
+        return publish_service_pb2.CloseSessionsResponse()
+
+
+def add_event_servicer_to_server(servicer: EventServicer, server: grpc.aio.Server) -> None:
+    """What the generated function does, but for a Subscribe that yields bytes."""
+    subscribe: grpc.RpcMethodHandler[event_service_pb2.SubscribeRequest, bytes] = grpc.unary_stream_rpc_method_handler(
+        servicer.Subscribe,
+        request_deserializer=event_service_pb2.SubscribeRequest.FromString,
+        response_serializer=None,
+    )
+    name = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Subscribe": subscribe}),))
+
+
+def _session(project_id: str, session_id: str) -> SessionKey:
+    return SessionKey(current_caller().user_id, project_id.lower(), session_id.lower())
+
+
+def _filter(request: event_service_pb2.SubscribeRequest) -> Filter:
+    unknown = [
+        (f"type[{index}]", f"{type!r} is not an event type")
+        for index, type in enumerate(request.type)
+        if type not in EVENT_TYPES
+    ]
+    if unknown:
+        raise InvalidArgument(*unknown)
+    return Filter(request.run_id.lower() if request.HasField("run_id") else None, frozenset(request.type))
+
+
+def _cut_this_call() -> Callable[[], object]:
+    """What ends the present call without another word to its client."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("not in a task")
+    return task.cancel

@@ -1,0 +1,213 @@
+"""What a direct call costs beyond its model: `python -m tests.bench.direct_call`.
+
+In one run, for one process and for five: the seconds from start to ready, the idle memory, and at 1, 10 and 50 callers
+the platform's overhead and CPU a call. Overhead is what the caller waited minus what the model itself took for that
+very call, as the model measured it. Callers and model share the machine with the suite: the figures are pessimistic.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.client import Api, Chat, answer, signed_in
+from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, running
+from tests.fakes.openai_script import Script
+
+# About a short answer of a quick model: 0.2 s to the first token, then 80 tokens a second.
+MODEL = Script(answer="A sentence of the answer. " * 8, chunks=20, first_token_seconds=0.2, token_seconds=0.0125)
+STARTS = 3
+# A conversation gets a new session after so many messages, so that its history stays of an ordinary length.
+MESSAGES_A_SESSION = 5
+AIMS = {"overhead_ms_p50": 15.0, "cpu_ms": 10.0, "start_seconds": 3.0, "idle_pss_mb": 200.0}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What calls cost while so many callers send one message after another. Times are milliseconds."""
+
+    callers: int
+    calls: int
+    model_ms_p50: float
+    overhead_ms_p50: float
+    overhead_ms_p95: float
+    first_text_ms_p50: float
+    """From the model's first token to the caller's, over SSE."""
+    cpu_ms: float
+    """User and system time of all of the suite's processes, a call."""
+
+
+@dataclass(frozen=True)
+class Report:
+    layout: str
+    start_seconds: float
+    idle_pss_mb: float
+    loads: list[Load]
+
+
+class ModelProcess:
+    """The fake model in a process of its own, so that its clock does not wait for the callers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.AsyncClient(base_url=url.removesuffix("/v1"), timeout=30)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator["ModelProcess"]:
+        command = (sys.executable, "-m", "tests.fakes.openai_server")
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=subprocess.PIPE, env=clean_environment(), cwd=ROOT
+        )
+        assert process.stdout is not None
+        model = cls((await process.stdout.readline()).decode().strip())
+        try:
+            yield model
+        finally:
+            await model._http.aclose()
+            process.kill()
+            await process.wait()
+
+    async def exchanges(self) -> dict[str, dict[str, float]]:
+        """Received, first piece and end of each call since the last time, by the marker in its message."""
+        listed = (await self._http.get("/control/exchanges")).json()
+        await self._http.delete("/control/exchanges")
+        return {each["body"]["messages"][-1]["content"].split()[0]: each for each in listed}
+
+
+async def measure(layout: Layout, calls: dict[int, int]) -> Report:
+    async with ModelProcess.running() as model:
+        settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-bench", "CODELAB_LOG_LEVEL": "warning"}
+        with tempfile.TemporaryDirectory() as folder:
+            async with running(layout, Path(folder), **settings) as suite:
+                starts = []
+                for _ in range(STARTS):
+                    await suite.stop()
+                    starts.append(await suite.start())
+                token = await suite.token(str(uuid.uuid4()))
+                await asyncio.sleep(2)
+                idle = pss_mb(suite.pids())
+                async with signed_in(suite.url, token) as api:
+                    await load(suite, api, model, callers=1, calls=5)
+                    loads = [await load(suite, api, model, callers, count) for callers, count in calls.items()]
+    return Report(layout.value, round(statistics.median(starts), 2), round(idle, 1), loads)
+
+
+async def load(suite: Suite, api: Api, model: ModelProcess, callers: int, calls: int) -> Load:
+    project = await api.new_project()
+    rounds = calls // callers
+    sessions = -(-rounds // MESSAGES_A_SESSION)
+    chats = [[await api.new_chat(project["id"]) for _ in range(sessions)] for _ in range(callers)]
+    await model.exchanges()
+    cpu_before = cpu_seconds(suite.pids())
+    waited = dict(itertools.chain.from_iterable(await asyncio.gather(*(converse(own, rounds) for own in chats))))
+    cpu = cpu_seconds(suite.pids()) - cpu_before
+    own = await model.exchanges()
+    overhead = sorted(
+        1000 * (seconds - (own[marker]["ended_at"] - own[marker]["received_at"])) for marker, seconds in waited.items()
+    )
+    # CLOCK_MONOTONIC is one clock for all processes of a machine.
+    seen = await asyncio.gather(*(first_text(each[0], rounds=2) for each in chats))
+    own_first = await model.exchanges()
+    first = [1000 * (at - own_first[marker]["first_piece_at"]) for each in seen for marker, at in each]
+    return Load(
+        callers=callers,
+        calls=len(waited),
+        model_ms_p50=milliseconds([1000 * (own[marker]["ended_at"] - own[marker]["received_at"]) for marker in waited]),
+        overhead_ms_p50=milliseconds(overhead),
+        overhead_ms_p95=round(overhead[max(0, round(0.95 * len(overhead)) - 1)], 1),
+        first_text_ms_p50=milliseconds(first),
+        cpu_ms=round(1000 * cpu / len(waited), 1),
+    )
+
+
+def milliseconds(values: list[float]) -> float:
+    return round(statistics.median(values), 1)
+
+
+async def converse(chats: list[Chat], rounds: int) -> list[tuple[str, float]]:
+    """Send one message after another; returns each one's marker and the seconds until its answer."""
+    waited = []
+    for number in range(rounds):
+        chat, marker = chats[number // MESSAGES_A_SESSION], uuid.uuid4().hex
+        started = time.monotonic()
+        message = await answer(chat.send(f"{marker} {MODEL.directive()}"))
+        waited.append((marker, time.monotonic() - started))
+        assert message["content"] == MODEL.answer
+    return waited
+
+
+async def first_text(chat: Chat, rounds: int) -> list[tuple[str, float]]:
+    """Stream one message after another; returns each one's marker and when its first text came."""
+    seen = []
+    for _ in range(rounds):
+        marker = uuid.uuid4().hex
+        async with chat.stream(f"{marker} {MODEL.directive()}") as stream:
+            await stream.until("message_delta", "message_snapshot")
+            seen.append((marker, time.monotonic()))
+            await stream.to_end()
+    return seen
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """User and system time of these processes so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def pss_mb(pids: list[int]) -> float:
+    """Memory of these processes, what they share counted once."""
+    kilobytes = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        kilobytes += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return kilobytes / 1024
+
+
+def table(reports: list[Report]) -> str:
+    rows = []
+    for report in reports:
+        rows.append(
+            f"{report.layout}: ready after {report.start_seconds:.2f} s (aim {AIMS['start_seconds']:g}), "
+            f"idle PSS {report.idle_pss_mb:.0f} MB (aim {AIMS['idle_pss_mb']:g})"
+        )
+        rows.append("  callers  calls  model p50  overhead p50    p95  first text  CPU a call   [ms]")
+        rows += [
+            f"  {each.callers:7}  {each.calls:5}  {each.model_ms_p50:9.1f}  {each.overhead_ms_p50:12.1f}"
+            f"  {each.overhead_ms_p95:5.1f}  {each.first_text_ms_p50:10.1f}  {each.cpu_ms:10.1f}"
+            for each in report.loads
+        ]
+    rows.append(f"aims at 1 caller: overhead {AIMS['overhead_ms_p50']:g} ms, CPU {AIMS['cpu_ms']:g} ms")
+    return "\n".join(rows)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--calls", type=int, default=40, help="calls at 1 caller; 10 callers make 2 times as many, 50 5"
+    )
+    calls = parser.parse_args().calls
+    plan = {1: calls, 10: 2 * calls, 50: 5 * calls}
+    reports = [await measure(layout, plan) for layout in (Layout.ONE, Layout.FIVE)]
+    sys.stdout.write(table(reports) + "\n")
+    sys.stdout.write(json.dumps({"aims": AIMS, "reports": [asdict(report) for report in reports]}) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,70 @@
+"""A suite in each layout, the model it asks, and two users."""
+
+import uuid
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.client import Api, signed_in
+from tests.e2e.suite import LIVING, Layout, Suite, running
+from tests.fakes.openai_server import FakeModel
+
+MODEL_TIMEOUT_SECONDS = 2.0
+QUICK = {
+    "CODELAB_MODEL_TIMEOUT_SECONDS": str(MODEL_TIMEOUT_SECONDS),
+    "CODELAB_LEASE_SECONDS": "2",
+    "CODELAB_HEARTBEAT_SECONDS": "1",
+    "CODELAB_DRAIN_SECONDS": "5",
+    "CODELAB_LOG_LEVEL": "info",
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of the suites that ran while a test failed."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"suite on {suite.layout}", suite.logs()) for suite in LIVING]
+    return report
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[FakeModel]:
+    with FakeModel() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="session", params=[Layout.FIVE, Layout.ONE], ids=str)
+async def suite(
+    request: pytest.FixtureRequest, model: FakeModel, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Suite]:
+    layout: Layout = request.param
+    async with running(layout, tmp_path_factory.mktemp("suite"), **settings(layout, model)) as started:
+        yield started
+
+
+def settings(layout: Layout, model: FakeModel) -> dict[str, str]:
+    """Quick timeouts and the fake model; secrets are given to five processes and made by one."""
+    asking = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-test", "OPENAI_MODEL": "fake-model"}
+    secrets = {"JWT_SECRET_KEY": "user-" * 10, "SERVICE_TOKEN_KEY": "service-" * 10} if layout is Layout.FIVE else {}
+    return {**QUICK, **asking, **secrets}
+
+
+@pytest_asyncio.fixture(scope="session")
+async def ann(suite: Suite) -> AsyncIterator[Api]:
+    async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+        yield api
+
+
+@pytest_asyncio.fixture(scope="session")
+async def bob(suite: Suite) -> AsyncIterator[Api]:
+    async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+        yield api
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder's parent for a suite of the test's own."""
+    return tmp_path

@@ -1,0 +1,235 @@
+"""The suite under test: real processes, real sockets, a data folder of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("projects", "agents", "orchestrator", "streams")
+# What a developer may have set for themselves must not reach the suite under test.
+OWN_VARIABLES = (
+    "CODELAB_",
+    "OPENAI_",
+    "JWT_",
+    "SERVICE_TOKEN_KEY",
+    "CORS_ORIGINS",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "QDRANT_URL",
+    "EMBEDDING_MODEL",
+)
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+
+class Layout(StrEnum):
+    """How the suite is spread over processes."""
+
+    FIVE = "five processes"
+    ONE = "one process"
+    UP_PROCESSES = "up --processes"
+
+
+def commands(layout: Layout) -> dict[str, list[str]]:
+    """The `codelab` arguments of each process to start, by its name."""
+    match layout:
+        case Layout.FIVE:
+            return {**{name: ["serve", name] for name in SERVICES}, "gateway": ["gateway"]}
+        case Layout.ONE:
+            return {"up": ["up"]}
+        case Layout.UP_PROCESSES:
+            return {"up": ["up", "--processes"]}
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """This process's environment without the suite's own variables, then the given ones."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "protos")])
+    return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **settings}
+
+
+@dataclass
+class Suite:
+    """A suite that can be started, asked, stopped, killed and started again on the same data and ports."""
+
+    layout: Layout
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    http_port: int = field(default_factory=free_ports)
+    grpc_port_base: int = field(default_factory=lambda: free_ports(len(SERVICES)))
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    _tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def grpc_address(self, service: str) -> str:
+        return f"127.0.0.1:{self.grpc_port_base + SERVICES.index(service)}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return clean_environment(
+            **{
+                "CODELAB_DATA_DIR": str(self.folder / "data"),
+                "CODELAB_HOST": "127.0.0.1",
+                "CODELAB_HTTP_PORT": str(self.http_port),
+                "CODELAB_GRPC_PORT_BASE": str(self.grpc_port_base),
+                **self.settings,
+            }
+        )
+
+    async def start(self, *names: str) -> float:
+        """Start these processes (all if none is named) and wait until the gateway calls the suite ready.
+
+        Returns the seconds it took.
+        """
+        started = time.monotonic()
+        for name, arguments in commands(self.layout).items():
+            if names and name not in names:
+                continue
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.processes[name] = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "services.cli", *arguments),
+                    env=self.environment,
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        await self._wait_until_ready(started + START_SECONDS)
+        return time.monotonic() - started
+
+    async def stop(self) -> dict[str, int]:
+        """Send SIGTERM to what was started and return the exit codes. A process that does not end fails the call."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_SECONDS):
+            codes = {name: await process.wait() for name, process in self.processes.items()}
+        self.processes.clear()
+        return codes
+
+    async def kill(self) -> None:
+        """Send SIGKILL to every process, children included, as a power cut would."""
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self.processes.values():
+            await process.wait()
+        self.processes.clear()
+
+    def pids(self) -> list[int]:
+        """Every living process of the suite, children included."""
+        ours = {process.pid for process in self.processes.values() if process.returncode is None}
+        parents = _parents()
+        while children := {pid for pid, parent in parents.items() if parent in ours} - ours:
+            ours |= children
+        return sorted(ours)
+
+    async def token(self, user: str) -> str:
+        """A JWT of that user (a UUID) as `codelab token` prints it."""
+        return await self._mint("--user", user)
+
+    async def service_token(self, service: str, user: str) -> str:
+        """A token for internal calls in that user's name."""
+        return await self._mint("--service", service, "--user", user)
+
+    async def _mint(self, *arguments: str) -> str:
+        if arguments not in self._tokens:
+            result = await run_codelab("token", *arguments, environment=self.environment, folder=self.folder)
+            assert result.code == 0, result.output
+            self._tokens[arguments] = result.stdout.strip()
+        return self._tokens[arguments]
+
+    def logs(self, last_lines: int = 60) -> str:
+        parts = []
+        for path in sorted(self.folder.glob("*.log")):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            parts.append("\n".join([f"--- {path.stem}, last of {len(lines)} lines", *lines[-last_lines:]]))
+        return "\n".join(parts)
+
+    async def _wait_until_ready(self, deadline: float) -> None:
+        answer = "nothing"
+        async with httpx.AsyncClient(base_url=self.url) as client:
+            while time.monotonic() < deadline:
+                if ended := [name for name, process in self.processes.items() if process.returncode is not None]:
+                    raise AssertionError(f"{ended} ended while starting\n{self.logs()}")
+                with contextlib.suppress(httpx.TransportError):
+                    response = await client.get("/ready")
+                    answer = f"{response.status_code} {response.text}"
+                    if response.status_code == 200:
+                        return
+                await asyncio.sleep(0.02)
+        raise AssertionError(f"not ready after {START_SECONDS:g} s; /ready answered {answer}\n{self.logs()}")
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process on this machine, by process id."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return {int(pid): int(parent) for pid, parent in (line.split() for line in listed.splitlines())}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one run of the `codelab` command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+async def run_codelab(*arguments: str, environment: Mapping[str, str], folder: Path, within: float = 20.0) -> Result:
+    """Run the `codelab` command to its end. One that does not end within so many seconds is killed and fails."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", *arguments),
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(within):
+            stdout, stderr = await process.communicate()
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        stdout, stderr = await process.communicate()
+        raise AssertionError(
+            f"codelab {' '.join(arguments)} still ran after {within:g} s\n{stdout.decode()}{stderr.decode()}"
+        ) from None
+    assert process.returncode is not None
+    return Result(process.returncode, stdout.decode(), stderr.decode())
+
+
+LIVING: list[Suite] = []
+
+
+@contextlib.asynccontextmanager
+async def running(layout: Layout, folder: Path, **settings: str) -> AsyncIterator[Suite]:
+    """Start a suite and kill whatever is left of it at the end. A test that fails meanwhile shows its logs."""
+    suite = Suite(layout, folder, settings)
+    LIVING.append(suite)
+    try:
+        await suite.start()
+        yield suite
+    finally:
+        await suite.kill()
+        LIVING.remove(suite)

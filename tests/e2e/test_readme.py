@@ -1,0 +1,95 @@
+"""What the README and `codelab up` tell a newcomer to type works, and the settings table is the truth."""
+
+import asyncio
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from services.runtime.settings import Settings
+from tests.e2e.suite import ROOT, Layout, Suite, running
+from tests.e2e.test_grpcurl import find_grpcurl
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```sh\n(.*?)```", README, re.DOTALL)
+CURL = "\n".join(snippet for snippet in SNIPPETS if "grpcurl" not in snippet)
+GRPCURL = "\n".join(snippet for snippet in SNIPPETS if "grpcurl" in snippet)
+NO_EFFECT_YET = {"DATABASE_URL", "REDIS_URL", "QDRANT_URL", "EMBEDDING_MODEL"}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def offline(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Suite]:
+    """What `make up` starts: one process, no setting but where."""
+    async with running(Layout.ONE, tmp_path_factory.mktemp("offline")) as suite:
+        yield suite
+
+
+async def typed(suite: Suite, script: str) -> str:
+    """Run what a newcomer types, against this suite's ports; returns what was printed."""
+    script = script.replace(".venv/bin/codelab", f"{shlex.quote(sys.executable)} -m services.cli")
+    script = script.replace("http://127.0.0.1:8000", suite.url).replace(
+        "127.0.0.1:9101", suite.grpc_address("projects")
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-e", "-u", "-o", "pipefail", "-c", script),
+        env=suite.environment,
+        cwd=suite.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=30)
+    assert process.returncode == 0, stderr.decode()
+    return stdout.decode()
+
+
+@pytest.fixture
+def curl() -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+
+
+@pytest.mark.usefixtures("curl")
+async def test_first_message_is_streamed_read_again_and_answered_by_a_model_that_says_what_it_is(
+    offline: Suite,
+) -> None:
+    printed = await typed(offline, CURL)
+    assert "event: message_delta" in printed
+    assert printed.count("event: agent_completed") == 2, "once live and once from the buffer"
+    assert "offline" in printed
+    assert '"total":2' in printed.replace(" ", "")
+
+
+async def test_first_grpc_call_creates_a_project(offline: Suite) -> None:
+    grpcurl = find_grpcurl()
+    if grpcurl is None:
+        pytest.skip("grpcurl is not installed")
+    printed = await typed(offline, f'grpcurl() {{ {shlex.quote(grpcurl)} "$@"; }}\n{GRPCURL}')
+    assert "codelab.projects.v1.ProjectService" in printed
+    assert "From gRPC" in printed
+
+
+@pytest.mark.usefixtures("curl")
+async def test_what_up_prints_can_be_typed_and_answers_a_message(offline: Suite) -> None:
+    printed = (offline.folder / "up.log").read_text(encoding="utf-8")
+    assert offline.url in printed
+    commands = printed[printed.index("curl") :]
+    commands = "\n".join(line for line in commands.splitlines() if not line.lstrip().startswith("{"))
+    assert "event: agent_completed" in await typed(offline, commands)
+
+
+def test_settings_table_names_every_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", README, re.MULTILINE)
+    fields = {str(field.validation_alias): field.default for field in Settings.model_fields.values()}
+    expected = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
+    assert dict(rows) == {name: value for name, value in expected.items() if name not in NO_EFFECT_YET}
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
+def test_link_leads_somewhere(path: str) -> None:
+    assert (ROOT / Path(path)).exists()

@@ -1,0 +1,116 @@
+"""Starting and stopping: wrong settings, taken ports, and `up --processes`."""
+
+import asyncio
+import socket
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.client import answer, signed_in
+from tests.e2e.conftest import settings
+from tests.e2e.polling import eventually
+from tests.e2e.ports import free_ports
+from tests.e2e.suite import Layout, Result, Suite, clean_environment, run_codelab, running
+from tests.fakes.openai_script import DEFAULT_ANSWER
+from tests.fakes.openai_server import FakeModel
+
+WRONG = {
+    "CODELAB_HTTP_PORT": "http",
+    "CODELAB_GRPC_PORT_BASE": "99999",
+    "CODELAB_LOG_LEVEL": "loud",
+    "CODELAB_LEASE_SECONDS": "0",
+    "CODELAB_BACKENDS": "somewhere",
+    "JWT_SECRET_KEY": "short",
+    "SERVICE_TOKEN_KEY": "short",
+    "OPENAI_BASE_URL": "ftp://models.example",
+    "CORS_ORIGINS": "example.com",
+    "DATABASE_URL": "mysql://db/codelab",
+    "REDIS_URL": "redis://cache",
+    "QDRANT_URL": "http://vectors",
+}
+COMMANDS = [["up"], ["up", "--processes"], ["serve", "projects"], ["gateway"]]
+
+
+def one_line(result: Result) -> str:
+    """What a start that failed said: one line for people, no traceback."""
+    assert result.code not in (0, -6, -9, -11), result.output
+    assert "Traceback" not in result.output
+    [line] = result.output.strip().splitlines()
+    return line
+
+
+async def refused(folder: Path, *command: str, **changed: str) -> str:
+    suite = Suite(Layout.ONE, folder)
+    return one_line(await run_codelab(*command, environment={**suite.environment, **changed}, folder=folder))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+async def test_wrong_value_stops_the_start_with_one_line_that_names_the_variable(
+    folder: Path, command: list[str]
+) -> None:
+    # Every command reads the same settings: one tries them all, the others one each.
+    tried = WRONG if command == ["up"] else {"CODELAB_LOG_LEVEL": "loud"}
+    lines = await asyncio.gather(*(refused(folder, *command, **{name: value}) for name, value in tried.items()))
+    for name, line in zip(tried, lines, strict=True):
+        assert name in line
+
+
+async def test_data_folder_that_cannot_be_made_is_named(folder: Path) -> None:
+    (folder / "file").write_text("in the way")
+    assert "CODELAB_DATA_DIR" in await refused(folder, "up", CODELAB_DATA_DIR=str(folder / "file"))
+
+
+@pytest.mark.parametrize("variable", ["CODELAB_HTTP_PORT", "CODELAB_GRPC_PORT_BASE"])
+async def test_taken_port_stops_the_start_with_one_line(folder: Path, variable: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_ports(4)))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = await refused(folder, "up", **{variable: port})
+    assert port in line
+    assert variable in line
+
+
+async def test_second_suite_on_the_same_data_is_refused(suite: Suite) -> None:
+    ports = {"CODELAB_HTTP_PORT": str(free_ports()), "CODELAB_GRPC_PORT_BASE": str(free_ports(4))}
+    result = await run_codelab("up", environment={**suite.environment, **ports}, folder=suite.folder)
+    assert "CODELAB_DATA_DIR" in one_line(result)
+
+
+async def test_token_for_what_is_no_user_is_refused(folder: Path) -> None:
+    result = await run_codelab("token", "--user", "ann", environment=clean_environment(), folder=folder)
+    assert result.code != 0
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert "UUID" in result.stderr
+
+
+async def test_up_with_processes_serves_and_takes_its_children_with_it(folder: Path, model: FakeModel) -> None:
+    async with running(Layout.UP_PROCESSES, folder, **settings(Layout.UP_PROCESSES, model)) as suite:
+        pids = suite.pids()
+        assert len(pids) >= 5
+        async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+            chat = await api.new_chat()
+            assert (await answer(chat.send("Hello.")))["content"] == DEFAULT_ANSWER
+        assert await suite.stop() == {"up": 0}
+        await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the end of every child")
+
+
+async def test_gateway_waits_for_services_that_start_later(folder: Path) -> None:
+    async with running(Layout.FIVE, folder) as suite:
+        projects = suite.processes.pop("projects")
+        projects.terminate()
+        assert await projects.wait() == 0
+        async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+
+            async def status() -> int:
+                return (await api.http.get("/my/projects")).status_code
+
+            async def unready() -> bool:
+                return (await api.http.get("/ready")).status_code == 503
+
+            await eventually(unready, what="/ready answering 503")
+            assert await status() == 503
+            await suite.start("projects")
+            assert await status() == 200

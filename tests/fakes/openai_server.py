@@ -1,0 +1,378 @@
+"""A scripted OpenAI-compatible model on a real socket: `python -m tests.fakes.openai_server --port 9999`.
+
+POST /v1/chat/completions, streamed or whole, behaves as the script in the last user message says (see `openai_script`).
+GET /v1/models lists one model. GET /control/exchanges tells what was asked and how it ended; DELETE forgets it.
+In a test, `FakeModel` runs the same server in a thread, so that it answers whatever the test's own event loop does.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from tests.fakes.openai_script import Script, ScriptError, last_user_text, script_of
+
+MODEL = "fake-model"
+Outcome = Literal["open", "answered", "refused", "broken", "closed_by_client"]
+
+
+@dataclass
+class Exchange:
+    """One chat completion request, and what became of it. Times are seconds of this process's monotonic clock."""
+
+    number: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+    received_at: float
+    outcome: Outcome = "open"
+    first_piece_at: float | None = None
+    ended_at: float | None = None
+    pieces_sent: int = 0
+
+    @property
+    def user_text(self) -> str:
+        return last_user_text(self.body)
+
+    @property
+    def model_seconds(self) -> float:
+        """The model's own time: from the request's last byte to the answer's."""
+        if self.ended_at is None:
+            raise ValueError("the exchange is still open")
+        return self.ended_at - self.received_at
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class BrokenOff(Exception):
+    """The script ends the connection here."""
+
+
+@dataclass
+class OpenAIServer:
+    """The server, for one event loop. `exchanges` may be read from any thread."""
+
+    port: int = 0
+    host: str = "127.0.0.1"
+    exchanges: list[Exchange] = field(default_factory=list)
+    _met: Counter[str] = field(default_factory=Counter)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _connections: set["_Connection"] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port, backlog=512)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close the port and every connection: whoever asks next is refused."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+    async def answer(self, request: Request, connection: "_Connection") -> None:
+        route = (request.method, request.path.partition("?")[0])
+        if route == ("POST", "/v1/chat/completions"):
+            await self._complete(request, connection)
+        elif route == ("GET", "/v1/models"):
+            models = [{"id": MODEL, "object": "model", "created": 0, "owned_by": "tests"}]
+            connection.send_json(200, {"object": "list", "data": models})
+        elif route == ("GET", "/control/exchanges"):
+            connection.send_json(200, [asdict(exchange) for exchange in self.exchanges])
+        elif route == ("DELETE", "/control/exchanges"):
+            self.exchanges.clear()
+            connection.send_json(200, {})
+        else:
+            connection.send_json(404, _error(f"there is no {request.method} {request.path}", "not_found_error"))
+
+    async def _complete(self, request: Request, connection: "_Connection") -> None:
+        received_at = time.monotonic()
+        try:
+            body = json.loads(request.body)
+            script = script_of(body)
+        except (ValueError, ScriptError) as error:
+            connection.send_json(400, _error(str(error), "invalid_request_error"))
+            return
+        exchange = Exchange(next(self._numbers), request.headers, body, received_at)
+        self.exchanges.append(exchange)
+        outcome: Outcome = "closed_by_client"
+        try:
+            outcome = await self._play(script, exchange, connection)
+        except BrokenOff:
+            outcome = "broken"
+        finally:
+            exchange.ended_at = time.monotonic()
+            exchange.outcome = outcome
+        if outcome == "broken":
+            connection.reset()
+
+    async def _play(self, script: Script, exchange: Exchange, connection: "_Connection") -> Outcome:
+        if script.faulty:
+            self._met[script.key] += 1
+            if script.times is not None and self._met[script.key] > script.times:
+                script = Script(**{**asdict(script), "status": 200, "fault": None})
+        if script.status != 200:
+            retry = {} if script.retry_after is None else {"retry-after": f"{script.retry_after:g}"}
+            connection.send_json(script.status, _error("the script says so", "scripted_error"), retry)
+            return "refused"
+        if script.fault == "hang":
+            await _forever()
+        await asyncio.sleep(script.first_token_seconds)
+        if script.fault == "reset" and script.after_chunks == 0:
+            raise BrokenOff
+        if script.fault == "garbage_body":
+            connection.send(200, "application/json", b"<html>\xff\xfe{ this is no JSON")
+        elif exchange.body.get("stream") and script.fault != "not_sse":
+            await _stream(script, exchange, connection)
+        else:
+            await asyncio.sleep(script.token_seconds * (len(list(script.pieces())) - 1))
+            connection.send_json(200, _completion(script, exchange))
+        return "answered"
+
+
+async def _stream(script: Script, exchange: Exchange, connection: "_Connection") -> None:
+    connection.begin_stream()
+    for number, piece in enumerate(script.pieces()):
+        if number == script.after_chunks:
+            if script.fault == "reset":
+                raise BrokenOff
+            if script.fault == "stall":
+                await _forever()
+            if script.fault == "cut":
+                connection.end_stream()
+                return
+            if script.fault == "error_chunk":
+                connection.send_event(_error("the model fell over", "server_error"))
+                connection.end_stream()
+                return
+            if script.fault == "garbage_sse":
+                connection.send_chunk(b"data: {this is no JSON\n\n")
+                connection.end_stream()
+                return
+        if number > 0 and script.token_seconds:
+            await asyncio.sleep(script.token_seconds)
+        if script.fault == "empty_choices":
+            connection.send_event(_chunk(exchange, []))
+            continue
+        delta = {"content": piece} if script.refusal is None else {"refusal": piece}
+        if number == 0:
+            delta["role"] = "assistant"
+            exchange.first_piece_at = time.monotonic()
+        connection.send_event(_chunk(exchange, [_choice(delta, None)]))
+        exchange.pieces_sent += 1
+    if script.fault != "empty_choices":
+        connection.send_event(_chunk(exchange, [_choice({}, script.finish_reason)]))
+    if script.usage and (exchange.body.get("stream_options") or {}).get("include_usage"):
+        connection.send_event({**_chunk(exchange, []), "usage": _usage(script, exchange)})
+    connection.send_chunk(b"data: [DONE]\n\n")
+    connection.end_stream()
+
+
+async def _forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def _choice(delta: dict[str, str], finish_reason: str | None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+
+
+def _chunk(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{exchange.number}",
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": exchange.body.get("model", MODEL),
+        "choices": choices,
+    }
+
+
+def _completion(script: Script, exchange: Exchange) -> dict[str, Any]:
+    message = {"role": "assistant", "content": script.answer, "refusal": None}
+    if script.refusal is not None:
+        message.update(content=None, refusal=script.refusal)
+    choice = {"index": 0, "message": message, "finish_reason": script.finish_reason, "logprobs": None}
+    return {
+        "id": f"chatcmpl-{exchange.number}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": exchange.body.get("model", MODEL),
+        "choices": [] if script.fault == "empty_choices" else [choice],
+        **({"usage": _usage(script, exchange)} if script.usage else {}),
+    }
+
+
+def _usage(script: Script, exchange: Exchange) -> dict[str, int]:
+    """Deterministic counts that a test can recompute: words."""
+    prompt = sum(len(str(message.get("content", "")).split()) for message in exchange.body["messages"])
+    completion = len(script.answer.split())
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _error(message: str, kind: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+class _Connection(asyncio.Protocol):
+    """HTTP/1.1 with keep-alive by hand: only so can a script reset, hang and see its client go away."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: OpenAIServer) -> None:
+        self._server = server
+        self._buffer = b""
+        self._answering: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._server._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server._connections.discard(self)
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def _next(self) -> None:
+        if self._answering is not None or b"\r\n\r\n" not in self._buffer:
+            return
+        head, _, rest = self._buffer.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        if len(rest) < length:
+            return
+        self._buffer = rest[length:]
+        method, path, _ = first.split(" ")
+        request = Request(method, path, headers, rest[:length])
+        self._answering = asyncio.get_running_loop().create_task(self._server.answer(request, self))
+        self._answering.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answering = None
+        if task.cancelled():
+            return
+        if error := task.exception():
+            asyncio.get_running_loop().call_exception_handler({"message": "the fake model failed", "exception": error})
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self._next()
+
+    def send_json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        self.send(status, "application/json", json.dumps(value).encode(), headers)
+
+    def send(self, status: int, media_type: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self._head(status, {"content-type": media_type, "content-length": str(len(body)), **(headers or {})})
+        self.transport.write(body)
+
+    def begin_stream(self) -> None:
+        self._head(200, {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"})
+
+    def send_event(self, value: dict[str, Any]) -> None:
+        self.send_chunk(b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n")
+
+    def send_chunk(self, data: bytes) -> None:
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end_stream(self) -> None:
+        self.transport.write(b"0\r\n\r\n")
+
+    def reset(self) -> None:
+        """Send RST, as a crashed peer or an impatient proxy does."""
+        raw = self.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _head(self, status: int, headers: dict[str, str]) -> None:
+        lines = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+
+class FakeModel:
+    """An OpenAIServer in a thread of its own. `with FakeModel() as model: …`; it may be stopped and started again."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._server = OpenAIServer(port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fake-model", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def url(self) -> str:
+        """What OPENAI_BASE_URL wants."""
+        return f"http://{self._server.host}:{self._server.port}/v1"
+
+    def start(self) -> None:
+        self._wait(asyncio.run_coroutine_threadsafe(self._server.start(), self._loop))
+
+    def stop(self) -> None:
+        self._wait(asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop))
+
+    def exchanges(self, text: str = "") -> list[Exchange]:
+        """The requests whose last user message contains the text, oldest first."""
+        return [exchange for exchange in list(self._server.exchanges) if text in exchange.user_text]
+
+    def open_now(self, text: str = "") -> list[Exchange]:
+        return [exchange for exchange in self.exchanges(text) if exchange.outcome == "open"]
+
+    @staticmethod
+    def _wait(future: "Future[None]") -> None:
+        future.result(timeout=10)
+
+
+async def _serve(port: int, say: Callable[[str], object]) -> None:
+    server = OpenAIServer(port)
+    await server.start()
+    say(f"http://{server.host}:{server.port}/v1\n")
+    await _forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A scripted OpenAI-compatible model; prints its base URL.")
+    parser.add_argument("--port", type=int, default=0)
+    arguments = parser.parse_args()
+
+    def say(line: str) -> None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(arguments.port, say))
+
+
+if __name__ == "__main__":
+    main()

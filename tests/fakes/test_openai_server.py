@@ -1,0 +1,216 @@
+"""The fake model, seen through the real openai client."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import pytest_asyncio
+from openai.types.chat import ChatCompletionChunk
+
+from tests.e2e.polling import eventually
+from tests.fakes.openai_script import DEFAULT_ANSWER, Script
+from tests.fakes.openai_server import FakeModel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def model() -> Iterator[FakeModel]:
+    with FakeModel() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def client(model: FakeModel) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=5) as opened:
+        yield opened
+
+
+def ask(script: Script | None = None, text: str = "Hello.") -> dict[str, Any]:
+    content = text if script is None else f"{text} {script.directive()}"
+    return {"model": "gpt-test", "messages": [{"role": "user", "content": content}]}
+
+
+async def stream(client: openai.AsyncOpenAI, script: Script | None = None, **options: Any) -> list[ChatCompletionChunk]:
+    return [chunk async for chunk in await client.chat.completions.create(**ask(script), stream=True, **options)]
+
+
+def text_of(chunks: list[ChatCompletionChunk]) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+async def test_streamed_answer_comes_in_the_pieces_that_were_asked_for(client: openai.AsyncOpenAI) -> None:
+    chunks = await stream(client, Script(answer="𝄞e\u0301中文ab", chunks=7))
+    assert [chunk.choices[0].delta.content for chunk in chunks[:-1]] == list("𝄞e\u0301中文ab")
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+async def test_message_without_script_gets_the_default_answer(client: openai.AsyncOpenAI) -> None:
+    assert text_of(await stream(client)) == DEFAULT_ANSWER
+
+
+async def test_answer_without_streaming_carries_usage(client: openai.AsyncOpenAI) -> None:
+    completion = await client.chat.completions.create(**ask(Script(answer="one two three")))
+    assert completion.choices[0].message.content == "one two three"
+    assert completion.usage is not None
+    assert completion.usage.completion_tokens == 3
+
+
+async def test_usage_ends_a_stream_only_where_it_is_asked_for(client: openai.AsyncOpenAI) -> None:
+    usage = {"include_usage": True}
+    assert (await stream(client, stream_options=usage))[-1].usage is not None
+    assert all(chunk.usage is None for chunk in await stream(client))
+    assert all(chunk.usage is None for chunk in await stream(client, Script(usage=False), stream_options=usage))
+
+
+async def test_first_piece_and_each_later_one_wait_as_scripted(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    await stream(client, Script(answer="abcd", chunks=4, first_token_seconds=0.1, token_seconds=0.05))
+    exchange = model.exchanges()[0]
+    assert exchange.first_piece_at is not None
+    assert exchange.first_piece_at - exchange.received_at >= 0.1
+    assert exchange.model_seconds >= 0.1 + 3 * 0.05
+
+
+async def test_refused_requests_say_when_to_retry_and_end_after_so_many_times(client: openai.AsyncOpenAI) -> None:
+    script = Script(status=429, times=2, retry_after=0.5)
+    for _ in range(2):
+        with pytest.raises(openai.RateLimitError) as refused:
+            await stream(client, script)
+        assert refused.value.response.headers["retry-after"] == "0.5"
+    assert text_of(await stream(client, script)) == DEFAULT_ANSWER
+
+
+async def test_retries_of_different_keys_are_counted_apart(client: openai.AsyncOpenAI) -> None:
+    for key in ("a", "b"):
+        with pytest.raises(openai.InternalServerError):
+            await stream(client, Script(status=500, times=1, key=key))
+        assert text_of(await stream(client, Script(status=500, times=1, key=key))) == DEFAULT_ANSWER
+
+
+async def test_status_without_times_is_answered_always(client: openai.AsyncOpenAI) -> None:
+    for _ in range(3):
+        with pytest.raises(openai.InternalServerError):
+            await stream(client, Script(status=500))
+
+
+async def test_reset_breaks_the_answer_off_after_what_was_sent(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    script = Script(answer="abcdef", chunks=6, token_seconds=0.02, fault="reset", after_chunks=3)
+    chunks = aiter(await client.chat.completions.create(**ask(script), stream=True))
+    assert text_of([await anext(chunks) for _ in range(3)]) == "abc"
+    with pytest.raises(openai.APIConnectionError):
+        await anext(chunks)
+    assert model.exchanges()[0].outcome == "broken"
+
+
+async def test_reset_before_the_first_byte_is_a_connection_error(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.APIConnectionError):
+        await stream(client, Script(fault="reset", after_chunks=0))
+
+
+async def test_cut_ends_the_stream_without_a_finish_reason(client: openai.AsyncOpenAI) -> None:
+    chunks = await stream(client, Script(answer="abcdef", chunks=6, fault="cut", after_chunks=3))
+    assert text_of(chunks) == "abc"
+    assert all(choice.finish_reason is None for chunk in chunks for choice in chunk.choices)
+
+
+async def test_error_in_the_stream_is_raised_by_the_client(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.APIError, match="fell over"):
+        await stream(client, Script(fault="error_chunk"))
+
+
+@pytest.mark.parametrize("script", [Script(fault="garbage_sse"), Script(fault="garbage_body")])
+async def test_garbage_is_a_value_error(client: openai.AsyncOpenAI, script: Script) -> None:
+    with pytest.raises(ValueError, match=r"Expecting property name|invalid start byte"):
+        await stream(client, script)
+
+
+async def test_answer_that_is_no_stream_gives_the_client_no_chunks(client: openai.AsyncOpenAI) -> None:
+    assert await stream(client, Script(fault="not_sse")) == []
+
+
+async def test_empty_choices_stream_and_whole(client: openai.AsyncOpenAI) -> None:
+    script = Script(fault="empty_choices")
+    chunks = await stream(client, script)
+    assert chunks
+    assert all(chunk.choices == [] for chunk in chunks)
+    assert (await client.chat.completions.create(**ask(script))).choices == []
+
+
+async def test_refusal_takes_the_place_of_content(client: openai.AsyncOpenAI) -> None:
+    chunks = await stream(client, Script(answer="I must not.", refusal="policy"))
+    assert text_of(chunks) == ""
+    assert "".join(chunk.choices[0].delta.refusal or "" for chunk in chunks) == "I must not."
+
+
+async def test_finish_reason_is_the_scripted_one(client: openai.AsyncOpenAI) -> None:
+    assert (await stream(client, Script(finish_reason="length")))[-1].choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("script", [Script(fault="hang"), Script(fault="stall"), Script(first_token_seconds=60)])
+async def test_client_that_closes_early_is_seen(model: FakeModel, client: openai.AsyncOpenAI, script: Script) -> None:
+    with pytest.raises(openai.APITimeoutError):
+        await stream(client.with_options(timeout=0.2), script)
+    await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client")
+    assert model.open_now() == []
+
+
+async def test_requests_are_recorded_with_body_and_headers(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    await stream(client)
+    exchange = model.exchanges("Hello.")[0]
+    assert exchange.headers["authorization"] == "Bearer sk-test"
+    assert exchange.body["model"] == "gpt-test"
+    assert exchange.outcome == "answered"
+    assert model.exchanges("something else") == []
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [
+        '#model {"chnks": 3}',
+        '#model {"fault": "no such"}',
+        "#model {broken}",
+        '#model {"fault":"cut","after_chunks":99}',
+    ],
+)
+async def test_script_that_cannot_be_meant_is_a_bad_request(client: openai.AsyncOpenAI, directive: str) -> None:
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.create(**ask(text=directive))
+
+
+async def test_models_are_listed(client: openai.AsyncOpenAI) -> None:
+    assert [listed.id async for listed in client.models.list()] == ["fake-model"]
+
+
+async def test_stopped_model_refuses_connections_and_comes_back_on_its_port(
+    model: FakeModel, client: openai.AsyncOpenAI
+) -> None:
+    model.stop()
+    with pytest.raises(openai.APIConnectionError):
+        await stream(client)
+    model.start()
+    assert text_of(await stream(client)) == DEFAULT_ANSWER
+
+
+async def test_process_of_its_own_tells_what_it_was_asked() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fakes.openai_server", stdout=subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().strip()
+        async with openai.AsyncOpenAI(api_key="sk-test", base_url=url, max_retries=0) as client:
+            assert text_of(await stream(client)) == DEFAULT_ANSWER
+        async with httpx.AsyncClient(base_url=url.removesuffix("/v1")) as control:
+            exchanges = (await control.get("/control/exchanges")).json()
+            assert [exchange["outcome"] for exchange in exchanges] == ["answered"]
+            await control.delete("/control/exchanges")
+            assert (await control.get("/control/exchanges")).json() == []
+    finally:
+        process.kill()
+        await process.wait()
