@@ -23,7 +23,7 @@ from codelab_client.errors import ApiError
 from services.agents.__main__ import running
 from services.runtime.auth import Keys, TokenMinter
 from services.runtime.settings import Settings
-from tests.agents.ports import free_ports
+from tests.e2e.ports import free_ports
 
 Metadata = tuple[tuple[str, str], ...]
 SECONDS = 10.0
@@ -108,7 +108,7 @@ class Agents:
 
     def execute(
         self, user: User, agent_id: str, instruction: str, timeout: float = SECONDS, **fields: Any
-    ) -> grpc.aio.UnaryStreamCall[execution_service_pb2.ExecuteRequest, execution_service_pb2.ExecuteResponse]:
+    ) -> "Execution":
         values: dict[str, Any] = {
             "project_id": user.project_id,
             "session_id": new_uuid(),
@@ -121,6 +121,14 @@ class Agents:
             agent_id=agent_id, instruction=instruction, **{**values, **fields}
         )
         return self.executions.Execute(request, metadata=user.metadata, timeout=timeout)
+
+
+Execution = grpc.aio.UnaryStreamCall[execution_service_pb2.ExecuteRequest, execution_service_pb2.ExecuteResponse]
+
+
+async def events_of(call: Execution) -> list[execution_service_pb2.ExecuteResponse]:
+    """Everything that the execution sends."""
+    return [event async for event in call]
 
 
 @asynccontextmanager
