@@ -1,6 +1,6 @@
 """The agents service over gRPC."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import grpc
 from codelab.agents.v1 import execution_service_pb2 as pb
@@ -33,7 +33,7 @@ class AgentsClient:
             raise _agents_error(error) from None
         return Agent(response.agent.id, response.agent.name)
 
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncIterator[Progress | Delta | Completed]:
+    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
         task = lease.task
         request = pb.ExecuteRequest(
             project_id=lease.project_id,

@@ -1,6 +1,6 @@
 """The services that the orchestrator calls, as it sees them. Adapters: agents_client, streams_client."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,7 +47,7 @@ class Agents(Protocol):
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         """Return the agent that `target` means. Raise NotFound `AGENT_NOT_FOUND`, AgentsUnreachable."""
 
-    def execute(self, lease: Lease, history: list[Message]) -> AsyncIterator[Progress | Delta | Completed]:
+    def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
         """Run the lease's task; the last element is Completed.
 
         Closing the iterator stops the task down to the model's connection. Raise AgentsUnreachable, or the task's own

@@ -130,7 +130,9 @@ class RunPublisher:
                     if delay > 0:
                         self._changed.clear()
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(self._changed.wait(), delay)
+                            # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
+                            async with asyncio.timeout(delay):
+                                await self._changed.wait()
                         if loop.time() < quiet_until:
                             continue
                 frame = self._frames.popleft()

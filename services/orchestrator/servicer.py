@@ -1,6 +1,6 @@
 """gRPC to use cases and back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -203,7 +203,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
             _owner(request.project_id), send, timeout_within(context, _RESOLVE_TIMEOUT_SECONDS)
         )
 
-    async def _events(self, owner: Owner, run: Run, after: str) -> AsyncIterator[event_pb2.Event]:
+    async def _events(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
         """The run's events: live while it runs; from its timeline when it is over and its stream may be forgotten."""
         if run.state in FINISHED:
             async for event in self._told_again(owner, run, after):
@@ -214,7 +214,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
             async for event in live:
                 yield event
 
-    async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncIterator[event_pb2.Event]:
+    async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
         events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
         seen = next((index + 1 for index, event in enumerate(events) if event.id == after), 0)
         now = timestamp(self._clock())

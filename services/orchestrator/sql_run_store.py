@@ -217,7 +217,8 @@ class SqlRunStore(SqlRunQueries):
             {"of_run": run_id, "event_id": event_id}
             for run_id, event_id in {run_id: event_id for run_id, _, event_id in published}.items()
         ]
-        of_run, event_id = sa.bindparam("of_run"), sa.bindparam("event_id")
+        of_run: sa.BindParameter[str] = sa.bindparam("of_run")
+        event_id: sa.BindParameter[str] = sa.bindparam("event_id")
         session_of = sa.select(runs.c.session_id).where(runs.c.id == of_run).scalar_subquery()
         async with self._database.write() as connection:
             await connection.execute(

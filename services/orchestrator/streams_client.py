@@ -1,7 +1,7 @@
 """The streams service over gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import grpc
 from codelab.orchestrator.v1.event_pb2 import Event as EventMessage
@@ -58,7 +58,7 @@ class StreamsClient:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, "streams") from None
 
-    async def watch(self, owner: Owner, session_id: str, run_id: str, after: str) -> AsyncIterator[EventMessage]:
+    async def watch(self, owner: Owner, session_id: str, run_id: str, after: str) -> AsyncGenerator[EventMessage, None]:
         """The run's events after `after`, to its end, in the caller's own name. Raise what Subscribe raises."""
         request = event_service_pb2.SubscribeRequest(
             project_id=owner.project_id, session_id=session_id, run_id=run_id, after=after

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from codelab.projects.v1 import project_service_pb2
 from codelab.projects.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
+
 from services.projects.peers import AgentsPart, OrchestratorPart
 from services.projects.reconciler import Reconciler
 from services.projects.service import ProjectPart, ProjectService, UserService

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import grpc
 import structlog
-
 from codelab.agents.v1 import worker_space_service_pb2 as worker_spaces
 from codelab.agents.v1.worker_space_service_pb2_grpc import WorkerSpaceServiceStub
 from codelab.orchestrator.v1 import lifecycle_service_pb2 as lifecycle
 from codelab.orchestrator.v1.lifecycle_service_pb2_grpc import LifecycleServiceStub
+
 from codelab_client.errors import ApiError
 from services.projects.errors import PartFailed, ProjectRolledBack
 from services.runtime.channels import Peers

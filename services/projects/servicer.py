@@ -3,8 +3,8 @@
 from typing import Any
 
 import grpc
-
 from codelab.projects.v1 import project_pb2, project_service_pb2, project_service_pb2_grpc
+
 from services.projects.service import CREATE_SECONDS, ProjectService, UserService
 from services.projects.store import Changes, Project, User
 from services.runtime.auth import current_caller

@@ -204,7 +204,7 @@ async def _claim(
 ) -> Removal:
     rolled_back = state == State.PROVISIONING
     if rolled_back:
-        await keys.forget(connection, user_id, project_id)
+        await keys.forget(connection, user_id, [project_id])
     attempts += 1
     change = _change(user_id, project_id, State(state))
     await connection.execute(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,7 +92,9 @@ class IdempotencyKeys:
             )
         )
 
-    async def forget(self, connection: AsyncConnection, user_id: str, resource_ids: sa.Select[tuple[str]]) -> None:
+    async def forget(
+        self, connection: AsyncConnection, user_id: str, resource_ids: "Sequence[str] | sa.Select[tuple[str]]"
+    ) -> None:
         """Let no key of the user stand for these resources any more: they are gone."""
         table = self._table
         await connection.execute(

@@ -4,13 +4,21 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
+
+if TYPE_CHECKING:
+    # What the stubs call a generated message's descriptors; at run time it is all one.
+    from google._upb import _message as upb
+
+    AnyDescriptor = Descriptor | upb.Descriptor
+    AnyField = FieldDescriptor | upb.FieldDescriptor
+    AnyEnum = EnumDescriptor | upb.EnumDescriptor
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -65,7 +73,7 @@ def plain(message: Message) -> dict[str, Any]:
     return {field.name: _plain_field(message, field) for field in message.DESCRIPTOR.fields}
 
 
-def enum_word(field: FieldDescriptor, number: int) -> str:
+def enum_word(field: "AnyField", number: int) -> str:
     """The contract's word for an enum value: `AGENT_STATUS_READY` is `ready`."""
     return _words(field.enum_type)[number]
 
@@ -79,11 +87,11 @@ def _fill_message(message: Message, value: Any) -> None:
         fill(message, value)
 
 
-def _scalar(field: FieldDescriptor, value: Any) -> Any:
+def _scalar(field: "AnyField", value: Any) -> Any:
     return _numbers(field.enum_type)[value] if field.enum_type is not None else value
 
 
-def _plain_field(message: Message, field: FieldDescriptor) -> Any:
+def _plain_field(message: Message, field: "AnyField") -> Any:
     value = getattr(message, field.name)
     if field.is_repeated:
         return [_plain_value(field, each) for each in value]
@@ -92,7 +100,7 @@ def _plain_field(message: Message, field: FieldDescriptor) -> Any:
     return _plain_value(field, value)
 
 
-def _plain_value(field: FieldDescriptor, value: Any) -> Any:
+def _plain_value(field: "AnyField", value: Any) -> Any:
     if field.enum_type is not None:
         return enum_word(field, value)
     if isinstance(value, Timestamp):
@@ -103,11 +111,11 @@ def _plain_value(field: FieldDescriptor, value: Any) -> Any:
 
 
 @cache
-def _words(enum: EnumDescriptor) -> dict[int, str]:
+def _words(enum: "AnyEnum") -> dict[int, str]:
     prefix = f"{re.sub(r'(?<!^)(?=[A-Z])', '_', enum.name).upper()}_"
     return {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
 
 
 @cache
-def _numbers(enum: EnumDescriptor) -> dict[str, int]:
+def _numbers(enum: "AnyEnum") -> dict[str, int]:
     return {word: number for number, word in _words(enum).items()}

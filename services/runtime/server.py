@@ -41,6 +41,7 @@ class ServiceServer:
         self._health = health.aio.HealthServicer()
         self._names: list[str] = []
         self._drains: list[Callable[[], Awaitable[None]]] = []
+        self._draining = False
         self._server = grpc.aio.server(
             interceptors=[
                 TelemetryInterceptor(),
@@ -91,10 +92,16 @@ class ServiceServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         log.info("service started", service=self.service, address=self._address)
 
+    async def drain(self) -> None:
+        """Report NOT_SERVING and end streams; calls under way go on. Idempotent."""
+        if not self._draining:
+            self._draining = True
+            await self._health.enter_graceful_shutdown()
+            await asyncio.gather(*(drain() for drain in self._drains))
+
     async def stop(self) -> None:
-        """Report NOT_SERVING, end streams, let calls finish within the drain time, then cut off what is left."""
-        await self._health.enter_graceful_shutdown()
-        await asyncio.gather(*(drain() for drain in self._drains))
+        """Drain, let calls finish within the drain time, then cut off what is left."""
+        await self.drain()
         await self._server.stop(self._settings.drain_seconds)
         log.info("service stopped", service=self.service)
 

@@ -24,7 +24,9 @@ async def repeating(
     async def loop() -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(awake.wait(), every_seconds)
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+                async with asyncio.timeout(every_seconds):
+                    await awake.wait()
             awake.clear()
             try:
                 await work()
@@ -36,5 +38,4 @@ async def repeating(
         yield awake
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])

@@ -3,17 +3,20 @@
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from codelab.options.v1 import options_pb2
 from google.api import field_behavior_pb2
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
 from services.runtime.interceptors import Interceptor
+
+if TYPE_CHECKING:
+    from services.runtime.messages import AnyDescriptor, AnyField
 
 Violation = tuple[str, str]
 Check = Callable[[Message, str], Iterable[Violation]]
@@ -54,14 +57,14 @@ def validate(request: Message) -> list[Violation]:
     return violations
 
 
-def mask_paths(mask: FieldMask, descriptor: Descriptor) -> set[str]:
+def mask_paths(mask: FieldMask, descriptor: "AnyDescriptor") -> set[str]:
     """The top-level and nested paths that a mask names; `*` becomes every field that is not output-only."""
     if list(mask.paths) == ["*"]:
         return {field.name for field in descriptor.fields if not is_output_only(field)}
     return {path for path in mask.paths if not _path_is_output_only(path, descriptor)}
 
 
-def is_output_only(field: FieldDescriptor) -> bool:
+def is_output_only(field: "AnyField") -> bool:
     """Whether the server alone sets the field."""
     return field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
@@ -80,15 +83,15 @@ def _is_masked(path: str, resource: str, mask: list[str]) -> bool:
     return mask == ["*"] or any(inside == each or inside.startswith((f"{each}.", f"{each}[")) for each in mask)
 
 
-def _unknown_paths(mask: list[str], descriptor: Descriptor) -> list[Violation]:
+def _unknown_paths(mask: list[str], descriptor: "AnyDescriptor") -> list[Violation]:
     if mask == ["*"]:
         return []
     return [("update_mask", f"{path!r} is not a field") for path in mask if _field_at(path, descriptor) is None]
 
 
-def _field_at(path: str, descriptor: Descriptor) -> FieldDescriptor | None:
-    field: FieldDescriptor | None = None
-    inside: Descriptor | None = descriptor
+def _field_at(path: str, descriptor: "AnyDescriptor") -> "AnyField | None":
+    field: AnyField | None = None
+    inside: AnyDescriptor | None = descriptor
     for name in path.split("."):
         field = inside.fields_by_name.get(name) if inside is not None else None
         if field is None:
@@ -97,14 +100,14 @@ def _field_at(path: str, descriptor: Descriptor) -> FieldDescriptor | None:
     return field
 
 
-def _path_is_output_only(path: str, descriptor: Descriptor) -> bool:
+def _path_is_output_only(path: str, descriptor: "AnyDescriptor") -> bool:
     parts = path.split(".")
     fields = (_field_at(".".join(parts[: depth + 1]), descriptor) for depth in range(len(parts)))
     return any(field is not None and is_output_only(field) for field in fields)
 
 
 @cache
-def _checker(descriptor: Descriptor) -> Check:
+def _checker(descriptor: "AnyDescriptor") -> Check:
     checks = [check for field in descriptor.fields if (check := _field_check(field)) is not None]
 
     def check_all(message: Message, prefix: str) -> Iterable[Violation]:
@@ -115,7 +118,7 @@ def _checker(descriptor: Descriptor) -> Check:
 
 
 @cache
-def _field_check(field: FieldDescriptor) -> Check | None:
+def _field_check(field: "AnyField") -> Check | None:
     if is_output_only(field):
         return None
     name = field.name
@@ -151,7 +154,7 @@ def _field_check(field: FieldDescriptor) -> Check | None:
     return check
 
 
-def _value_checks(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Iterable[ValueCheck]:
+def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[ValueCheck]:
     if rules.HasField("min_length"):
         yield lambda value, least=rules.min_length: (  # type: ignore[misc]
             None if len(value) >= least else f"must have at least {least} character{'s' if least != 1 else ''}"
@@ -185,5 +188,5 @@ def _value_checks(field: FieldDescriptor, rules: options_pb2.FieldRules) -> Iter
         )
 
 
-def _is_well_known(descriptor: Descriptor) -> bool:
+def _is_well_known(descriptor: "AnyDescriptor") -> bool:
     return descriptor.file.package == "google.protobuf"

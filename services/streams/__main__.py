@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from codelab.orchestrator.v1 import session_service_pb2
@@ -24,28 +24,30 @@ from services.streams.servicer import EventServicer, PublishServicer, add_event_
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[StreamService]:
+async def serving(
+    settings: Settings, clock: Callable[[], float] = time.time, limits: StreamLimits | None = None
+) -> AsyncIterator[tuple[ServiceServer, StreamService]]:
     """Serve until the block ends; then end the streams and let calls finish."""
+    limits = limits or StreamLimits(heartbeat_seconds=settings.heartbeat_seconds)
     keys = Keys.of(settings)
     peers = Peers("streams", settings, TokenMinter(keys))
     sessions = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
-    limits = StreamLimits(heartbeat_seconds=settings.heartbeat_seconds)
     service = StreamService(
-        MemoryEventStore(time.time, lambda: secrets.token_hex(6)),
-        MemoryMemberStore(time.time),
+        MemoryEventStore(clock, lambda: secrets.token_hex(6)),
+        MemoryMemberStore(clock),
         OrchestratorSessions(peers.channel("orchestrator", sessions)),
-        time.time,
+        clock,
         limits,
     )
     server = ServiceServer("streams", settings, TokenVerifier(keys))
     server.add(
         add_event_servicer_to_server,
-        EventServicer(service, time.time),
+        EventServicer(service, clock),
         event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
     )
     server.add(
         publish_service_pb2_grpc.add_PublishServiceServicer_to_server,
-        PublishServicer(service, time.time),
+        PublishServicer(service, clock),
         publish_service_pb2.DESCRIPTOR.services_by_name["PublishService"],
     )
     # gRPC would wait the whole drain time for open streams.
@@ -54,11 +56,18 @@ async def serving(settings: Settings) -> AsyncIterator[StreamService]:
         async with repeating("stream sweep", service.sweep, limits.sweep_seconds):
             await server.start()
             try:
-                yield service
+                yield server, service
             finally:
                 await server.stop()
     finally:
         await peers.close()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
+    """The service, listening while the block runs."""
+    async with serving(settings) as (server, _):
+        yield server
 
 
 async def main() -> None:

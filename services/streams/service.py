@@ -128,9 +128,10 @@ class StreamService:
         await self._members.add(session)
         if self._stopping:
             raise ShuttingDown
+        # No limit as yet: `stop` sets one that has passed.
+        limit = asyncio.timeout(None)
         try:
-            # Without a limit; `stop` sets one that has passed.
-            async with asyncio.timeout(None) as limit:
+            async with limit:
                 self._publishers.add(limit)
                 try:
                     yield Publication(self._store, session, run)

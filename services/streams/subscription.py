@@ -167,12 +167,14 @@ class Subscription:
         if self.ended:
             return
         if isinstance(content, SessionClosed):
-            return self.end(EndReason.DELETED)
+            self.end(EndReason.DELETED)
+            return
         if isinstance(content, StoredEvent):
             self._passed = content.id
         if self._wanted.wants(content):
             if len(self._queue) >= self._room:
-                return self.end(EndReason.SLOW_READER)
+                self.end(EndReason.SLOW_READER)
+                return
             if isinstance(content, StoredEvent):
                 self._told = content.id
             self._push(content)

@@ -42,7 +42,8 @@ class Partial:
         """Take in `text` of the same generation. Return what brings a reader of the old text to the new one: nothing if
         they are the same, or if the text leaves a gap or contradicts what is known."""
         if isinstance(text, TextSnapshot):
-            if not text.text.startswith(self.snapshot().text):
+            known = self.snapshot().text
+            if not known.startswith(text.text) and not text.text.startswith(known):
                 self._reset(text)
                 return text
             text = _as_delta(text)

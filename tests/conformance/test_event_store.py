@@ -146,7 +146,8 @@ async def test_a_day_after_its_last_use_a_session_begins_a_new_epoch(store: Even
     assert (await store.read(SESSION, RUN.run_id)).final_seq == 1
     clock.now += SESSION_SECONDS
     view = await store.read(SESSION, RUN.run_id)
-    assert before is not None and view.head.epoch != before.epoch
+    assert before is not None
+    assert view.head.epoch != before.epoch
     assert (view.head.seq, view.final_seq) == (0, None)
 
 
@@ -201,7 +202,8 @@ async def test_the_new_owner_of_a_run_goes_on_where_the_old_one_stopped(store: E
     later = RunKey("run", 2)
     assert await store.publish(SESSION, later, EVENT, n=1) == first
     second = await store.publish(SESSION, later, EVENT, n=2)
-    assert second is not None and second.seq == 2
+    assert second is not None
+    assert second.seq == 2
 
 
 @pytest.mark.parametrize("told_by", ["open", "event", "text"])
@@ -316,6 +318,7 @@ async def test_a_snapshot_tells_only_what_is_new(store: EventStore) -> None:
     await store.publish_text(SESSION, RUN, delta(0, "ab"))
     with store.listen(SESSION, heard):
         await store.publish_text(SESSION, RUN, snapshot("ab"))
+        await store.publish_text(SESSION, RUN, snapshot("a"))
         await store.publish_text(SESSION, RUN, snapshot("abc"))
         await store.publish_text(SESSION, RUN, snapshot("ax"))
         await store.publish_text(SESSION, RUN, snapshot("", generation=2))
@@ -357,7 +360,8 @@ async def test_a_listener_hears_all_in_order_until_it_leaves(store: EventStore) 
         second = await store.publish(SESSION, RUN, EVENT, n=2)
     await store.publish(SESSION, RUN, EVENT, n=3)
     assert (heard.ids, heard.contents[1]) == ([first, second], delta(0, "a"))
-    assert heard.positions == sorted(set(heard.positions)) and len(heard.positions) == 3
+    assert heard.positions == sorted(set(heard.positions))
+    assert len(heard.positions) == 3
 
 
 async def test_a_views_tail_parts_what_it_contains_from_what_it_does_not(store: EventStore) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import socket
+import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,13 @@ from codelab.projects.v1.project_service_pb2_grpc import ProjectServiceStub
 
 from codelab_client import ApiError, connect
 from services.projects.__main__ import running
+from services.projects.peers import AgentsPart, OrchestratorPart
+from services.projects.reconciler import Reconciler
+from services.projects.service import ProjectPart
+from services.projects.sql_store import SqlProjectStore
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier, current_caller
+from services.runtime.channels import Peers
+from services.runtime.database import Database
 from services.runtime.errors import CodelabError, FailedPrecondition
 from services.runtime.ids import new_id, utc_now
 from services.runtime.server import ServiceServer
@@ -40,6 +47,10 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    def catch_up(self) -> None:
+        """Move to the time that other processes see."""
+        self.now = utc_now()
 
 
 class ProjectDeleted(FailedPrecondition):
@@ -125,15 +136,27 @@ class Client:
         token = TokenMinter(keys).user_token(self.id, 3600, email)
         self.metadata = (("authorization", f"Bearer {token}"),)
 
+    def use(self, stub: ProjectServiceStub) -> None:
+        """Call another instance of the service from now on."""
+        self._stub = stub
+
     async def call(self, method: str, request: Any, timeout: float = 10.0) -> Any:
         """Call any RPC. Raise ApiError."""
+        rpc = getattr(self._stub, method)
         try:
-            return await getattr(self._stub, method)(request, timeout=timeout, metadata=self.metadata)
+            # A service that was just started again is in its client's backoff.
+            return await rpc(request, timeout=timeout, metadata=self.metadata, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             raise ApiError.of(error) from error
 
-    async def create(self, name: str = "Novel", *, timeout: float = 10.0, **fields: str) -> project_pb2.Project:
-        request_id = fields.pop("request_id", None)
+    async def create(
+        self,
+        name: str = "Novel",
+        *,
+        request_id: str | None = None,
+        timeout: float = 10.0,
+        **fields: str,
+    ) -> project_pb2.Project:
         request = pb.CreateProjectRequest(project=project_pb2.Project(name=name, **fields), request_id=request_id)
         return (await self.call("CreateProject", request, timeout)).project
 
@@ -172,9 +195,22 @@ class Stage:
         settings = Settings.load({**environ, "CODELAB_DRAIN_SECONDS": "0.2"})
         return cls(settings, Clock(), Part(), Part(), Keys.of(settings))
 
-    @property
-    def database(self) -> Path:
-        return self.settings.data_dir / "projects.db"
+    def rows(self) -> list[tuple[str, str]]:
+        """(id, state) of every project that is stored, visible or not."""
+        with closing(sqlite3.connect(self.settings.data_dir / "projects.db")) as connection:
+            return connection.execute("SELECT id, state FROM user_projects ORDER BY created_at").fetchall()
+
+    async def reconciled(self) -> None:
+        """Do what is due by the clock, as another replica would, and return when each part was asked."""
+        peers = Peers("projects", self.settings, TokenMinter(self.keys))
+        database = Database.sqlite(self.settings.data_dir / "projects.db")
+        try:
+            parts: list[ProjectPart] = [OrchestratorPart(peers), AgentsPart(peers)]
+            reconciler = Reconciler(SqlProjectStore(database), parts, self.clock)
+            await asyncio.gather(*await reconciler.begin_due())
+        finally:
+            await peers.close()
+            await database.close()
 
     @asynccontextmanager
     async def parts(self) -> AsyncIterator[None]:
@@ -212,7 +248,7 @@ class Stage:
 
 
 @contextmanager
-def answers(code: grpc.StatusCode, reason: str) -> Iterator[pytest.ExceptionInfo[ApiError]]:
+def answers(code: grpc.StatusCode, reason: str | None) -> Iterator[pytest.ExceptionInfo[ApiError]]:
     """The block's call is answered with this error."""
     with pytest.raises(ApiError) as caught:
         yield caught
@@ -235,8 +271,8 @@ def free_ports(count: int) -> int:
     raise RuntimeError("no free ports")
 
 
-async def eventually(condition: Any, timeout: float = 5.0) -> None:
-    """Wait until `condition()` holds."""
+async def eventually(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Wait until `condition()` holds. For what another task, service or process does, which tells nobody."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

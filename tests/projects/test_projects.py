@@ -217,7 +217,9 @@ async def test_foreign_project_is_answered_like_a_missing_one(alice: Client, bob
 
 
 @pytest.mark.parametrize("method", FOREIGN)
-@pytest.mark.parametrize("id", ["x", "../..", "\x00", "x" * 100_000, "Ünï"], ids=["word", "path", "NUL", "long", "umlaut"])
+@pytest.mark.parametrize(
+    "id", ["x", "../..", "\x00", "x" * 100_000, "Ünï"], ids=["word", "path", "NUL", "long", "umlaut"]
+)
 async def test_what_is_no_id_is_not_found(alice: Client, method: str, id: str) -> None:
     with answers(StatusCode.NOT_FOUND, "PROJECT_NOT_FOUND"):
         await alice.call(method, FOREIGN[method](id))

@@ -220,7 +220,8 @@ class World:
             ]
             if reader.resyncs:
                 after = reader.events[1:]
-                assert reader.events[0] == "reloaded" and after == expected[len(expected) - len(after) :]
+                assert reader.events[0] == "reloaded"
+                assert after == expected[len(expected) - len(after) :]
             else:
                 assert reader.events == expected
             assert reader.texts == texts

@@ -195,16 +195,19 @@ def test_heartbeats_do_not_pile_up_for_a_reader_who_does_not_read() -> None:
 def test_a_slow_reader_gets_what_fitted_and_can_resume_after_it() -> None:
     subscription = opened(view(SIX_OF_TEN), after="start", heard=[event(seq) for seq in range(11, 30)], room=3)
     frames = queued(subscription)
-    assert frames[-1] == StreamEnded(EndReason.SLOW_READER) and EndReason.SLOW_READER.resumable
+    assert frames[-1] == StreamEnded(EndReason.SLOW_READER)
+    assert EndReason.SLOW_READER.resumable
     sent = [frame.id.seq for frame in frames if isinstance(frame, StoredEvent)]
-    assert sent == list(range(5, 5 + len(sent))) and len(sent) < 25
+    assert sent == list(range(5, 5 + len(sent)))
+    assert len(sent) < 25
 
 
 def test_a_deleted_session_ends_its_streams_for_good() -> None:
     subscription = opened(view())
     subscription.hear(1, SessionClosed())
     subscription.hear(2, event(1))
-    assert queued(subscription)[1:] == [StreamEnded(EndReason.DELETED)] and not EndReason.DELETED.resumable
+    assert queued(subscription)[1:] == [StreamEnded(EndReason.DELETED)]
+    assert not EndReason.DELETED.resumable
 
 
 async def test_iteration_waits_for_more_and_ends_with_the_stream() -> None:

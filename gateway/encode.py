@@ -1,0 +1,253 @@
+"""Messages to JSON values, by encoders compiled once per descriptor.
+
+The rules: proto names; every field present; null for what is unset and has presence; enums lower-case; timestamps in
+UTC with milliseconds; Struct as plain JSON; tagged oneofs flattened. 64-bit integers are strings, as in ProtoJSON.
+"""
+
+import base64
+import math
+import struct
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway.contract import WELL_KNOWN, enum_names, is_map, message_of, optional_fields, tag_of
+
+Encode = Callable[[Any], Any]
+# What a message's plain dict still needs: (message, value read so far) -> JSON value.
+_Fix = Callable[[Any, Any], Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WIDE_INTEGERS = {
+    FieldDescriptor.TYPE_INT64,
+    FieldDescriptor.TYPE_UINT64,
+    FieldDescriptor.TYPE_SINT64,
+    FieldDescriptor.TYPE_FIXED64,
+    FieldDescriptor.TYPE_SFIXED64,
+}
+# Values of these types, when unset, are empty rather than absent: a Struct is a plain object for its readers.
+_EMPTY_WHEN_UNSET: dict[str, Callable[[], Any]] = {
+    f"{WELL_KNOWN}Struct": dict,
+    f"{WELL_KNOWN}ListValue": list,
+}
+
+
+class Encoders:
+    """Encoders by message type, each compiled on first use."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[Descriptor, Encode] = {}
+
+    def of(self, message: Descriptor) -> Encode:
+        """The function from a message of this type to its JSON value."""
+        known = self._compiled.get(message)
+        if known is not None:
+            return known
+        special = _WELL_KNOWN_ENCODERS.get(message.full_name)
+        if special is not None:
+            self._compiled[message] = special
+            return special
+
+        # A type may contain itself: whoever asks while it is being compiled gets a way to the finished encoder.
+        def later(value: Any) -> Any:
+            return self._compiled[message](value)
+
+        self._compiled[message] = later
+        encode = self._compile(message)
+        self._compiled[message] = encode
+        return encode
+
+    def _compile(self, message: Descriptor) -> Encode:
+        optional = optional_fields(message)
+        members: set[str] = set()
+        names: list[str] = []
+        fixes: list[tuple[str, _Fix]] = []
+        tags: list[Callable[[Any, dict[str, Any]], None]] = []
+        for field in message.fields:
+            oneof = field.containing_oneof
+            tag = tag_of(oneof) if oneof is not None else None
+            if oneof is not None and tag is not None:
+                if oneof.name not in members:
+                    members.add(oneof.name)
+                    tags.append(self._tag(oneof.name, tag.type_field, tag.value_field, oneof.fields))
+                continue
+            names.append(field.name)
+            fix = self._fix(field, field.name in optional or oneof is not None)
+            if fix is not None:
+                fixes.append((field.name, fix))
+        return _assemble(names, fixes, tags)
+
+    def _tag(self, name: str, type_field: str, value_field: str, members: Iterable[FieldDescriptor]) -> Any:
+        encoders = {member.name: (attrgetter(member.name), self._value(member)) for member in members}
+
+        def add(value: Any, out: dict[str, Any]) -> None:
+            chosen = value.WhichOneof(name)
+            out[type_field] = chosen
+            if chosen is None:
+                out[value_field] = None
+            else:
+                get, encode = encoders[chosen]
+                member = get(value)
+                out[value_field] = member if encode is None else encode(member)
+
+        return add
+
+    def _fix(self, field: FieldDescriptor, nullable: bool) -> _Fix | None:
+        """What turns the field's Python value into its JSON value; None if they are the same."""
+        name = field.name
+        if is_map(field):
+            return self._map(field)
+        encode = self._value(field)
+        if field.is_repeated:
+            return (lambda _, values: list(values)) if encode is None else _each(encode)
+        if field.message_type is not None:
+            encode = self.of(field.message_type)
+            empty = None if nullable else _EMPTY_WHEN_UNSET.get(field.message_type.full_name)
+            if empty is not None:
+                return lambda message, value: encode(value) if message.HasField(name) else empty()
+            return lambda message, value: encode(value) if message.HasField(name) else None
+        if nullable:
+            if encode is None:
+                return lambda message, value: value if message.HasField(name) else None
+            return lambda message, value: encode(value) if message.HasField(name) else None
+        return None if encode is None else (lambda _, value: encode(value))
+
+    def _map(self, field: FieldDescriptor) -> _Fix:
+        entry = message_of(field)
+        encode = self._value(entry.fields_by_name["value"]) or _same
+        if entry.fields_by_name["key"].type == FieldDescriptor.TYPE_BOOL:
+            return lambda _, value: {("true" if key else "false"): encode(item) for key, item in value.items()}
+        return lambda _, value: {str(key): encode(item) for key, item in value.items()}
+
+    def _value(self, field: FieldDescriptor) -> Encode | None:
+        """The encoder of one value of a field; None if the Python value is the JSON value."""
+        if field.message_type is not None:
+            return self.of(field.message_type)
+        if field.enum_type is not None:
+            names = enum_names(field.enum_type)
+            # A number that this enum does not know comes from a newer contract: show it rather than lose it.
+            return lambda number: names.get(number, number)
+        if field.type in _WIDE_INTEGERS:
+            return str
+        if field.type == FieldDescriptor.TYPE_FLOAT:
+            return _shortest_float
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return lambda value: base64.b64encode(value).decode("ascii")
+        return None
+
+
+def _assemble(
+    names: list[str], fixes: list[tuple[str, _Fix]], tags: list[Callable[[Any, dict[str, Any]], None]]
+) -> Encode:
+    """One function for a message: read all fields in one call, then mend those whose Python value is not JSON."""
+    if not names:
+        read: Callable[[Any], tuple[Any, ...]] = _nothing
+    elif len(names) == 1:
+        only = attrgetter(names[0])
+
+        def read(message: Any) -> tuple[Any, ...]:
+            return (only(message),)
+
+    else:
+        read = attrgetter(*names)
+    keys = tuple(names)
+
+    def encode(message: Any) -> Any:
+        out = dict(zip(keys, read(message), strict=True))
+        for key, fix in fixes:
+            out[key] = fix(message, out[key])
+        for add in tags:
+            add(message, out)
+        return out
+
+    return encode
+
+
+def _each(encode: Encode) -> _Fix:
+    return lambda _, values: [encode(value) for value in values]
+
+
+def _nothing(_: Any) -> tuple[Any, ...]:
+    return ()
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _shortest_float(value: float) -> float:
+    """The shortest decimal that is the same 32-bit float: 0.1, not 0.10000000149011612."""
+    if not math.isfinite(value):
+        return value
+    for precision in (6, 7, 8):
+        short = float(f"{value:.{precision}g}")
+        if _as_float32(short) == value:
+            return short
+    return float(f"{value:.9g}")
+
+
+def _as_float32(value: float) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def _timestamp(value: Any) -> str:
+    moment = _EPOCH + timedelta(seconds=value.seconds, milliseconds=value.nanos // 1_000_000)
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def _duration(value: Any) -> str:
+    nanos = value.seconds * 1_000_000_000 + value.nanos
+    sign = "-" if nanos < 0 else ""
+    seconds, rest = divmod(abs(nanos), 1_000_000_000)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return f"{sign}{seconds}{fraction}s"
+
+
+def _struct(value: Any) -> dict[str, Any]:
+    return {key: _json_value(item) for key, item in value.fields.items()}
+
+
+def _list_value(value: Any) -> list[Any]:
+    return [_json_value(item) for item in value.values]
+
+
+def _json_value(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return _struct(value.struct_value)
+    if kind == "list_value":
+        return _list_value(value.list_value)
+    return None
+
+
+def _wrapped(value: Any) -> Any:
+    return value.value
+
+
+_WELL_KNOWN_ENCODERS: dict[str, Encode] = {
+    f"{WELL_KNOWN}Timestamp": _timestamp,
+    f"{WELL_KNOWN}Duration": _duration,
+    f"{WELL_KNOWN}FieldMask": lambda value: ",".join(value.paths),
+    f"{WELL_KNOWN}Struct": _struct,
+    f"{WELL_KNOWN}ListValue": _list_value,
+    f"{WELL_KNOWN}Value": _json_value,
+    f"{WELL_KNOWN}BoolValue": _wrapped,
+    f"{WELL_KNOWN}StringValue": _wrapped,
+    f"{WELL_KNOWN}Int32Value": _wrapped,
+    f"{WELL_KNOWN}UInt32Value": _wrapped,
+    f"{WELL_KNOWN}DoubleValue": _wrapped,
+    f"{WELL_KNOWN}FloatValue": lambda value: _shortest_float(value.value),
+    f"{WELL_KNOWN}Int64Value": lambda value: str(value.value),
+    f"{WELL_KNOWN}UInt64Value": lambda value: str(value.value),
+    f"{WELL_KNOWN}BytesValue": lambda value: base64.b64encode(value.value).decode("ascii"),
+}

@@ -1,0 +1,51 @@
+"""What is wrong with an input, collected so that a caller learns of everything at once."""
+
+from dataclasses import dataclass, field
+
+# More than this helps nobody, and bounds the answer to a hostile request.
+MAX_FAULTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong. `malformed`: it has the wrong form (400), else its value is refused (422)."""
+
+    field: str
+    detail: str
+    reason: str
+    malformed: bool
+
+
+@dataclass(slots=True)
+class Faults:
+    """Everything wrong with one input."""
+
+    found: list[Fault] = field(default_factory=list)
+
+    def unknown(self, path: str, detail: str = "is not a field here") -> None:
+        """The caller named something that does not exist."""
+        self.malformed(path, detail, "UNKNOWN_FIELD")
+
+    def wrong_type(self, path: str, expected: str) -> None:
+        """The value is of another JSON type than its field; `expected` names the right one."""
+        self.malformed(path, f"must be {expected}", "WRONG_TYPE")
+
+    def malformed(self, path: str, detail: str, reason: str) -> None:
+        """The input has the wrong form."""
+        self._add(Fault(path, detail, reason, malformed=True))
+
+    def refused(self, path: str, detail: str) -> None:
+        """The value has the right form and fails validation."""
+        self._add(Fault(path, detail, "INVALID_ARGUMENT", malformed=False))
+
+    def _add(self, fault: Fault) -> None:
+        if len(self.found) < MAX_FAULTS:
+            self.found.append(fault)
+
+
+class WrongType(ValueError):
+    """A value has the wrong type; the text names the right one: "a string"."""
+
+
+class Refused(ValueError):
+    """A value has the right type and its field cannot hold it; the text says why: "must be at most 9"."""

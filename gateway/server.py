@@ -1,0 +1,111 @@
+"""The gateway as a server that its owner starts and stops."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from gateway.app import build_app
+from gateway.contract import ContractError
+from gateway.routes import DuplicateRoute
+from services.runtime.errors import StartupError
+from services.runtime.settings import Settings
+
+log = structlog.get_logger()
+
+# Beyond what proxies and load balancers keep an idle connection (usually 60 s): they, not we, should close it.
+_KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 2048
+
+
+class GatewayServer:
+    """The gateway on `host:http_port`. It takes no signals: whoever embeds it calls `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: Starlette | None = None
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._resources = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Listen. Raise StartupError if the port is taken or the backends' annotations cannot be served."""
+        listener = _listen(self._settings.host, self._settings.http_port)
+        try:
+            self._app = build_app(self._settings)
+            # Entered here and not by uvicorn, which would turn what it raises into a traceback.
+            await self._resources.enter_async_context(self._app.router.lifespan_context(self._app))
+        except (DuplicateRoute, ContractError) as error:
+            listener.close()
+            raise StartupError(f"the gateway cannot serve what its backends describe: {error}") from None
+        except BaseException:
+            listener.close()
+            raise
+        self._server = _Server(
+            uvicorn.Config(
+                self._app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            )
+        )
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="gateway http")
+        # uvicorn has a flag for it and no event.
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        if self._serving.done():
+            await self._serving
+        log.info("gateway started", address=f"{self._settings.host}:{self._settings.http_port}")
+
+    async def stop(self, grace: float | None = None) -> None:
+        """End open streams at once, let other requests finish within `grace` seconds, then close the channels."""
+        if self._app is not None and self._server is not None and self._serving is not None:
+            self._server.config.timeout_graceful_shutdown = max(1, round(grace or self._settings.drain_seconds))
+            self._app.state.streams.stop()
+            self._server.should_exit = True
+            await self._serving
+        await self._resources.aclose()
+        log.info("gateway stopped")
+
+    async def wait(self) -> None:
+        """Return when the server has ended."""
+        if self._serving is not None:
+            await self._serving
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Signals belong to whoever embeds the server."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Bound here, so that a taken port is one line and not uvicorn's exit."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartupError(f"the gateway cannot listen on {host}: {error.strerror}. Set CODELAB_HOST") from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartupError(
+            f"the gateway cannot listen on {host}:{port}: {error.strerror}."
+            " Stop what uses it, or set CODELAB_HTTP_PORT or CODELAB_HOST"
+        ) from None
+    listener.setblocking(False)
+    return listener

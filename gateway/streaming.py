@@ -1,0 +1,209 @@
+"""Server-streaming RPCs as Server-Sent Events or NDJSON."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf.descriptor import FieldDescriptor, OneofDescriptor
+from starlette.types import Receive, Send
+
+from gateway import problems
+from gateway.contract import Binding, field_with, rules_of, tagged_oneof
+from gateway.edge import Exchange, send_problem
+from gateway.problems import Problem
+from gateway.site import Endpoint
+from gateway.transcode import Transcoder
+
+SSE = "text/event-stream"
+NDJSON = "application/x-ndjson"
+MEDIA_TYPES = (SSE, NDJSON)
+
+# How long a browser waits before it connects again.
+RETRY_MILLISECONDS = 1000
+# A refusal and the initial metadata that gRPC makes up for it arrive together, but not in one event: wait this long for
+# the refusal before telling the client that the stream has begun.
+_REFUSAL_SECONDS = 0.02
+
+_HEADERS = [
+    (b"cache-control", b"no-store, no-transform"),
+    # nginx and its kin buffer otherwise.
+    (b"x-accel-buffering", b"no"),
+]
+
+Frame = Callable[[Any], bytes]
+
+
+class Framing:
+    """How one binding's messages are written: compiled from the roles of its fields."""
+
+    def __init__(self, binding: Binding, transcoder: Transcoder) -> None:
+        shown = binding.shown
+        self._transcoder = transcoder
+        self._id = field_with(shown, "event_id")
+        self._tag = tagged_oneof(shown)
+        self._heartbeats = _heartbeats(self._tag)
+
+    def sse(self, response: Any) -> bytes:
+        """A block of the event stream."""
+        message = self._transcoder.shown(response)
+        if message is None:
+            return b""
+        event_id = _one_line(getattr(message, self._id.name)) if self._id is not None else ""
+        kind = message.WhichOneof(self._tag.name) if self._tag is not None else None
+        if kind in self._heartbeats:
+            # A block with only an id moves the browser's cursor and raises no event.
+            return f"id: {event_id}\n\n".encode() if event_id else b": heartbeat\n\n"
+        head = f"id: {event_id}\n" if event_id else ""
+        if kind is not None:
+            head += f"event: {kind}\n"
+        return b"%sdata: %s\n\n" % (head.encode(), orjson.dumps(self._transcoder.encode(message)))
+
+    def ndjson(self, response: Any) -> bytes:
+        """A line."""
+        return self._transcoder.response(response) + b"\n"
+
+
+class Stream:
+    """One call being answered frame by frame."""
+
+    def __init__(self, call: Any, endpoint: Endpoint, media_type: str, exchange: Exchange) -> None:
+        self._call = call
+        self._binding = endpoint.binding
+        self._sse = media_type == SSE
+        framing = Framing(endpoint.binding, endpoint.transcoder)
+        self._frame: Frame = framing.sse if self._sse else framing.ndjson
+        self._media_type = media_type
+        self._exchange = exchange
+        self._stopping = False
+        self._gone = False
+        self._begun = False
+
+    def stop(self) -> None:
+        """End the stream with a problem that says that the gateway stops."""
+        self._stopping = True
+        self._call.cancel()
+
+    async def serve(self, receive: Receive, send: Send, *, head: bool) -> None:
+        """Answer the request. A client that goes away cancels the call."""
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            await self._pump(send, head)
+        except grpc.aio.AioRpcError as error:
+            await self._end(send, problems.from_rpc(error, self._binding.rpc.name, self._binding.body))
+        except asyncio.CancelledError:
+            # Cancelling the call is how `stop` and `_watch` wake whoever reads it; a cancelled task is another matter.
+            if not (self._stopping or self._gone) or _is_cancelled():
+                raise
+            if self._gone:
+                self._exchange.cut = True
+            else:
+                await self._end(send, problems.stopping())
+        finally:
+            self._call.cancel()
+            watcher.cancel()
+
+    async def _pump(self, send: Send, head: bool) -> None:
+        call = self._call
+        await call.initial_metadata()
+        first = asyncio.ensure_future(call.read())
+        try:
+            await asyncio.wait({first}, timeout=_REFUSAL_SECONDS)
+            if first.done():
+                # Raises what the service refused with, while the status line is still ours to choose.
+                first.result()
+            await self._begin(send)
+            if head:
+                await send({"type": "http.response.body", "body": b""})
+                return
+            response = await first
+        finally:
+            first.cancel()
+        while response is not grpc.aio.EOF:
+            frame = self._frame(response)
+            if frame:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            # One frame at a time: a slow client slows the call down, and nothing piles up here.
+            response = await call.read()
+        await self._check_status()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _check_status(self) -> None:
+        code = await self._call.code()
+        if code is grpc.StatusCode.CANCELLED and (self._stopping or self._gone):
+            raise asyncio.CancelledError
+        if code is not grpc.StatusCode.OK:
+            raise grpc.aio.AioRpcError(
+                code,
+                await self._call.initial_metadata(),
+                await self._call.trailing_metadata(),
+                await self._call.details(),
+            )
+
+    async def _begin(self, send: Send) -> None:
+        headers = [(b"content-type", self._media_type.encode()), *_HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        self._begun = True
+        # Flushes the headers too, before there is anything to tell.
+        opening = f"retry: {RETRY_MILLISECONDS}\n\n".encode() if self._sse else b""
+        await send({"type": "http.response.body", "body": opening, "more_body": True})
+
+    async def _end(self, send: Send, problem: Problem) -> None:
+        if not self._begun:
+            await send_problem(send, problem, self._exchange)
+            return
+        body = problem.body(self._exchange.trace_id)
+        if self._sse:
+            frame = b"event: problem\ndata: %s\n\n" % orjson.dumps(body)
+        else:
+            frame = orjson.dumps({"problem": body}) + b"\n"
+        await send({"type": "http.response.body", "body": frame})
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._call.cancel()
+
+
+class OpenStreams:
+    """The streams being answered, so that a gateway that stops can end them."""
+
+    def __init__(self) -> None:
+        self._open: set[Stream] = set()
+        self._stopping = False
+
+    async def serve(self, stream: Stream, receive: Receive, send: Send, *, head: bool) -> None:
+        """Answer a request with a stream."""
+        if self._stopping:
+            stream.stop()
+        self._open.add(stream)
+        try:
+            await stream.serve(receive, send, head=head)
+        finally:
+            self._open.discard(stream)
+
+    def stop(self) -> None:
+        """End every stream, and each that begins from now on."""
+        self._stopping = True
+        for stream in list(self._open):
+            stream.stop()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+def _heartbeats(tag: OneofDescriptor | None) -> frozenset[str]:
+    members: list[FieldDescriptor] = list(tag.fields) if tag is not None else []
+    return frozenset(member.name for member in members if rules_of(member).heartbeat)
+
+
+def _one_line(text: str) -> str:
+    """An id as a line of the event stream may hold it."""
+    return text if text.isprintable() else "".join(each for each in text if each.isprintable())
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

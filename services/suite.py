@@ -1,0 +1,131 @@
+"""The whole suite on one machine: every service and the gateway, in this process or in one each."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+import structlog
+
+from gateway.server import GatewayServer
+from services.agents.__main__ import running as agents
+from services.orchestrator.__main__ import running as orchestrator
+from services.projects.__main__ import running as projects
+from services.runtime.errors import StartupError
+from services.runtime.settings import SERVICES, Settings
+from services.streams.__main__ import running as streams
+
+log = structlog.get_logger()
+
+# Callees first, so that what a crash left finds whom to call; stopped in the opposite order.
+_IN_ORDER = (streams, agents, orchestrator, projects)
+
+
+@asynccontextmanager
+async def in_one_process(settings: Settings) -> AsyncIterator[None]:
+    """Every service and the gateway on this event loop, ready while the block runs."""
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(running(settings)) for running in _IN_ORDER]
+        gateway = GatewayServer(settings)
+        await gateway.start()
+        stack.push_async_callback(gateway.stop)
+        await _until_ready(settings)
+        yield
+        # Streams say goodbye while there is still a gateway to carry it.
+        await asyncio.gather(*(server.drain() for server in servers))
+
+
+@asynccontextmanager
+async def in_many_processes(settings: Settings) -> AsyncIterator[None]:
+    """A process for each service and the gateway. If one ends by itself, so do all, and this process with an error."""
+    commands = [*(("serve", service) for service in SERVICES), ("gateway",)]
+    children = {" ".join(command): await _spawn(*command) for command in commands}
+    watching = asyncio.create_task(_first_to_end(children), name="watch processes")
+    # Whoever waits for a signal to stop is also told by one when there is nothing left to wait for.
+    watching.add_done_callback(_stop_this_process)
+    try:
+        await _until_ready(settings, unless=watching)
+        yield
+        if watching.done():
+            raise StartupError(watching.result())
+    finally:
+        watching.cancel()
+        for child in children.values():
+            if child.returncode is None:
+                child.send_signal(signal.SIGTERM)
+        await asyncio.gather(*(_ended(child, settings.drain_seconds + 5) for child in children.values()))
+
+
+def _stop_this_process(watching: asyncio.Task[str]) -> None:
+    if not watching.cancelled():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class PidFile:
+    """The file by which `make down` finds the suite of a data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "suite.pid"
+
+    def __enter__(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.write_text(f"{os.getpid()}\n")
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+async def _spawn(*arguments: str) -> asyncio.subprocess.Process:
+    # A session of its own: Ctrl-C reaches the parent alone, which then ends its children in order.
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.cli", *arguments, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
+
+
+async def _first_to_end(children: dict[str, asyncio.subprocess.Process]) -> str:
+    """Wait until a child ends; say which."""
+    waits = {asyncio.create_task(child.wait(), name=name): name for name, child in children.items()}
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return "; ".join(f"`codelab {waits[each]}` ended with code {each.result()}" for each in done)
+    finally:
+        for each in waits:
+            each.cancel()
+
+
+async def _until_ready(settings: Settings, unless: asyncio.Task[str] | None = None) -> None:
+    """Return when the gateway calls the suite ready. Raise StartupError with what `unless` says if that ends first."""
+    while not await asyncio.to_thread(_is_ready, settings):
+        if unless is not None and unless.done():
+            raise StartupError(unless.result())
+        await asyncio.sleep(0.05)
+
+
+def _is_ready(settings: Settings) -> bool:
+    try:
+        with urlopen(f"{base_url(settings)}/ready", timeout=5) as answer:
+            return bool(json.load(answer)["status"] == "ready")
+    except (OSError, HTTPException):
+        return False
+
+
+def base_url(settings: Settings) -> str:
+    """Where a browser on this machine finds the gateway."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    return f"http://{host}:{settings.http_port}"
+
+
+async def _ended(child: asyncio.subprocess.Process, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await child.wait()
+    except TimeoutError:
+        log.error("a process did not end and is killed", pid=child.pid)
+        child.kill()
+        await child.wait()

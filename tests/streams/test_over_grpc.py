@@ -1,0 +1,317 @@
+"""The streams service as its callers meet it: over a socket."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from codelab.streams.v1 import event_service_pb2, publish_service_pb2
+from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
+
+from codelab_client.errors import ApiError
+from services.runtime.ids import new_id
+from services.streams.service import StreamLimits
+from tests.streams.conftest import BOB, World, a_world, delta, event, read, snapshot
+
+
+async def refused(call: Any) -> ApiError:
+    """The error that the call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rest(call)
+    return ApiError.of(caught.value)
+
+
+async def rest(call: Any) -> list[Any]:
+    """All events up to the end of the stream."""
+    events = []
+    while (response := await call.read()) is not grpc.aio.EOF:
+        events.append(response.event if isinstance(response, event_service_pb2.SubscribeResponse) else response)
+    return events
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come soon."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+# Publishing and reading
+
+
+async def test_an_event_reaches_its_reader_with_the_id_that_was_acknowledged(world: World) -> None:
+    watch = world.subscribe()
+    cursor = await read(watch)
+    assert cursor.WhichOneof("payload") == "heartbeat"
+    assert cursor.id.endswith("-0")
+    async with world.publishing() as publishing:
+        id = await publishing.send(event("agent_started", agent_name="CodeAssistant"), n=1)
+        await publishing.send(event("agent_working", task_id="t"))
+    state, progress = await read(watch), await read(watch)
+    assert (state.id, state.session_id, state.run_id) == (id, world.session_id, world.run_id)
+    assert state.agent_started.agent_name == "CodeAssistant"
+    assert abs(state.timestamp.seconds - time.time()) < 5
+    assert progress.WhichOneof("payload") == "agent_working"
+    assert int(progress.id.rpartition("-")[2]) == 2
+
+
+async def test_who_returns_gets_what_was_missed(world: World) -> None:
+    async with world.publishing() as publishing:
+        ids = [await publishing.send(event("agent_started"), n) for n in range(1, 6)]
+    async with world.watching(after=ids[1]) as watch:
+        assert [(await read(watch)).id for _ in range(3)] == ids[2:]
+    async with world.watching(after="start") as watch:
+        assert [(await read(watch)).id for _ in range(5)] == ids
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [("nonsense\r\nid: 7", "unknown_cursor"), ("abc-1", "epoch_changed"), ("", "unknown_cursor")],
+)
+async def test_who_cannot_be_told_what_was_missed_is_told_so(world: World, after: str, reason: str) -> None:
+    async with world.publishing() as publishing:
+        id = await publishing.send(event("agent_started"), n=1)
+        watch = world.subscribe(after=after)
+        resync, cursor = await read(watch), await read(watch)
+        assert (resync.HasField("id"), resync.resync_required.reason) == (False, reason)
+        assert resync.resync_required.latest_id == cursor.id == id
+        later = await publishing.send(event("agent_started"), n=2)
+        assert (await read(watch)).id == later
+
+
+async def test_a_reader_who_joins_in_mid_answer_gets_its_text_and_then_the_rest(world: World) -> None:
+    async with world.publishing() as publishing:
+        await publishing.send(snapshot(""))
+        await publishing.send(delta(0, "a🦜é"))
+        await publishing.settle(1)
+        async with world.watching() as watch:
+            whole = await read(watch)
+            await publishing.send(delta(3, "𐍈"))
+            more = await read(watch)
+    assert (whole.message_snapshot.text, whole.run_id, whole.HasField("id")) == ("a🦜é", world.run_id, False)
+    assert (more.message_delta.offset, more.message_delta.text, more.HasField("id")) == (3, "𐍈", False)
+
+
+async def test_a_run_stream_ends_after_its_final_event(world: World) -> None:
+    async with world.watching(run_id=world.run_id) as watch, world.publishing() as publishing:
+        await publishing.send(event("agent_completed", final=True), n=1)
+        assert (await read(watch)).final
+        ended = (await read(watch)).stream_ended
+        assert (ended.reason, ended.resumable) == ("run_finished", False)
+        assert await watch.read() is grpc.aio.EOF
+        assert await watch.code() is grpc.StatusCode.OK
+
+
+async def test_only_the_types_asked_for_come_and_unknown_ones_are_refused(world: World) -> None:
+    async with world.watching(type=["message_delta"]) as watch, world.publishing() as publishing:
+        await publishing.send(event("agent_started"), n=1)
+        await publishing.send(snapshot("a"))
+        assert (await read(watch)).message_snapshot.text == "a"
+    error = await refused(world.subscribe(type=["agent_started", "agent_stopped"]))
+    assert (error.code, error.violations[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, "type[1]")
+
+
+async def test_an_event_published_again_is_acknowledged_again_and_not_sent_twice(world: World) -> None:
+    async with world.watching() as watch:
+        async with world.publishing() as publishing:
+            first = await publishing.send(event("agent_started"), n=1)
+        async with world.publishing() as publishing:
+            assert await publishing.send(event("agent_started"), n=1) == first
+            second = await publishing.send(event("agent_started"), n=2)
+        assert [(await read(watch)).id, (await read(watch)).id] == [first, second]
+
+
+async def test_a_superseded_owner_is_refused(world: World) -> None:
+    async with world.publishing(epoch=1) as old, world.publishing(epoch=2):
+        await old.call.write(
+            publish_service_pb2.PublishRequest(
+                event=publish_service_pb2.PublishEvent(n=1, event=event("agent_started"))
+            )
+        )
+        error = await refused(old.call)
+    assert (error.code, error.reason) == (grpc.StatusCode.ABORTED, "RUN_SUPERSEDED")
+
+
+async def test_what_only_this_service_says_cannot_be_published(world: World) -> None:
+    for made in (event("heartbeat"), event("resync_required"), event("stream_ended")):
+        async with world.publishing() as publishing:
+            await publishing.send(made)
+            assert (await refused(publishing.call)).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_publishing_begins_with_open(world: World) -> None:
+    call = world.publisher.Publish(metadata=world.internal(), timeout=5)
+    frame = publish_service_pb2.PublishEvent(event=event("agent_started"))
+    await call.write(publish_service_pb2.PublishRequest(event=frame))
+    assert (await refused(call)).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_heartbeats_come_every_15_s(world: World) -> None:
+    async with world.watching() as watch:
+        for _ in range(2):
+            world.clock.ahead += 15
+            beat = await read(watch)
+            assert (beat.WhichOneof("payload"), beat.HasField("id")) == ("heartbeat", False)
+
+
+# Who may
+
+
+async def test_a_token_is_needed_and_publishing_is_for_services(world: World) -> None:
+    nobody = await refused(world.subscribe(metadata=(("x", "y"),)))
+    assert nobody.code is grpc.StatusCode.UNAUTHENTICATED
+    ann = await refused(world.publisher.Publish(metadata=world.user(), timeout=5))
+    assert ann.code is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_anothers_session_the_wrong_project_and_a_missing_one_look_the_same(world: World) -> None:
+    async with world.publishing() as publishing:
+        await publishing.send(event("agent_started"), n=1)
+    world.orchestrator.sessions.clear()
+    errors = [
+        await refused(world.subscribe(metadata=world.user(BOB), after="start")),
+        await refused(world.subscribe(project_id=new_id(), after="start")),
+        await refused(world.subscribe(metadata=world.user(BOB), project_id=new_id())),
+        await refused(world.subscribe(session_id="7")),
+    ]
+    missing = new_id()
+    errors.append(await refused(world.subscribe(session_id=missing)))
+    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")}
+    details = [error.detail.replace(world.session_id, "ID").replace(missing, "ID") for error in errors]
+    assert set(details) == {"session ID does not exist", "session 7 does not exist"}
+
+
+async def test_anothers_publishing_does_not_reach_a_session_of_the_same_id(world: World) -> None:
+    async with world.watching() as watch, world.publishing(user_id=BOB) as bobs, world.publishing() as anns:
+        await bobs.send(event("agent_started", agent_name="Bob's"), n=1)
+        id = await anns.send(event("agent_started", agent_name="Ann's"), n=1)
+        received = await read(watch)
+    assert (received.id, received.agent_started.agent_name) == (id, "Ann's")
+
+
+async def test_the_orchestrator_is_asked_in_the_callers_name_and_once(world: World) -> None:
+    token = world.user()
+    for _ in range(2):
+        watch = world.subscribe(metadata=token)
+        await read(watch)
+        watch.cancel()
+    assert world.orchestrator.asked == [token[0][1]]
+
+
+async def test_without_the_orchestrator_known_sessions_can_be_watched_and_others_later(world: World) -> None:
+    async with world.publishing():
+        pass
+    await world.orchestrator_server.stop(None)
+    async with world.watching():
+        pass
+    error = await refused(world.subscribe(session_id=new_id()))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SESSIONS_UNAVAILABLE")
+    assert "orchestrator" in error.detail
+
+
+# How streams end
+
+
+async def test_a_stream_ends_with_its_readers_token(world: World) -> None:
+    watch = world.subscribe(metadata=world.user(lifetime_seconds=60))
+    await read(watch)
+    world.clock.ahead += 61
+    frames = await rest(watch)
+    assert (frames[-1].stream_ended.reason, frames[-1].stream_ended.resumable) == ("token_expired", True)
+    assert await watch.code() is grpc.StatusCode.OK
+
+
+async def test_a_deleted_session_ends_for_good_and_stays_away(world: World) -> None:
+    async with world.watching() as watch, world.publishing() as publishing:
+        await publishing.send(event("agent_started"), n=1)
+        await read(watch)
+        await world.close_session()
+        await world.close_session()
+        ended = (await read(watch)).stream_ended
+        assert (ended.reason, ended.resumable) == ("deleted", False)
+        late = publish_service_pb2.PublishEvent(n=2, event=event("agent_started"))
+        await publishing.call.write(publish_service_pb2.PublishRequest(event=late))
+        assert (await refused(publishing.call)).reason == "SESSION_NOT_FOUND"
+    # The orchestrator of this test still says yes, as one may that is a moment behind.
+    assert (await refused(world.subscribe())).reason == "SESSION_NOT_FOUND"
+
+
+async def test_a_reader_who_leaves_costs_nothing_any_more(world: World) -> None:
+    async with world.watching(), world.watching(), world.publishing():
+        assert world.service.open_streams == 3
+    await until(lambda: world.service.open_streams == 0)
+
+
+async def test_a_slow_reader_is_closed_alone_and_can_go_on(tmp_path: Path) -> None:
+    limits = StreamLimits(queue_frames=10, sweep_seconds=0.02, stalled_seconds=10, stop_seconds=0.1)
+    async with a_world(tmp_path, limits) as world, world.publishing() as publishing:
+        # A channel of its own, whose window is soon full.
+        async with grpc.aio.insecure_channel(world.address, options=SMALL_WINDOW) as narrow, world.watching() as quick:
+            request = event_service_pb2.SubscribeRequest(project_id=world.project_id, session_id=world.session_id)
+            slow = EventServiceStub(narrow).Subscribe(request, metadata=world.user(), timeout=20)
+            await read(slow)
+            ids = []
+            for n in range(1, 61):
+                ids.append(await publishing.send(event("tool_completed", output="x" * 20_000), n))
+                assert (await read(quick)).id == ids[-1]
+            received = await rest(slow)
+            assert (received[-1].stream_ended.reason, received[-1].stream_ended.resumable) == ("slow_reader", True)
+            got = [each.id for each in received[:-1]]
+            assert 0 < len(got) < 60
+        async with world.watching(after=got[-1]) as again:
+            got += [(await read(again)).id for _ in range(60 - len(got))]
+        assert got == ids
+
+
+async def test_a_reader_who_has_stopped_reading_is_cut_off(tmp_path: Path) -> None:
+    limits = StreamLimits(queue_frames=10, sweep_seconds=0.02, stalled_seconds=0.1)
+    async with (
+        a_world(tmp_path, limits) as world,
+        world.publishing() as publishing,
+        grpc.aio.insecure_channel(world.address, options=SMALL_WINDOW) as narrow,
+    ):
+        # gRPC offers no way to reset a call whose write is blocked, but what waits for it is freed.
+        stalled = await _stall(world, publishing, narrow)
+        assert world.service.open_streams == 2
+        await until(lambda: world.service.open_streams == 1)
+        assert not stalled.done()
+        stalled.cancel()
+
+
+async def test_a_service_that_stops_ends_its_streams_and_waits_for_nobody(tmp_path: Path) -> None:
+    limits = StreamLimits(queue_frames=1_000, sweep_seconds=0.02, stop_seconds=0.3)
+    async with (
+        a_world(tmp_path, limits) as world,
+        grpc.aio.insecure_channel(world.address, options=SMALL_WINDOW) as narrow,
+        world.publishing() as publishing,
+        world.watching() as quick,
+    ):
+        stalled = await _stall(world, publishing, narrow)
+        assert world.service.open_streams == 3
+        begun = time.monotonic()
+        await world.service.stop()
+        assert time.monotonic() - begun < 1
+        assert not stalled.done()
+        stalled.cancel()
+        # gRPC has nothing to wait for, least of all for the 10 s that it is given.
+        await world.stop()
+        assert time.monotonic() - begun < 2
+        frames = await rest(quick)
+        assert (frames[-1].stream_ended.reason, frames[-1].stream_ended.resumable) == ("shutdown", True)
+        assert (await refused(publishing.call)).code is grpc.StatusCode.UNAVAILABLE
+
+
+SMALL_WINDOW = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+
+
+async def _stall(world: World, publishing: Any, narrow: grpc.aio.Channel) -> Any:
+    """A reader who read the cursor and then nothing, with more waiting than its window holds."""
+    request = event_service_pb2.SubscribeRequest(project_id=world.project_id, session_id=world.session_id)
+    stalled = EventServiceStub(narrow).Subscribe(request, metadata=world.user(), timeout=60)
+    await read(stalled)
+    for n in range(1, 61):
+        await publishing.send(event("tool_completed", output="x" * 20_000), n)
+    return stalled
