@@ -96,7 +96,9 @@ def _field_at(path: str, descriptor: "AnyDescriptor") -> "AnyField | None":
         field = inside.fields_by_name.get(name) if inside is not None else None
         if field is None:
             return None
-        inside = None if field.is_repeated or field.message_type is None else field.message_type
+        # A Struct or Timestamp is one value: what protobuf keeps inside of it is nobody's field.
+        whole = field.is_repeated or field.message_type is None or _is_well_known(field.message_type)
+        inside = None if whole else field.message_type
     return field
 
 
