@@ -28,7 +28,9 @@ _LEVELS = {
 def configure_logging(settings: Settings, process: str) -> None:
     """Send every log line to stderr with the name of the process. Call once, first thing."""
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    # Plain: where `rich` is installed, the default prints local variables, and with them prompts and tokens.
+    pretty = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = pretty if console else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
