@@ -127,8 +127,12 @@ Execution = grpc.aio.UnaryStreamCall[execution_service_pb2.ExecuteRequest, execu
 
 
 async def events_of(call: Execution) -> list[execution_service_pb2.ExecuteResponse]:
-    """Everything that the execution sends."""
-    return [event async for event in call]
+    """Everything that the execution still sends."""
+    # gRPC does not mix `async for` with `read`, which some tests began with.
+    events = []
+    while (event := await call.read()) is not grpc.aio.EOF:
+        events.append(event)
+    return events
 
 
 @asynccontextmanager

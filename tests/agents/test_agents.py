@@ -212,9 +212,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-async def test_value_that_breaks_a_rule_is_refused_by_its_field(
-    agents: Agents, user: User, rule: str
-) -> None:
+async def test_value_that_breaks_a_rule_is_refused_by_its_field(agents: Agents, user: User, rule: str) -> None:
     agent, field = BROKEN[rule]
     mine = (await agents.create_space(user))[0]
     with refused(INVALID, "INVALID_ARGUMENT") as errors:
@@ -264,9 +262,7 @@ async def test_pages_follow_each_other_and_count_all(agents: Agents, user: User)
     assert names == [*newest, "CodeAssistant", "DataAnalyst", "DocumentWriter"]
 
 
-async def test_page_token_belongs_to_one_users_list_of_one_project(
-    agents: Agents, user: User, stranger: User
-) -> None:
+async def test_page_token_belongs_to_one_users_list_of_one_project(agents: Agents, user: User, stranger: User) -> None:
     await agents.create_space(user)
     await agents.create_space(stranger)
     token = (await agents.list(user, 1)).next_page_token
