@@ -44,7 +44,7 @@ class OpenAIModel:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._api_key = api_key
-        self._base_url = base_url or OPENAI_URL
+        self._base_url = base_url.rstrip("/") or OPENAI_URL
         self._default_model = default_model
         self._silence_seconds = silence_seconds
         self._retries = retries
@@ -109,7 +109,7 @@ class OpenAIModel:
         client = await asyncio.shield(self._opening)
         async with asyncio.timeout(self._silence_seconds):
             stream: AsyncStream[ChatCompletionChunk] = await client.chat.completions.create(
-                **self._parameters(request, model)
+                **self.parameters(request, model)
             )
         try:
             reader, usage = PieceReader(), Usage()
@@ -136,7 +136,8 @@ class OpenAIModel:
             log.info("model stream did not end well", error=type(error).__name__)
             return None
 
-    def _parameters(self, request: ModelRequest, model: str) -> dict[str, Any]:
+    def parameters(self, request: ModelRequest, model: str) -> dict[str, Any]:
+        """What is sent to ask for the answer."""
         parameters: dict[str, Any] = {
             "model": model,
             "messages": [asdict(message) for message in request.messages],

@@ -1,0 +1,258 @@
+"""The model behind the openai client, without the service around it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from services.agents.errors import ModelFailed, ModelRefused, ModelUnavailable
+from services.agents.models import Message, ModelRequest, Usage
+from services.agents.openai_chunks import PieceReader, usage_of
+from services.agents.openai_failures import Failure, failure_of
+from services.agents.openai_model import OPENAI_URL, OpenAIModel
+from tests.fakes.openai_script import DEFAULT_ANSWER, Script
+from tests.fakes.openai_server import FakeModel
+
+
+class Pauses(list[float]):
+    """Takes the pauses between calls down, instead of pausing."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    return Pauses()
+
+
+@pytest.fixture
+async def endpoint(model: FakeModel, pauses: Pauses) -> AsyncIterator[OpenAIModel]:
+    made = OpenAIModel("sk-secret", model.url, "default-model", 0.5, 4, pauses, lambda: 1.0)
+    yield made
+    await made.close()
+
+
+def asking(script: Script | None = None, model: str = "", text: str = "Hello.") -> ModelRequest:
+    content = text if script is None else f"{text} {script.directive()}"
+    return ModelRequest((Message("user", content),), model, 0.7, 100)
+
+
+async def answer(endpoint: OpenAIModel, request: ModelRequest) -> tuple[str, Usage]:
+    *pieces, usage = [piece async for piece in endpoint.stream(request)]
+    assert isinstance(usage, Usage)
+    return "".join(str(piece) for piece in pieces), usage
+
+
+async def test_answer_comes_in_pieces_and_usage_last(endpoint: OpenAIModel) -> None:
+    text, usage = await answer(endpoint, asking())
+    assert text == DEFAULT_ANSWER
+    assert usage == Usage(1, len(DEFAULT_ANSWER.split()), 1)
+
+
+async def test_refusal_is_the_answer(endpoint: OpenAIModel) -> None:
+    text, _ = await answer(endpoint, asking(Script(answer="I must not.", refusal="policy")))
+    assert text == "I must not."
+
+
+async def test_callers_that_come_while_the_client_loads_share_it(endpoint: OpenAIModel, model: FakeModel) -> None:
+    first = asyncio.create_task(answer(endpoint, asking()))
+    await asyncio.sleep(0)
+    first.cancel()
+    answers = await asyncio.gather(*(answer(endpoint, asking()) for _ in range(3)))
+    assert [text for text, _ in answers] == [DEFAULT_ANSWER] * 3
+
+
+async def test_endpoint_that_was_never_asked_closes(model: FakeModel) -> None:
+    await OpenAIModel("", model.url, "m", 1.0, 0).close()
+
+
+async def test_key_is_sent_and_its_absence_is_no_obstacle(endpoint: OpenAIModel, model: FakeModel) -> None:
+    await answer(endpoint, asking())
+    keyless = OpenAIModel("", model.url, "m", 1.0, 0)
+    await answer(keyless, asking())
+    await keyless.close()
+    assert [exchange.headers["authorization"] for exchange in model.exchanges()] == ["Bearer sk-secret", "Bearer none"]
+
+
+async def test_pauses_between_calls_double_up_to_four_seconds(endpoint: OpenAIModel, pauses: Pauses) -> None:
+    with pytest.raises(ModelUnavailable) as raised:
+        await answer(endpoint, asking(Script(status=500)))
+    assert pauses == [0.25, 0.5, 1.0, 2.0]
+    assert "HTTP 500" in raised.value.detail
+
+
+async def test_endpoints_own_wish_decides_the_pause(endpoint: OpenAIModel, pauses: Pauses) -> None:
+    _, usage = await answer(endpoint, asking(Script(status=429, times=2, retry_after=3)))
+    assert pauses == [3.25, 3.25]
+    assert usage.model_calls == 3
+
+
+async def test_wish_beyond_reason_is_passed_on_at_once(endpoint: OpenAIModel, pauses: Pauses) -> None:
+    with pytest.raises(ModelUnavailable) as raised:
+        await answer(endpoint, asking(Script(status=429, retry_after=600)))
+    assert (pauses, raised.value.retry_after) == ([], 600)
+
+
+async def test_refused_credentials_are_no_reason_to_repeat(endpoint: OpenAIModel, pauses: Pauses) -> None:
+    with pytest.raises(ModelRefused, match="OPENAI_API_KEY") as raised:
+        await answer(endpoint, asking(Script(status=401)))
+    assert pauses == []
+    assert "sk-secret" not in str(raised.value)
+
+
+async def test_unknown_model_is_named(endpoint: OpenAIModel) -> None:
+    with pytest.raises(ModelRefused, match="no-such-model"):
+        await answer(endpoint, asking(Script(status=404), model="no-such-model"))
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "content_filter", "stop"])
+async def test_empty_answer_fails_and_says_why(endpoint: OpenAIModel, finish_reason: str) -> None:
+    advice = {"length": "max_tokens", "content_filter": "content filter", "stop": "empty answer"}
+    with pytest.raises(ModelFailed, match=advice[finish_reason]):
+        await answer(endpoint, asking(Script(answer=" ", finish_reason=finish_reason)))
+
+
+async def test_answer_that_is_cut_by_max_tokens_is_an_answer(endpoint: OpenAIModel) -> None:
+    text, _ = await answer(endpoint, asking(Script(answer="Once upon a", finish_reason="length")))
+    assert text == "Once upon a"
+
+
+# What endpoints are known to do and the scripted one does not
+
+
+@asynccontextmanager
+async def odd_endpoint(respond: Callable[[dict[str, Any]], bytes]) -> AsyncIterator[OpenAIModel]:
+    """A model behind a socket that answers each request with these bytes, and then neither speaks nor hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line)
+        writer.write(respond(json.loads(await reader.readexactly(length))))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    made = OpenAIModel("key", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "m", 0.3, 0)
+    try:
+        yield made
+    finally:
+        await made.close()
+        server.close()
+        await server.wait_closed()
+
+
+def events(*chunks: dict[str, Any]) -> bytes:
+    """The beginning of an event stream that does not say how long it is."""
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in chunks)
+    return f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{body}".encode()
+
+
+async def test_finished_answer_is_kept_when_the_stream_does_not_end() -> None:
+    whole = {"choices": [{"index": 0, "delta": {"content": "All of it."}, "finish_reason": "stop"}]}
+    async with odd_endpoint(lambda _: events(whole)) as endpoint:
+        assert await answer(endpoint, asking()) == ("All of it.", Usage(0, 0, 1))
+
+
+async def test_model_with_a_temperature_of_its_own_is_asked_without_one() -> None:
+    asked: list[bool] = []
+
+    def respond(body: dict[str, Any]) -> bytes:
+        asked.append("temperature" in body)
+        if not asked[-1]:
+            return events({"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]})
+        refusal = json.dumps({"error": {"message": "no", "param": "temperature", "code": "unsupported_value"}})
+        return (
+            f"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: {len(refusal)}\r\n\r\n{refusal}".encode()
+        )
+
+    async with odd_endpoint(respond) as endpoint:
+        assert await answer(endpoint, asking()) == ("Hi.", Usage(0, 0, 2))
+        assert await answer(endpoint, asking()) == ("Hi.", Usage(0, 0, 1))
+    assert asked == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("", "max_completion_tokens"), (OPENAI_URL, "max_completion_tokens"), ("http://m/v1", "max_tokens")],
+)
+def test_most_tokens_of_an_answer_have_the_name_that_the_endpoint_knows(url: str, name: str) -> None:
+    assert OpenAIModel("key", url, "m", 1.0, 0).parameters(asking(), "m")[name] == 100
+
+
+# Reading chunks
+
+
+def chunk(text: str | None = None, finish_reason: str | None = None) -> SimpleNamespace:
+    choice = SimpleNamespace(delta=SimpleNamespace(content=text), finish_reason=finish_reason)
+    return SimpleNamespace(choices=[choice])
+
+
+@pytest.mark.parametrize(
+    "shapeless",
+    [
+        *(None, "text", 7, [], SimpleNamespace(), SimpleNamespace(choices=None), SimpleNamespace(choices={"a": 1})),
+        *(SimpleNamespace(choices=[None]), SimpleNamespace(choices=[SimpleNamespace(delta=None)])),
+    ],
+    ids=repr,
+)
+def test_chunk_of_any_shape_is_read_as_nothing(shapeless: object) -> None:
+    reader = PieceReader()
+    assert reader.read(shapeless) == ""
+    assert usage_of(shapeless) is None
+    with pytest.raises(ModelFailed):
+        reader.end()
+
+
+def test_character_in_two_halves_is_put_together() -> None:
+    reader = PieceReader()
+    texts = [reader.read(chunk("a\ud834")), reader.read(chunk("\udd1e")), reader.read(chunk("b", "stop")), reader.end()]
+    assert texts == ["a", "\U0001d11e", "b", ""]
+
+
+def test_half_a_character_is_replaced() -> None:
+    reader = PieceReader()
+    texts = [reader.read(chunk("\udd1ea")), reader.read(chunk("b\ud834", "stop")), reader.end()]
+    assert texts == ["\ufffda", "b", "\ufffd"]
+
+
+def test_usage_that_is_no_number_counts_nothing() -> None:
+    odd = SimpleNamespace(usage=SimpleNamespace(prompt_tokens="many", completion_tokens=-3))
+    assert usage_of(odd) == Usage(0, 0)
+
+
+# Failures
+
+
+def status_error(status: int, body: dict[str, str] | None = None) -> openai.APIStatusError:
+    request = httpx2.Request("POST", "http://model")
+    kind = openai.BadRequestError if status == 400 else openai.APIStatusError
+    return kind("the driver's text", response=httpx2.Response(status, request=request), body=body)
+
+
+def failure(error: Exception) -> Failure:
+    found = failure_of(error, "m", said=False, silence_seconds=60)
+    assert found is not None
+    assert "driver" not in found.error.detail
+    return found
+
+
+def test_used_up_quota_is_not_overload() -> None:
+    found = failure(status_error(429, {"code": "insufficient_quota"}))
+    assert isinstance(found.error, ModelRefused)
+    assert not found.passing
+
+
+def test_code_is_shown_only_if_it_is_a_name() -> None:
+    assert "context_length_exceeded" in failure(status_error(400, {"code": "context_length_exceeded"})).error.detail
+    assert "prompt" not in failure(status_error(400, {"code": "your prompt was: secret"})).error.detail
+
+
+def test_unforeseen_exception_is_nobodys_failure() -> None:
+    assert failure_of(ZeroDivisionError(), "m", said=False, silence_seconds=1) is None

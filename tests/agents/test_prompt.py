@@ -1,0 +1,44 @@
+"""What the model is told, and how much of the past."""
+
+from services.agents.agent import AgentConfig
+from services.agents.models import Message
+from services.agents.prompt import TaskInput, build_prompt, estimate_tokens, latest_that_fit
+
+
+def said(*texts: str) -> list[Message]:
+    return [Message("user", text) for text in texts]
+
+
+def test_estimate_counts_bytes_so_that_other_scripts_are_not_taken_for_short() -> None:
+    assert estimate_tokens("") == 4
+    assert estimate_tokens("a" * 30) == 14
+    assert estimate_tokens("中" * 30) == 34
+
+
+def test_history_keeps_the_latest_that_fit_without_a_gap() -> None:
+    history = said("a" * 30, "b" * 300, "c" * 30, "d" * 30)
+    assert latest_that_fit(history, 28) == history[2:]
+    assert latest_that_fit(history, 27) == history[3:]
+    assert latest_that_fit(history, 60) == history[2:]
+    assert latest_that_fit(history, 1000) == history
+    assert latest_that_fit(history, 0) == []
+
+
+def test_prompt_is_system_history_and_task() -> None:
+    prompt = build_prompt(AgentConfig(system_prompt="Be brief."), said("Earlier."), [], "Now.")
+    assert prompt == (Message("system", "Be brief."), Message("user", "Earlier."), Message("user", "Now."))
+
+
+def test_blank_system_prompt_is_left_out() -> None:
+    assert build_prompt(AgentConfig(system_prompt=" \n"), [], [], "Now.") == (Message("user", "Now."),)
+
+
+def test_results_of_earlier_tasks_stand_before_the_instruction() -> None:
+    prompt = build_prompt(AgentConfig(), [], [TaskInput("One", "1"), TaskInput("Two", "2")], "Add.")
+    text = prompt[-1].content
+    assert text.index("## One\n\n1") < text.index("## Two\n\n2") < text.index("Add.")
+
+
+def test_instruction_and_system_prompt_are_never_cut() -> None:
+    prompt = build_prompt(AgentConfig(system_prompt="s" * 100_000), said("Earlier."), [], "i" * 100_000)
+    assert [len(message.content) for message in prompt] == [100_000, 8, 100_000]
