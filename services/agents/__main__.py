@@ -28,7 +28,10 @@ from services.runtime.database import Database
 from services.runtime.ids import new_id, utc_now
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
+from services.runtime.tasks import repeating
 from services.runtime.telemetry import configure_logging
+
+_HOUSEKEEPING_SECONDS = 3600.0
 
 
 @asynccontextmanager
@@ -65,6 +68,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             ExecutionServicer(agents, executions),
             execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"],
         )
+        await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         await server.start()
         opened.push_async_callback(server.stop)
         if isinstance(model, OpenAIModel):

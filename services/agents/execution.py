@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from services.agents.agent import Agent, Owner
@@ -15,6 +16,8 @@ from services.agents.prompt import TaskInput, build_prompt
 from services.agents.store import AgentStore, Claim
 from services.runtime.errors import CodelabError
 from services.runtime.ids import Clock
+
+CLAIMS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,10 @@ class Executions:
         finally:
             execution.stop()
             await execution.over()
+
+    async def forget_old(self) -> None:
+        """Forget which attempts had the tasks of long ago: one that comes as late as that is lost, not late."""
+        await self._store.forget_claims(self._clock() - CLAIMS_KEPT)
 
     def stop_agent(self, owner: Owner, agent_id: str) -> None:
         """Stop what the deleted agent does."""

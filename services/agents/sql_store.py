@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,9 +15,6 @@ from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuper
 from services.agents.store import AgentPage, AgentPosition, Claim
 from services.runtime.database import Database, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys, RequestKey
-
-# An attempt that comes later than this was not late but lost.
-_CLAIMS_KEPT = timedelta(days=7)
 
 metadata = sa.MetaData()
 _keys = IdempotencyKeys(metadata)
@@ -63,9 +60,8 @@ _executions = sa.Table(
     sa.Column("task_id", sa.String(64), primary_key=True),
     sa.Column("run_epoch", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False, index=True),
     sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
-    sa.Index("executions_age", "project_id", "user_id", "updated_at"),
 )
 
 
@@ -203,24 +199,31 @@ class SqlAgentStore:
         async with self._database.write() as connection:
             # Locked, so that of two attempts the second sees the first.
             await _lock_space(connection, owner)
-            agent = await _get(connection, owner, agent_id)
             task = sa.and_(
                 _of(_executions, owner), _executions.c.run_id == claim.run_id, _executions.c.task_id == claim.task_id
             )
-            rank = {"run_epoch": claim.run_epoch, "attempt": claim.attempt, "updated_at": now}
-            earlier = sa.or_(
-                _executions.c.run_epoch < claim.run_epoch,
-                sa.and_(_executions.c.run_epoch == claim.run_epoch, _executions.c.attempt < claim.attempt),
+            found = await connection.execute(
+                sa.select(_agents, _executions.c.run_epoch, _executions.c.attempt)
+                .select_from(_agents.outerjoin(_executions, task))
+                .where(_of(_agents, owner), _agents.c.id == agent_id)
             )
-            taken_over = await connection.execute(sa.update(_executions).where(task, earlier).values(**rank))
-            if taken_over.rowcount == 0:
-                if await connection.scalar(sa.select(_executions.c.run_id).where(task)) is not None:
-                    raise ExecutionSuperseded(claim.run_id, claim.task_id)
-                await _forget_old_claims(connection, owner, now)
-                await connection.execute(
-                    sa.insert(_executions).values(**asdict(owner), run_id=claim.run_id, task_id=claim.task_id, **rank)
-                )
-            return agent
+            row = found.first()
+            if row is None:
+                raise AgentNotFound(agent_id)
+            rank = {"run_epoch": claim.run_epoch, "attempt": claim.attempt, "updated_at": now}
+            if row.run_epoch is None:
+                this = {**asdict(owner), "run_id": claim.run_id, "task_id": claim.task_id}
+                await connection.execute(sa.insert(_executions).values(**this, **rank))
+            elif (row.run_epoch, row.attempt) < claim.rank:
+                await connection.execute(sa.update(_executions).where(task).values(**rank))
+            else:
+                raise ExecutionSuperseded(claim.run_id, claim.task_id)
+            return _agent(row)
+
+    async def forget_claims(self, before: datetime) -> None:
+        """See AgentStore."""
+        async with self._database.write() as connection:
+            await connection.execute(sa.delete(_executions).where(_executions.c.updated_at < before))
 
 
 def _of(table: sa.Table, owner: Owner) -> sa.ColumnElement[bool]:
@@ -251,12 +254,6 @@ async def _refuse_taken(connection: AsyncConnection, owner: Owner, name: str) ->
     taken = sa.select(_agents.c.id).where(_of(_agents, owner), _agents.c.name == name)
     if await connection.scalar(taken) is not None:
         raise AgentNameTaken(name)
-
-
-async def _forget_old_claims(connection: AsyncConnection, owner: Owner, now: datetime) -> None:
-    await connection.execute(
-        sa.delete(_executions).where(_of(_executions, owner), _executions.c.updated_at < now - _CLAIMS_KEPT)
-    )
 
 
 def _row(agent: Agent) -> dict[str, Any]:

@@ -95,3 +95,6 @@ class AgentStore(Protocol):
 
         Raise ExecutionSuperseded if the same or a later attempt had it before, AgentNotFound.
         """
+
+    async def forget_claims(self, before: datetime) -> None:
+        """Forget claims made before this time, of every user: housekeeping, which returns nobody's data."""

@@ -329,6 +329,16 @@ async def test_claims_of_other_tasks_runs_and_owners_do_not_meet(store: AgentSto
     await store.claim(other, theirs.id, Claim("run", "task", 1, 1), NOW)
 
 
+async def test_forgotten_claims_are_those_from_before(store: AgentStore, owner: Owner) -> None:
+    mine = await space(store, owner)
+    await store.claim(owner, mine.id, Claim("run", "old", 2, 1), NOW)
+    await store.claim(owner, mine.id, Claim("run", "new", 2, 1), NOW + timedelta(seconds=1))
+    await store.forget_claims(NOW + timedelta(seconds=1))
+    await store.claim(owner, mine.id, Claim("run", "old", 1, 1), NOW)
+    with pytest.raises(ExecutionSuperseded):
+        await store.claim(owner, mine.id, Claim("run", "new", 1, 1), NOW)
+
+
 async def test_one_attempt_claimed_at_once_is_had_once(store: AgentStore, owner: Owner) -> None:
     mine = await space(store, owner)
     ends = await asyncio.gather(
