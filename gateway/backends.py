@@ -115,7 +115,7 @@ async def watch(backend: Backend, changed: Callable[[Backend], None], first: asy
     while True:
         try:
             if await backend.look():
-                log.info(
+                log.debug(
                     "backend described itself",
                     address=backend.address,
                     services=[each.full_name for each in backend.services],

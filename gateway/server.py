@@ -65,7 +65,7 @@ class GatewayServer:
             await asyncio.sleep(0.005)
         if self._serving.done():
             await self._serving
-        log.info("gateway started", address=f"{self._settings.host}:{self._settings.http_port}")
+        log.debug("gateway started", address=f"{self._settings.host}:{self._settings.http_port}")
 
     async def stop(self, grace: float | None = None) -> None:
         """End open streams at once, let other requests finish within `grace` seconds, then close the channels."""
@@ -75,7 +75,7 @@ class GatewayServer:
             self._server.should_exit = True
             await self._serving
         await self._resources.aclose()
-        log.info("gateway stopped")
+        log.debug("gateway stopped")
 
     async def wait(self) -> None:
         """Return when the server has ended."""

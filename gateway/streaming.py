@@ -146,7 +146,7 @@ class Stream:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         self._begun = True
         # Flushes the headers too, before there is anything to tell.
-        opening = f"retry: {RETRY_MILLISECONDS}\n\n".encode() if self._sse else b""
+        opening = f"retry: {RETRY_MILLISECONDS}\n".encode() if self._sse else b""
         await send({"type": "http.response.body", "body": opening, "more_body": True})
 
     async def _end(self, send: Send, problem: Problem) -> None:

@@ -80,10 +80,10 @@ def _split_verb(text: str) -> tuple[str, str]:
 
 
 def _variable(text: str, content: str, start: int) -> tuple[Variable, list[str]]:
-    name, _, pattern = content.partition("=")
+    name, equals, pattern = content.partition("=")
     if not _FIELD_PATH.fullmatch(name):
         raise TemplateError(f"{text!r} has a variable {name!r} that is not a field path")
-    segments = [_segment(text, part) for part in (pattern or ANY).split("/")]
+    segments = [_segment(text, part) for part in (pattern if equals else ANY).split("/")]
     end = None if segments[-1] == REST else start + len(segments)
     return Variable(name, start, end, segments == [ANY]), segments
 

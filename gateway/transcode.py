@@ -93,13 +93,13 @@ class Transcoder:
         idempotency_key: str | None = None,
         last_event_id: str | None = None,
     ) -> Message:
-        """Build the request message. `body` is the parsed JSON, None where the binding takes none.
+        """Build the request message. `body` is the parsed JSON, unused where the binding takes none.
 
         Raise BadInput naming everything that is wrong, NoSuchResource for a path segment of the wrong form.
         """
         message = self.binding.rpc.request()
         faults = Faults()
-        if body is not None:
+        if self.binding.body:
             self._fill_body(message, body, faults)
         if query:
             self._fill_query(message, query, faults)

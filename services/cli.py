@@ -130,13 +130,11 @@ def _welcome(settings: Settings) -> str:
             f"  Token  {token}",
             f"         (a development user, {_DEVELOPMENT_TOKEN_DAYS} days; `codelab token` makes others)",
             "",
-            "Try:",
+            "Stop it with Ctrl-C. Try it from another terminal:",
             "",
             f"  curl -s {url}/my/projects/ \\",
             f"    -H 'Authorization: Bearer {token}' \\",
             """    -H 'Content-Type: application/json' -d '{"name": "First light"}'""",
-            "",
-            "Press Ctrl-C to stop.",
             "",
         ]
     )

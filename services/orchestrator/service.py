@@ -64,7 +64,7 @@ class SessionService:
         return await self._sessions.get_session(owner, session_id)
 
     async def list(self, owner: Owner, page_size: int, page_token: str) -> Page[Session]:
-        """Newest first. Raise InvalidPageToken."""
+        """Newest first. Raise ProjectNotFound, InvalidPageToken."""
         return await self._sessions.list_sessions(owner, page_size, page_token)
 
     async def rename(self, owner: Owner, session_id: str, title: str | None) -> Session:
@@ -169,7 +169,7 @@ class RunService:
     async def list(
         self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
     ) -> Page[Run]:
-        """Newest first. Raise InvalidPageToken."""
+        """Newest first. Raise ProjectNotFound, InvalidPageToken."""
         return await self._runs.list_runs(owner, states, session_id, page_size, page_token)
 
     async def cancel(self, owner: Owner, run_id: str) -> Run:

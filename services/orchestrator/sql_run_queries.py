@@ -23,7 +23,7 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_session_store import message_of
+from services.orchestrator.sql_session_store import message_of, require_project
 from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
 from services.runtime.database import Database
 from services.runtime.pages import decode_token, encode_token
@@ -61,6 +61,7 @@ class SqlRunQueries:
         if after is not None:
             select = select.where(sa.tuple_(runs.c.created_at, runs.c.id) < sa.tuple_(*after))
         async with self._database.read() as connection:
+            await require_project(connection, owner)
             total = await connection.scalar(sa.select(sa.func.count()).select_from(runs).where(*where))
             rows = (
                 await connection.execute(

@@ -85,6 +85,7 @@ class SqlSessionStore:
         if after is not None:
             select = select.where(sa.tuple_(chat_sessions.c.created_at, chat_sessions.c.id) < sa.tuple_(*after))
         async with self._database.read() as connection:
+            await require_project(connection, owner)
             total = await connection.scalar(
                 sa.select(sa.func.count()).select_from(chat_sessions).where(*mine, chat_sessions.c.deleted.is_(False))
             )
@@ -167,6 +168,12 @@ async def lock_project(connection: AsyncConnection, owner: Owner) -> None:
     """Hold the project as it is until the transaction ends. Raise ProjectNotFound if it is absent or deleted."""
     deleted = await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner)).with_for_update(read=True))
     if deleted is None or deleted:
+        raise ProjectNotFound(owner.project_id)
+
+
+async def require_project(connection: AsyncConnection, owner: Owner) -> None:
+    """Raise ProjectNotFound if the project is absent or deleted."""
+    if await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner))) is not False:
         raise ProjectNotFound(owner.project_id)
 
 

@@ -48,7 +48,7 @@ class SessionStore(Protocol):
         """Return the session. Raise SessionNotFound."""
 
     async def list_sessions(self, owner: Owner, page_size: int, page_token: str) -> Page[Session]:
-        """Return a page, newest first. Raise InvalidPageToken. A project that is absent has none."""
+        """Return a page, newest first. Raise ProjectNotFound, InvalidPageToken."""
 
     async def rename_session(self, owner: Owner, session_id: str, title: str | None, now: datetime) -> Session:
         """Change the title. Raise SessionNotFound."""
@@ -91,7 +91,7 @@ class RunStore(Protocol):
     async def list_runs(
         self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
     ) -> Page[Run]:
-        """Return a page, newest first; `states` empty is all. Raise InvalidPageToken."""
+        """Return a page, newest first; `states` empty is all. Raise ProjectNotFound, InvalidPageToken."""
 
     async def list_events(self, owner: Owner, run_id: str, page_size: int, page_token: str) -> Page[Event]:
         """Return a page of the run's timeline, oldest first. Raise RunNotFound, InvalidPageToken."""

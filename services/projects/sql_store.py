@@ -153,7 +153,7 @@ class SqlProjectStore:
         """See ProjectStore."""
         due = (
             sa.select(projects.c.id, projects.c.user_id, projects.c.state, projects.c.removal_attempts)
-            .where(projects.c.due_at <= now, projects.c.id.not_in(underway))
+            .where(projects.c.due_at <= now, projects.c.id.not_in(list(underway)))
             .order_by(projects.c.due_at, projects.c.id)
             .limit(limit)
         )

@@ -48,4 +48,5 @@ async def until_stopped(running: Running, settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop, each)
     async with running(settings):
+        log.info("started")
         await stopped.wait()

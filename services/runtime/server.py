@@ -6,7 +6,8 @@ from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import _async as reflection
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -25,6 +26,23 @@ _REFLECTION = (
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 )
+
+
+class _MethodsToo:
+    """The default descriptor pool, finding files by the names of methods too, which operators ask for."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """The file that defines `symbol`. Raise KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
 
 
 class ServiceServer:
@@ -90,7 +108,7 @@ class ServiceServer:
         await self._server.start()
         for name in (*self._names, ""):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        log.info("service started", service=self.service, address=self._address)
+        log.debug("service started", service=self.service, address=self._address)
 
     async def drain(self) -> None:
         """Report NOT_SERVING and end streams; calls under way go on. Idempotent."""
@@ -103,11 +121,11 @@ class ServiceServer:
         """Drain, let calls finish within the drain time, then cut off what is left."""
         await self.drain()
         await self._server.stop(self._settings.drain_seconds)
-        log.info("service stopped", service=self.service)
+        log.debug("service stopped", service=self.service)
 
     def _add_reflection(self) -> None:
         names = [*self._names, health.SERVICE_NAME, *_REFLECTION]
-        servicer = reflection.ReflectionServicer(service_names=names)
+        servicer = reflection.ReflectionServicer(service_names=names, pool=_MethodsToo())
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self._server)
         # The library serves v1alpha only. v1 has the same messages under another service name.
         handler = grpc.stream_stream_rpc_method_handler(

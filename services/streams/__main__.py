@@ -1,8 +1,6 @@
 """The streams service as a process: `python -m services.streams`."""
 
-import asyncio
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +8,12 @@ from contextlib import asynccontextmanager
 from codelab.orchestrator.v1 import session_service_pb2
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
 
+from services.runtime import process
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.tasks import repeating
-from services.runtime.telemetry import configure_logging
 from services.streams.members import MemoryMemberStore
 from services.streams.memory_store import MemoryEventStore
 from services.streams.orchestrator_sessions import OrchestratorSessions
@@ -70,16 +68,5 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         yield server
 
 
-async def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    settings = Settings.load()
-    configure_logging(settings, "streams")
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with serving(settings):
-        await stopping.wait()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    process.main("streams", running)

@@ -5,7 +5,17 @@ from codelab.streams.v1 import event_service_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.errors import InvalidArgument
-from services.streams.store import NewEvent, RunKey, SessionKey, StoredEvent, Text, TextDelta, TextSnapshot
+from services.streams.store import (
+    DELTA,
+    SNAPSHOT,
+    NewEvent,
+    RunKey,
+    SessionKey,
+    StoredEvent,
+    Text,
+    TextDelta,
+    TextSnapshot,
+)
 from services.streams.subscription import Frame, Heartbeat, ResyncRequired, StreamEnded
 
 EVENT_TYPES = frozenset(field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields)
@@ -13,11 +23,16 @@ EVENT_TYPES = frozenset(field.name for field in event_pb2.Event.DESCRIPTOR.oneof
 _OWN_TYPES = frozenset({"resync_required", "stream_ended", "heartbeat"})
 
 
-def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, now: float) -> NewEvent | Text:
+def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int | None, now: float) -> NewEvent | Text:
     """What a publisher sends, placed in its session and run. Raise InvalidArgument if it is nothing to publish."""
     type = event.WhichOneof("payload")
     if type is None or type in _OWN_TYPES:
         raise InvalidArgument(("event.event", "must hold a payload that publishers may send"))
+    if n is not None and (n < 1 or type in (DELTA, SNAPSHOT)):
+        raise InvalidArgument(("event.n", "must count state events from 1; text has none"))
+    # The end of a run must not be lost or come twice.
+    if n is None and event.final:
+        raise InvalidArgument(("event.n", "is required of a final event"))
     if not event.HasField("timestamp"):
         event.timestamp.CopyFrom(_timestamp(now))
     match type:

@@ -154,7 +154,7 @@ class Suite:
             self._tokens[arguments] = result.stdout.strip()
         return self._tokens[arguments]
 
-    def logs(self, last_lines: int = 60) -> str:
+    def logs(self, last_lines: int = 25) -> str:
         parts = []
         for path in sorted(self.folder.glob("*.log")):
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -170,7 +170,7 @@ class Suite:
                 with contextlib.suppress(httpx.TransportError):
                     response = await client.get("/ready")
                     answer = f"{response.status_code} {response.text}"
-                    if response.status_code == 200:
+                    if response.json()["status"] == "ready":
                         return
                 await asyncio.sleep(0.02)
         raise AssertionError(f"not ready after {START_SECONDS:g} s; /ready answered {answer}\n{self.logs()}")

@@ -107,10 +107,10 @@ async def test_gateway_waits_for_services_that_start_later(folder: Path) -> None
             async def status() -> int:
                 return (await api.http.get("/my/projects")).status_code
 
-            async def unready() -> bool:
-                return (await api.http.get("/ready")).status_code == 503
+            async def degraded() -> bool:
+                return bool((await answer(api.http.get("/ready")))["status"] == "degraded")
 
-            await eventually(unready, what="/ready answering 503")
+            await eventually(degraded, what="/ready saying so")
             assert await status() == 503
             await suite.start("projects")
             assert await status() == 200

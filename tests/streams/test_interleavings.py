@@ -20,6 +20,7 @@ from services.streams.store import (
     StoredEvent,
     TextDelta,
     TextSnapshot,
+    View,
 )
 from services.streams.subscription import EndReason, Filter, Heartbeat, ResyncRequired, StreamEnded, Subscription
 
@@ -51,6 +52,7 @@ class Reader:
     texts: dict[str, tuple[int, str]] = field(default_factory=dict)
     last_id: str | None = None
     resyncs: int = 0
+    since: int = 0
     subscription: Subscription | None = None
     listening: ExitStack = field(default_factory=ExitStack)
 
@@ -177,12 +179,22 @@ class World:
 
     async def join(self, reader: Reader) -> None:
         await reader.join(self.store, room=self.random.choice([5, 1_000]))
-        view = await self.store.read(SESSION, reader.wanted.run_id)
-        # Others go on between the read and its answer.
-        for _ in range(self.random.randint(0, 4)):
-            await self.random.choice([self.publish, self.write])()
+        # Others go on before the store reads, and before its answer is here.
+        await self.others_go_on()
+        view = await self.view(reader)
+        await self.others_go_on()
         assert reader.subscription is not None
         reader.subscription.begin(view, reader.last_id or "start")
+
+    async def view(self, reader: Reader) -> View:
+        if reader.last_id is None:
+            # The whole buffer is not the whole past.
+            reader.since = max(0, len(self.published) - BUFFER_EVENTS)
+        return await self.store.read(SESSION)
+
+    async def others_go_on(self) -> None:
+        for _ in range(self.random.randint(0, 4)):
+            await self.random.choice([self.publish, self.write])()
 
     async def read(self) -> None:
         reader = self.random.choice(self.readers)
@@ -203,7 +215,7 @@ class World:
                 if reader.subscription is None:
                     await reader.join(self.store, room=1_000)
                     assert reader.subscription is not None
-                    reader.subscription.begin(await self.store.read(SESSION), reader.last_id or "start")
+                    reader.subscription.begin(await self.view(reader), reader.last_id or "start")
                 reader.take(10_000)
                 if reader.subscription is not None:
                     break
@@ -216,7 +228,9 @@ class World:
         }
         for reader in self.readers:
             expected = [
-                name for _, type, name in self.published if not reader.wanted.types or type in reader.wanted.types
+                name
+                for _, type, name in self.published[reader.since :]
+                if not reader.wanted.types or type in reader.wanted.types
             ]
             if reader.resyncs:
                 after = reader.events[1:]

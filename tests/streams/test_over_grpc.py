@@ -14,7 +14,7 @@ from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 from codelab_client.errors import ApiError
 from services.runtime.ids import new_id
 from services.streams.service import StreamLimits
-from tests.streams.conftest import BOB, World, a_world, delta, event, read, snapshot
+from tests.streams.world import BOB, World, a_world, delta, event, read, snapshot
 
 
 async def refused(call: Any) -> ApiError:
@@ -140,6 +140,17 @@ async def test_what_only_this_service_says_cannot_be_published(world: World) -> 
         async with world.publishing() as publishing:
             await publishing.send(made)
             assert (await refused(publishing.call)).code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("made", "n"), [(snapshot("a"), 1), (event("agent_started"), 0), (event("run_failed", final=True), None)]
+)
+async def test_state_events_are_counted_from_1_and_text_is_not(world: World, made: Any, n: int | None) -> None:
+    async with world.publishing() as publishing:
+        frame = publish_service_pb2.PublishEvent(event=made, n=n)
+        await publishing.call.write(publish_service_pb2.PublishRequest(event=frame))
+        error = await refused(publishing.call)
+        assert (error.code, error.violations[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, "event.n")
 
 
 async def test_publishing_begins_with_open(world: World) -> None:

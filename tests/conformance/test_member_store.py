@@ -1,0 +1,72 @@
+"""The promises of `MemberStore`, kept by every backend."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from services.streams import members
+from services.streams.members import MEMBER_SECONDS, MemberStore, MemoryMemberStore
+from services.streams.store import SessionKey
+
+SESSION = SessionKey("user", "project", "session")
+
+
+@dataclass
+class Clock:
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=[MemoryMemberStore], ids=["memory"])
+def store(request: pytest.FixtureRequest, clock: Clock) -> MemberStore:
+    make: Callable[[Clock], MemberStore] = request.param
+    return make(clock)
+
+
+async def test_what_was_not_added_is_not_known(store: MemberStore) -> None:
+    assert not await store.has(SESSION)
+
+
+@pytest.mark.parametrize("field", ["user_id", "project_id", "session_id"])
+async def test_user_project_and_session_must_all_match(store: MemberStore, field: str) -> None:
+    await store.add(SESSION)
+    assert await store.has(SESSION)
+    assert not await store.has(replace(SESSION, **{field: "else"}))
+
+
+async def test_a_member_is_forgotten_after_its_time(store: MemberStore, clock: Clock) -> None:
+    await store.add(SESSION)
+    clock.now += MEMBER_SECONDS - 1
+    assert await store.has(SESSION)
+    await store.add(SESSION)
+    clock.now += MEMBER_SECONDS - 1
+    assert await store.has(SESSION)
+    clock.now += 1
+    assert not await store.has(SESSION)
+
+
+async def test_removing_removes_one_and_is_idempotent(store: MemberStore) -> None:
+    other = replace(SESSION, session_id="else")
+    await store.add(SESSION)
+    await store.add(other)
+    await store.remove(SESSION)
+    await store.remove(SESSION)
+    assert not await store.has(SESSION)
+    assert await store.has(other)
+
+
+async def test_in_memory_only_so_many_are_kept(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "MEMBERS", 2)
+    store = MemoryMemberStore(clock)
+    sessions = [replace(SESSION, session_id=str(number)) for number in range(3)]
+    for session in sessions:
+        await store.add(session)
+    assert [await store.has(session) for session in sessions] == [False, True, True]

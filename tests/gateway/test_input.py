@@ -1,0 +1,347 @@
+"""Requests: what they become, and what is wrong with the bad ones: exact status, reason and field."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway.garden import Garden
+
+PLANTS = "/garden/b/plants"
+PLANT = "/garden/b/plants/p"
+JSON = {"content-type": "application/json"}
+
+
+def deep(levels: int) -> str:
+    return '{"name": "fern", "extra": ' + '{"a":' * levels + "1" + "}" * levels + "}"
+
+
+BAD_BODIES: list[tuple[bytes | str, int, str, str | None]] = [
+    # malformed text
+    ("{", 400, "MALFORMED_JSON", None),
+    ("nope", 400, "MALFORMED_JSON", None),
+    ("{'name': 'x'}", 400, "MALFORMED_JSON", None),
+    ('{"name": "fern",}', 400, "MALFORMED_JSON", None),
+    ('{"name": "fern"} {}', 400, "MALFORMED_JSON", None),
+    ('{"name": "a\nb"}', 400, "MALFORMED_JSON", None),
+    ('\ufeff{"name": "fern"}', 400, "MALFORMED_JSON", None),
+    ('{"height": NaN}', 400, "MALFORMED_JSON", None),
+    ('{"height": Infinity}', 400, "MALFORMED_JSON", None),
+    ('{"height": -Infinity}', 400, "MALFORMED_JSON", None),
+    ('{"height": 01}', 400, "MALFORMED_JSON", None),
+    ('{"height": 1e999}', 400, "NUMBER_OUT_OF_RANGE", None),
+    ('{"leaves": ' + "9" * 5000 + "}", 400, "MALFORMED_JSON", None),
+    (b'{"name": "\xff"}', 400, "MALFORMED_ENCODING", None),
+    (b'{"name": "\xed\xa0\x80"}', 400, "MALFORMED_ENCODING", None),
+    ('{"name": "fern"}'.encode("utf-16"), 400, "MALFORMED_ENCODING", None),
+    ('{"name": "\\ud800"}', 400, "MALFORMED_ENCODING", None),
+    ('{"extra": {"\\udc00": 1}}', 400, "MALFORMED_ENCODING", None),
+    (deep(40), 400, "NESTED_TOO_DEEP", None),
+    ("[" * 100_000, 400, "NESTED_TOO_DEEP", None),
+    ('{"name": "a", "name": "b"}', 400, "DUPLICATE_KEY", "name"),
+    ('{"extra": {"k": 1, "k": 2}}', 400, "DUPLICATE_KEY", "k"),
+    # not an object
+    ("[]", 400, "WRONG_TYPE", ""),
+    ("null", 400, "WRONG_TYPE", ""),
+    ('"fern"', 400, "WRONG_TYPE", ""),
+    ("1", 400, "WRONG_TYPE", ""),
+    # unknown fields
+    ('{"nmae": "fern"}', 400, "UNKNOWN_FIELD", "nmae"),
+    ('{"Name": "fern"}', 400, "UNKNOWN_FIELD", "Name"),
+    ('{"plantedAt": "x"}', 400, "UNKNOWN_FIELD", "plantedAt"),
+    ('{"care": {"liters": 1}}', 400, "UNKNOWN_FIELD", "care.liters"),
+    ('{"parts": [{}, {"x": 1}]}', 400, "UNKNOWN_FIELD", "parts[1].x"),
+    ('{"": 1}', 400, "UNKNOWN_FIELD", ""),
+    # wrong types
+    ('{"name": 1}', 400, "WRONG_TYPE", "name"),
+    ('{"name": ["fern"]}', 400, "WRONG_TYPE", "name"),
+    ('{"note": {}}', 400, "WRONG_TYPE", "note"),
+    ('{"dry": "true"}', 400, "WRONG_TYPE", "dry"),
+    ('{"dry": 1}', 400, "WRONG_TYPE", "dry"),
+    ('{"height": "1"}', 400, "WRONG_TYPE", "height"),
+    ('{"height": true}', 400, "WRONG_TYPE", "height"),
+    ('{"leaves": "1"}', 400, "WRONG_TYPE", "leaves"),
+    ('{"leaves": 1.5}', 400, "WRONG_TYPE", "leaves"),
+    ('{"leaves": true}', 400, "WRONG_TYPE", "leaves"),
+    ('{"light": 1}', 400, "WRONG_TYPE", "light"),
+    ('{"care": []}', 400, "WRONG_TYPE", "care"),
+    ('{"care": {"litres": "1"}}', 400, "WRONG_TYPE", "care.litres"),
+    ('{"care": {"summer": {"summer": 1}}}', 400, "WRONG_TYPE", "care.summer.summer"),
+    ('{"labels": "a"}', 400, "WRONG_TYPE", "labels"),
+    ('{"labels": {"0": "a"}}', 400, "WRONG_TYPE", "labels"),
+    ('{"labels": ["a", 1]}', 400, "WRONG_TYPE", "labels[1]"),
+    ('{"lights": ["shade", 2]}', 400, "WRONG_TYPE", "lights[1]"),
+    ('{"parts": {}}', 400, "WRONG_TYPE", "parts"),
+    ('{"parts": [1]}', 400, "WRONG_TYPE", "parts[0]"),
+    ('{"extra": []}', 400, "WRONG_TYPE", "extra"),
+    ('{"extra": "x"}', 400, "WRONG_TYPE", "extra"),
+    ('{"counts": []}', 400, "WRONG_TYPE", "counts"),
+    ('{"counts": {"may": "1"}}', 400, "WRONG_TYPE", "counts.may"),
+    ('{"bloomed_at": 1700000000}', 400, "WRONG_TYPE", "bloomed_at"),
+    # values that fail
+    ('{"name": null}', 422, "INVALID_ARGUMENT", "name"),
+    ('{"light": null}', 422, "INVALID_ARGUMENT", "light"),
+    ('{"care": null}', 422, "INVALID_ARGUMENT", "care"),
+    ('{"labels": null}', 422, "INVALID_ARGUMENT", "labels"),
+    ('{"labels": [null]}', 422, "INVALID_ARGUMENT", "labels[0]"),
+    ('{"extra": null}', 422, "INVALID_ARGUMENT", "extra"),
+    ('{"counts": {"may": null}}', 422, "INVALID_ARGUMENT", "counts.may"),
+    ('{"parts": [null]}', 422, "INVALID_ARGUMENT", "parts[0]"),
+    ('{"height": null}', 422, "INVALID_ARGUMENT", "height"),
+    ('{"light": "unspecified"}', 422, "INVALID_ARGUMENT", "light"),
+    ('{"light": "LIGHT_NEED_SHADE"}', 422, "INVALID_ARGUMENT", "light"),
+    ('{"light": "Shade"}', 422, "INVALID_ARGUMENT", "light"),
+    ('{"light": ""}', 422, "INVALID_ARGUMENT", "light"),
+    ('{"leaves": 2147483648}', 422, "INVALID_ARGUMENT", "leaves"),
+    ('{"leaves": 1e30}', 422, "INVALID_ARGUMENT", "leaves"),
+    ('{"roots": -1}', 422, "INVALID_ARGUMENT", "roots"),
+    ('{"roots": 4294967296}', 422, "INVALID_ARGUMENT", "roots"),
+    ('{"height": 1' + "0" * 400 + "}", 422, "INVALID_ARGUMENT", "height"),
+    ('{"extra": {"n": 1' + "0" * 400 + "}}", 422, "INVALID_ARGUMENT", "extra.n"),
+    ('{"bloomed_at": "yesterday"}', 422, "INVALID_ARGUMENT", "bloomed_at"),
+    ('{"bloomed_at": "2026-01-31"}', 422, "INVALID_ARGUMENT", "bloomed_at"),
+    ('{"bloomed_at": "2026-01-31T12:00:00"}', 422, "INVALID_ARGUMENT", "bloomed_at"),
+    ('{"bloomed_at": "2026-02-30T12:00:00Z"}', 422, "INVALID_ARGUMENT", "bloomed_at"),
+    ('{"bloomed_at": "2026-01-31T12:00:00+24:00"}', 422, "INVALID_ARGUMENT", "bloomed_at"),
+    ('{"bloomed_at": "0001-01-01T00:00:00+01:00"}', 422, "INVALID_ARGUMENT", "bloomed_at"),
+    ('{"seed": "a", "cutting": "b"}', 422, "INVALID_ARGUMENT", "cutting"),
+    # of both kinds: the form comes first
+    ('{"light": "dark", "nmae": "x"}', 400, "UNKNOWN_FIELD", "nmae"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "reason", "field"), BAD_BODIES, ids=lambda value: repr(value)[:40])
+async def test_bad_body_is_refused(
+    client: httpx.AsyncClient, garden: Garden, body: bytes | str, status: int, reason: str, field: str | None
+) -> None:
+    answer = await client.post(PLANTS, content=body, headers=JSON)
+    problem = answer.json()
+    assert (answer.status_code, problem["reason"]) == (status, reason), problem
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["trace_id"] == answer.headers["x-trace-id"]
+    if field is None:
+        assert problem["errors"] == []
+    else:
+        assert field in [error["field"] for error in problem["errors"]], problem
+    assert garden.requests == []
+
+
+BAD_QUERIES = [
+    ("page_size=x", 400, "WRONG_TYPE", "page_size"),
+    ("page_size=", 400, "WRONG_TYPE", "page_size"),
+    ("page_size=1.5", 400, "WRONG_TYPE", "page_size"),
+    ("page_size=%2B1", 400, "WRONG_TYPE", "page_size"),
+    ("page_size=1&page_size=2", 400, "DUPLICATE_KEY", "page_size"),
+    ("page_size=99999999999", 422, "INVALID_ARGUMENT", "page_size"),
+    ("page_size=999999999999999999999999999", 400, "WRONG_TYPE", "page_size"),
+    ("pagesize=1", 400, "UNKNOWN_FIELD", "pagesize"),
+    ("bed_id=other", 400, "UNKNOWN_FIELD", "bed_id"),
+    ("filter=x", 400, "UNKNOWN_FIELD", "filter"),
+    ("filter.x=1", 400, "UNKNOWN_FIELD", "filter.x"),
+    ("filter.min_height=tall", 400, "WRONG_TYPE", "filter.min_height"),
+    ("filter.min_height=NaN", 400, "WRONG_TYPE", "filter.min_height"),
+    ("filter.since=now", 422, "INVALID_ARGUMENT", "filter.since"),
+    ("light=dark", 422, "INVALID_ARGUMENT", "light"),
+    ("light=", 422, "INVALID_ARGUMENT", "light"),
+    ("light=shade,full_sun", 422, "INVALID_ARGUMENT", "light"),
+    ("dry=1", 400, "WRONG_TYPE", "dry"),
+    ("dry=True", 400, "WRONG_TYPE", "dry"),
+    ("roots=-1", 422, "INVALID_ARGUMENT", "roots"),
+    ("word=%FF", 400, "MALFORMED_ENCODING", ""),
+    ("word=a&" * 600, 400, "TOO_MANY_PARAMETERS", ""),
+]
+
+
+@pytest.mark.parametrize(("query", "status", "reason", "field"), BAD_QUERIES, ids=lambda value: repr(value)[:40])
+async def test_bad_query_is_refused(
+    client: httpx.AsyncClient, garden: Garden, query: str, status: int, reason: str, field: str
+) -> None:
+    answer = await client.get(f"{PLANTS}?{query}")
+    problem = answer.json()
+    assert (answer.status_code, problem["reason"]) == (status, reason), problem
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert garden.requests == []
+
+
+async def test_query_fills_every_kind_of_field(client: httpx.AsyncClient, garden: Garden) -> None:
+    await client.get(
+        f"{PLANTS}/?page_size=-3&light=shade&light=full_sun&dry=false&word=a+b&word=%C3%A9%26&word="
+        "&filter.min_height=1.5e1&filter.since=2026-01-31T12:00:00%2B01:00"
+    )
+    request = garden.requests[-1]
+    assert (request.bed_id, request.page_size, list(request.light)) == ("b", -3, [2, 1])
+    assert request.HasField("dry")
+    assert request.dry is False
+    assert list(request.word) == ["a b", "é&", ""]
+    assert request.filter.min_height == 15
+    assert request.filter.since.ToJsonString() == "2026-01-31T11:00:00Z"
+
+
+async def test_body_fills_every_kind_of_field(client: httpx.AsyncClient, garden: Garden) -> None:
+    body: dict[str, Any] = {
+        "name": "fern",
+        "note": "",
+        "light": "shade",
+        "care": {"litres": 2, "times": None, "summer": {}},
+        "labels": ["a"],
+        "extra": {"a": [1, {"b": None}], "t": True, "s": "x"},
+        "bloomed_at": "2026-01-31t12:00:00.1234z",
+        "lights": ["shade"],
+        "counts": {"may": 3},
+        "parts": [{"name": "leaf", "parts": [{}]}],
+        "height": 1,
+        "dry": True,
+        "leaves": 2.0,
+        "roots": 4294967295,
+        "cutting": "x",
+    }
+    answer = await client.post(PLANTS, json=body)
+    assert answer.status_code == 201, answer.text
+    plant = garden.requests[-1].plant
+    assert (plant.name, plant.note, plant.HasField("note"), plant.light) == ("fern", "", True, 2)
+    assert (plant.care.litres, plant.care.HasField("times"), plant.care.HasField("summer")) == (2, False, True)
+    assert plant.bloomed_at.nanos == 123_400_000
+    assert dict(plant.counts) == {"may": 3}
+    assert len(plant.parts[0].parts) == 1
+    assert (plant.leaves, plant.roots, plant.cutting) == (2, 4294967295, "x")
+    assert json.loads(json.dumps(dict(plant.extra.items()), default=str))["s"] == "x"
+
+
+async def test_output_only_fields_are_ignored_whatever_they_hold(client: httpx.AsyncClient, garden: Garden) -> None:
+    for value in (None, 1, "x", [], {"a": 1}):
+        answer = await client.post(PLANTS, json={"name": "fern", "id": value, "planted_at": value})
+        assert answer.status_code == 201
+        assert not garden.requests[-1].plant.HasField("planted_at")
+        assert garden.requests[-1].plant.id == ""
+
+
+async def test_deepest_permitted_struct_reaches_the_service(client: httpx.AsyncClient, garden: Garden) -> None:
+    answer = await client.post(PLANTS, content=deep(29), headers=JSON)
+    assert answer.status_code == 201, answer.text
+    assert garden.requests[-1].plant.extra.fields["a"].HasField("struct_value")
+    garden.on("GetPlant", garden.of("GetPlantResponse", plant=garden.requests[-1].plant))
+    assert (await client.get(PLANT)).json()["extra"] == json.loads(deep(29))["extra"]
+
+
+async def test_empty_body_counts_as_empty_object(client: httpx.AsyncClient, garden: Garden) -> None:
+    for content, headers in ((b"", {}), (b"", JSON), (b" \n", JSON)):
+        answer = await client.post(f"{PLANT}:water", content=content, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert garden.requests[-1].plant_id == "p"
+
+
+async def test_whole_body_cannot_say_what_the_path_says(client: httpx.AsyncClient, garden: Garden) -> None:
+    answer = await client.post(f"{PLANT}:water", json={"litres": 1, "plant_id": "other"})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "UNKNOWN_FIELD")
+    assert (await client.post(f"{PLANT}:water?litres=1", json={})).status_code == 400
+    assert garden.requests == []
+
+
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        ({}, []),
+        ({"name": "moss"}, ["name"]),
+        ({"note": None}, ["note"]),
+        ({"care": {"litres": 1}}, ["care.litres"]),
+        ({"care": {"litres": None, "summer": {"times": 2}}, "dry": False}, ["care.litres", "care.summer.times", "dry"]),
+        ({"care": {}}, []),
+        ({"extra": {"a": {"b": 1}}, "labels": [], "counts": {"a": 1}}, ["extra", "labels", "counts"]),
+        ({"bloomed_at": "2026-01-01T00:00:00Z"}, ["bloomed_at"]),
+        ({"id": "x", "planted_at": 3, "name": "moss"}, ["name"]),
+        ({"parts": [{"name": "leaf"}]}, ["parts"]),
+    ],
+    ids=str,
+)
+async def test_patch_sends_its_keys_as_mask(
+    client: httpx.AsyncClient, garden: Garden, body: dict[str, Any], paths: list[str]
+) -> None:
+    answer = await client.patch(PLANT, json=body)
+    assert answer.status_code == 200, answer.text
+    assert list(garden.requests[-1].only.paths) == paths
+    assert garden.requests[-1].HasField("plant")
+
+
+async def test_put_sends_mask_of_everything(client: httpx.AsyncClient, garden: Garden) -> None:
+    await client.put(PLANT, json={"name": "moss"})
+    assert list(garden.requests[-1].only.paths) == ["*"]
+    assert (await client.put(f"{PLANT}?only=name", json={})).json()["errors"][0]["field"] == "only"
+
+
+async def test_idempotency_key_fills_its_field(client: httpx.AsyncClient, garden: Garden) -> None:
+    await client.post(PLANTS, json={"name": "fern"}, headers={"idempotency-key": "k"})
+    assert garden.requests[-1].once == "k"
+    await client.post(f"{PLANTS}?once=k", json={"name": "fern"}, headers={"idempotency-key": "k"})
+    assert garden.requests[-1].once == "k"
+    await client.post(f"{PLANTS}?once=k", json={"name": "fern"})
+    assert garden.requests[-1].once == "k"
+    answer = await client.post(f"{PLANTS}?once=other", json={"name": "fern"}, headers={"idempotency-key": "k"})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "IDEMPOTENCY_KEY_MISMATCH")
+    assert answer.json()["errors"][0]["field"] == "once"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json; charset=UTF-8"}, 201),
+        ({"content-type": "application/merge-patch+json"}, 201),
+        ({"content-type": "application/JSON"}, 201),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, 415),
+        ({"content-type": "application/json; charset=latin-1"}, 415),
+        ({"content-type": "json"}, 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
+        ({}, 415),
+    ],
+    ids=str,
+)
+async def test_only_json_in_utf8_is_taken(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> None:
+    answer = await client.post(PLANTS, content=b'{"name": "fern"}', headers=headers)
+    assert answer.status_code == status
+    if status == 415:
+        assert answer.json()["reason"] == "UNSUPPORTED_MEDIA_TYPE"
+
+
+async def test_body_over_a_megabyte_is_refused_with_and_without_length(
+    client: httpx.AsyncClient, garden: Garden
+) -> None:
+    body = b'{"name": "' + b"a" * (1024 * 1024) + b'"}'
+
+    async def chunked():
+        for start in range(0, len(body), 65536):
+            yield body[start : start + 65536]
+
+    for content in (body, chunked()):
+        answer = await client.post(PLANTS, content=content, headers=JSON)
+        assert (answer.status_code, answer.json()["reason"]) == (413, "BODY_TOO_LARGE")
+    exact = b'{"name": "' + b"a" * (1024 * 1024 - 12) + b'"}'
+    assert (await client.post(PLANTS, content=exact, headers=JSON)).status_code == 201
+    assert len(garden.requests) == 1
+
+
+async def test_chunked_body_is_taken(client: httpx.AsyncClient, garden: Garden) -> None:
+    async def chunks():
+        for chunk in (b'{"na', b'me": ', b'"fern"}'):
+            yield chunk
+            await asyncio.sleep(0)
+
+    assert (await client.post(PLANTS, content=chunks(), headers=JSON)).status_code == 201
+    assert garden.requests[-1].plant.name == "fern"
+
+
+async def test_path_variables_reach_the_service_decoded(client: httpx.AsyncClient, garden: Garden) -> None:
+    await client.get("/garden/b%2Fc/plants/%C3%A9%3Awater")
+    assert (garden.requests[-1].bed_id, garden.requests[-1].plant_id) == ("b/c", "é:water")
+    garden.on("ReadShed", garden.of("ReadShedResponse", path="x"))
+    await client.get("/shed/shelves/1/2%2F3")
+    assert garden.requests[-1].path == "shelves/1/2%2F3"
+    await client.get("/drawers/7/things/x")
+    assert (garden.requests[-1].number, garden.requests[-1].name) == (7, "things/x")
+    asked = len(garden.requests)
+    assert (await client.get("/drawers/seven/things/x")).status_code == 404
+    assert (await client.get("/garden/%FF/plants")).json()["reason"] == "MALFORMED_ENCODING"
+    assert len(garden.requests) == asked
