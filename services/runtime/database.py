@@ -1,7 +1,8 @@
 """The database of a service: one engine, visible transactions, and what SQLite and PostgreSQL do not share."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,13 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str) -> None:
             cursor = connection.cursor()
             cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
+        # A cancelled transaction ends here. Closing alone would keep its lock for as long as a cursor of it lives, which
+        # the CancelledError's own traceback holds: all writers would wait, and then fail.
+        with suppress(asyncio.CancelledError):  # Cancelled again, after the driver was told: that is enough.
+            connection.rollback()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin_transaction(connection: sa.Connection) -> None:
