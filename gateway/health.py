@@ -1,6 +1,7 @@
 """`/health`: the gateway lives. `/ready`: what lies behind it can serve."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import orjson
@@ -16,6 +17,7 @@ Page = Callable[[Request], Awaitable[Response]]
 _NO_STORE = {"cache-control": "no-store"}
 
 
+@cache
 def package_version() -> str:
     """The version of this installation; `0` where it runs without having been installed."""
     try:

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 # Beyond what proxies and load balancers keep an idle connection (usually 60 s): they, not we, should close it.
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 2048
+# How long streams may take to be ended by their services, which may be stopping too.
+_STREAMS_END_SECONDS = 1.0
 
 
 class GatewayServer:
@@ -68,11 +70,11 @@ class GatewayServer:
         log.debug("gateway started", address=f"{self._settings.host}:{self._settings.http_port}")
 
     async def stop(self, grace: float | None = None) -> None:
-        """End open streams at once, let other requests finish within `grace` seconds, then close the channels."""
+        """Take no more requests, end open streams, let others finish within `grace` seconds, close the channels."""
         if self._app is not None and self._server is not None and self._serving is not None:
             self._server.config.timeout_graceful_shutdown = max(1, round(grace or self._settings.drain_seconds))
-            self._app.state.streams.stop()
             self._server.should_exit = True
+            await self._app.state.streams.end(_STREAMS_END_SECONDS)
             await self._serving
         await self._resources.aclose()
         log.debug("gateway stopped")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -173,6 +174,8 @@ class OpenStreams:
     def __init__(self) -> None:
         self._open: set[Stream] = set()
         self._stopping = False
+        # Set when the last stream has ended and no new one is taken.
+        self._ended = asyncio.Event()
 
     async def serve(self, stream: Stream, receive: Receive, send: Send, *, head: bool) -> None:
         """Answer a request with a stream."""
@@ -183,6 +186,20 @@ class OpenStreams:
             await stream.serve(receive, send, head=head)
         finally:
             self._open.discard(stream)
+            if self._stopping and not self._open:
+                self._ended.set()
+
+    async def end(self, seconds: float) -> None:
+        """Give streams so many seconds to be ended by their services, which say more than we can; then stop the rest.
+
+        A suite that stops sends every process its signal at once.
+        """
+        self._stopping = True
+        if self._open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ended.wait()
+        self.stop()
 
     def stop(self) -> None:
         """End every stream, and each that begins from now on."""

@@ -18,6 +18,8 @@ _DEVELOPMENT_TOKEN_DAYS = 30
 
 def main() -> None:
     """Run one command. What prevents it is one line on stderr and exit 1."""
+    # gRPC's own library would add a line of its own to ours, say about a taken port. Read when grpc is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     arguments = _parser().parse_args()
     try:
         arguments.run(arguments)

@@ -1,5 +1,6 @@
 """The shape of a server interceptor: something before a call, something around it, whatever the call's kind."""
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -101,10 +102,16 @@ def _wrap(
             return await inner(admitted(request), context)
 
     async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        # Closed here: a client that goes away must not leave the handler's cleanup to the garbage collector.
-        async with around(context), aclosing(inner(admitted(request), context)) as responses:
-            async for response in responses:
-                yield response
+        async with around(context):
+            produced = inner(admitted(request), context)
+            if inspect.iscoroutine(produced):
+                # It writes its responses itself, as gRPC's own health service does.
+                await produced
+                return
+            # Closed here: a client that goes away must not leave the handler's cleanup to the garbage collector.
+            async with aclosing(produced) as responses:
+                async for response in responses:
+                    yield response
 
     behaviour: Any = stream if handler.response_streaming else unary
     return _HANDLERS[handler.request_streaming, handler.response_streaming](

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from services.runtime.errors import InvalidPageToken
@@ -40,16 +40,21 @@ def decode_token(token: str, *query: object, types: tuple[type, ...]) -> Positio
         if fingerprint != _fingerprint(query):
             raise InvalidPageToken
         return [_part(part, expected) for part, expected in zip(parts, types, strict=True)]
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidPageToken from None
 
 
 def _part(part: object, expected: type) -> object:
+    """The part, if it is one that a database can be asked about; the fingerprint is no signature."""
     if expected is datetime and isinstance(part, str):
         moment = datetime.fromisoformat(part)
         if moment.tzinfo is not None:
-            return moment
+            return moment.astimezone(UTC)
     elif type(part) is expected:
+        if isinstance(part, int) and part.bit_length() > 63:
+            raise InvalidPageToken
+        if isinstance(part, str):
+            part.encode()  # Raises ValueError for half a surrogate pair.
         return part
     raise InvalidPageToken
 

@@ -21,7 +21,7 @@ SERVICES = ("projects", "agents", "orchestrator", "streams")
 """The services in the order of their ports, counted from `CODELAB_GRPC_PORT_BASE`."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _env(name: str, default: Any) -> Any:
@@ -121,7 +121,7 @@ class Settings(BaseModel):
         for address in filter(None, (each.strip() for each in value.split(","))):
             _, _, port = address.rpartition(":")
             if not port.isdigit():
-                raise ValueError(f"{address!r} is not host:port")
+                raise ValueError("each address must be host:port")
         return value
 
     @field_validator("cors_origins")
@@ -129,7 +129,7 @@ class Settings(BaseModel):
     def _origins_are_origins(cls, value: str) -> str:
         for origin in filter(None, (each.strip() for each in value.split(","))):
             if origin != "*" and ("://" not in origin or origin.count("/") != 2):
-                raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
+                raise ValueError("each origin must be `*` or one such as https://app.example.com")
         return value
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The one mapping between the domain's errors, gRPC statuses and HTTP statuses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -11,7 +11,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from codelab_client.errors import DOMAIN, ApiError
-from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
+from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable, Unimplemented
 from services.runtime.interceptors import Call, Context, Interceptor
 
 log = structlog.get_logger()
@@ -41,27 +41,46 @@ OUT_OF_RANGE is a malformed page token, INVALID_ARGUMENT a value that fails vali
 """
 
 
+# Clients refuse an answer whose metadata is larger than 8 KiB, and see neither code nor reason. The detail travels
+# twice: up to three times its size as the status message, and with the rest in base64.
+_MOST_DETAIL_BYTES = 1000
+_MOST_VALUE_BYTES = 200
+_MOST_VIOLATIONS_BYTES = 1200
+
+
 def to_status(error: CodelabError) -> status_pb2.Status:
-    """The `google.rpc.Status` of an error: one ErrorInfo, and BadRequest and RetryInfo where they say something."""
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata),
-    ]
+    """The `google.rpc.Status` of an error: one ErrorInfo, and BadRequest and RetryInfo where they say something.
+
+    What is too long for a call's metadata is cut: texts end in `…`, violations after those that fit.
+    """
+    metadata = {name: _cut(value, _MOST_VALUE_BYTES) for name, value in error.metadata.items()}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)]
     if error.violations:
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=detail)
-            for field, detail in error.violations
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
+        details.append(_bad_request(error.violations))
     if error.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.detail)
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_cut(error.detail, _MOST_DETAIL_BYTES))
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def _bad_request(violations: Iterable[tuple[str, str]]) -> error_details_pb2.BadRequest:
+    answer = error_details_pb2.BadRequest()
+    for field, detail in violations:
+        answer.field_violations.add(field=_cut(field, _MOST_VALUE_BYTES), description=_cut(detail, _MOST_VALUE_BYTES))
+        if answer.ByteSize() > _MOST_VIOLATIONS_BYTES:
+            break
+    return answer
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= most_bytes else encoded[:most_bytes].decode(errors="ignore") + "…"
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
@@ -102,7 +121,10 @@ class ErrorInterceptor(Interceptor):
             raise
         except grpc.aio.AioRpcError as error:
             await _abort(context, from_rpc_error(error, "next"))
-        except Exception:
+        except Exception as error:
+            if isinstance(error, NotImplementedError) and context.code() == grpc.StatusCode.UNIMPLEMENTED:
+                # Generated servicers say so for methods that ours do not override.
+                await _abort(context, Unimplemented("this method is not served here"))
             log.exception("unforeseen error", method=call.method)
             await _abort(context, CodelabError("internal error"))
 

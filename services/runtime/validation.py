@@ -169,9 +169,9 @@ def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[
         pattern = re.compile(rules.pattern, re.DOTALL)
         yield (lambda value: None if pattern.fullmatch(str(value)) else f"must match {rules.pattern}")
     if rules.HasField("minimum"):
-        yield (lambda value, least=rules.minimum: None if value >= least else f"must be at least {least:g}")  # type: ignore[misc]
+        yield (lambda value, least=rules.minimum: None if value >= least else f"must be at least {least:.15g}")  # type: ignore[misc]
     if rules.HasField("maximum"):
-        yield (lambda value, most=rules.maximum: None if value <= most else f"must be at most {most:g}")  # type: ignore[misc]
+        yield (lambda value, most=rules.maximum: None if value <= most else f"must be at most {most:.15g}")  # type: ignore[misc]
     if rules.uuid:
         yield lambda value: None if is_uuid(str(value)) else "must be a UUID"
     if field.enum_type is not None:

@@ -51,7 +51,7 @@ async def sse_frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[Frame]:
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
             fields[name] = f"{fields['data']}\n{value}" if name == "data" and "data" in fields else value
-        elif fields:
+        elif fields.keys() - {"retry"}:
             event = json.loads(fields["data"]) if "data" in fields else None
             yield Frame(id=fields.get("id"), name=fields.get("event"), event=event)
             fields = {}
@@ -106,6 +106,7 @@ class Watch:
         event = frame.event
         if event is None or event["type"] == "heartbeat":
             return
+        assert "reason" not in event, f"the stream broke: {event}"
         assert not self._over, f"came after stream_ended: {event}"
         self._over = event["type"] == "stream_ended"
         if event["id"] is not None:

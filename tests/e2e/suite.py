@@ -172,7 +172,7 @@ class Suite:
                     answer = f"{response.status_code} {response.text}"
                     if response.json()["status"] == "ready":
                         return
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
         raise AssertionError(f"not ready after {START_SECONDS:g} s; /ready answered {answer}\n{self.logs()}")
 
 

@@ -25,7 +25,8 @@ def snapshot(text: str, generation: int = 1) -> dict[str, Any]:
 
 
 async def test_sse_is_read_byte_by_byte() -> None:
-    text = ': hi\n\nid: 1-0\n\nid: 1-1\nevent: x\ndata: {"type": "x",\ndata: "text": "𝄞\u2028"}\n\ndata: {"cut'
+    text = 'retry: 1000\n\n: hi\n\nid: 1-0\n\nid: 1-1\nevent: x\ndata: {"type": "x",\ndata: "text": "𝄞\u2028"}\n\n'
+    text += 'data: {"cut'
     assert [frame async for frame in sse_frames(bytewise(text))] == [
         Frame(comment="hi"),
         Frame(id="1-0"),

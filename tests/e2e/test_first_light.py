@@ -284,29 +284,38 @@ async def test_user_lists_only_their_own_projects(ann: Api, bob: Api) -> None:
 # -- what goes wrong ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("script", "status", "reason"),
-    [
-        pytest.param(Script(status=429), 503, "MODEL_UNAVAILABLE", id="always busy"),
-        pytest.param(Script(status=500), 503, "MODEL_UNAVAILABLE", id="always failing"),
-        pytest.param(Script(fault="reset", after_chunks=0), 503, "MODEL_UNAVAILABLE", id="resets"),
-        pytest.param(Script(fault="hang"), 504, "MODEL_TIMEOUT", id="never answers"),
-        pytest.param(Script(fault="stall"), 504, "MODEL_TIMEOUT", id="stalls"),
-        pytest.param(Script(fault="reset"), 500, "RUN_FAILED", id="breaks off"),
-        pytest.param(Script(fault="cut"), 500, "RUN_FAILED", id="ends early"),
-        pytest.param(Script(fault="error_chunk"), 500, "RUN_FAILED", id="error in mid-answer"),
-        pytest.param(Script(fault="garbage_body"), 500, "RUN_FAILED", id="garbage body"),
-        pytest.param(Script(fault="garbage_sse"), 500, "RUN_FAILED", id="garbage event"),
-        pytest.param(Script(fault="not_sse"), 500, "RUN_FAILED", id="no stream"),
-        pytest.param(Script(fault="empty_choices"), 500, "RUN_FAILED", id="no choices"),
-        pytest.param(Script(status=400), 500, "RUN_FAILED", id="refuses the request"),
-        pytest.param(Script(status=401), 500, "RUN_FAILED", id="refuses the key"),
-    ],
-)
-async def test_run_whose_model_fails_is_failed_with_its_reason_and_the_session_goes_on(
-    ann: Api, model: FakeModel, script: Script, status: int, reason: str
-) -> None:
-    await fails_and_goes_on(await ann.new_chat(), script, status, reason)
+FAILING: dict[str, tuple[Script, int, str]] = {
+    "always busy": (Script(status=429), 503, "MODEL_UNAVAILABLE"),
+    "always failing": (Script(status=500), 503, "MODEL_UNAVAILABLE"),
+    "resets the connection": (Script(fault="reset", after_chunks=0), 503, "MODEL_UNAVAILABLE"),
+    "never answers": (Script(fault="hang"), 504, "MODEL_TIMEOUT"),
+    "stalls": (Script(fault="stall"), 504, "MODEL_TIMEOUT"),
+    "breaks off": (Script(fault="reset"), 500, "RUN_FAILED"),
+    "ends early": (Script(fault="cut"), 500, "RUN_FAILED"),
+    "error in mid-answer": (Script(fault="error_chunk"), 500, "RUN_FAILED"),
+    "garbage body": (Script(fault="garbage_body"), 500, "RUN_FAILED"),
+    "garbage event": (Script(fault="garbage_sse"), 500, "RUN_FAILED"),
+    "no choices": (Script(fault="empty_choices"), 500, "RUN_FAILED"),
+    "blank answer": (Script(answer=" \n" * 20), 500, "RUN_FAILED"),
+    "refuses the request": (Script(status=400), 500, "RUN_FAILED"),
+    "refuses the key": (Script(status=401), 500, "RUN_FAILED"),
+}
+
+
+async def test_run_whose_model_fails_is_failed_with_its_reason_and_the_session_goes_on(ann: Api) -> None:
+    project = await ann.new_project()
+
+    async def one(name: str) -> None:
+        try:
+            await fails_and_goes_on(await ann.new_chat(project["id"]), *FAILING[name])
+        except BaseException as error:
+            error.add_note(f"model: {name}")
+            raise
+
+    # All at once: most of them only wait.
+    async with asyncio.TaskGroup() as group:
+        for name in FAILING:
+            group.create_task(one(name))
 
 
 async def fails_and_goes_on(chat: Chat, script: Script, status: int, reason: str) -> None:
@@ -455,15 +464,17 @@ async def test_sigterm_ends_open_streams_and_then_every_process_with_zero(ann: A
         # As a browser does: both streams are read while the suite stops.
         reading = asyncio.gather(quiet.to_end(), active.to_end())
         started = time.monotonic()
-        codes = await suite.stop()
-        seconds = time.monotonic() - started
-        watches = await reading
+        try:
+            codes = await suite.stop()
+            seconds = time.monotonic() - started
+            watches = await reading
+        finally:
+            await suite.start()
     assert set(codes.values()) == {0}, codes
     assert seconds < 8, "processes waited instead of ending their streams"
     for watch in watches:
         assert watch.ended == {"reason": "shutdown", "resumable": True}
 
-    await suite.start()
     run = await busy.run_after(active.watch.events[0]["run_id"], within=15)
     assert run["state"] == "succeeded"
     assert (await busy.messages())[-1]["content"] == POEM

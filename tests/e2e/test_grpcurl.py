@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -72,12 +73,18 @@ class Grpcurl:
 
 
 def json_values(text: str) -> list[dict[str, Any]]:
-    values, decoder, text = [], json.JSONDecoder(), text.strip()
+    """The messages that grpcurl printed one after another. Its versions write keys in camelCase or as the contract."""
+    values, text = [], text.strip()
+    decoder = json.JSONDecoder(object_hook=lambda read: {snake_case(key): value for key, value in read.items()})
     while text:
         value, end = decoder.raw_decode(text)
         values.append(value)
         text = text[end:].lstrip()
     return values
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 @pytest_asyncio.fixture
@@ -118,15 +125,15 @@ async def test_project_is_created_and_a_message_sent_and_its_events_watched(grpc
     assert message["content"] == DEFAULT_ANSWER
 
     service = "codelab.streams.v1.EventService/Subscribe"
-    frames = await grpcurl.call("streams", service, **chat, after="start", run_id=message["runId"])
+    frames = await grpcurl.call("streams", service, **chat, after="start", run_id=message["run_id"])
     events = [frame["event"] for frame in frames]
     assert "heartbeat" in events[0]
     assert events[0]["id"]
-    for kind in ("messageReceived", "agentStarted", "agentCompleted"):
+    for kind in ("message_received", "agent_started", "agent_completed"):
         assert len([event for event in events if kind in event]) == 1
     [final] = [event for event in events if event.get("final")]
-    assert final["agentCompleted"]["message"] == message
-    assert events[-1]["streamEnded"]["reason"] == "run_finished"
+    assert final["agent_completed"]["message"] == message
+    assert events[-1]["stream_ended"]["reason"] == "run_finished"
 
 
 async def test_call_without_a_token_is_unauthenticated(grpcurl: Grpcurl) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.resources
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,16 @@ class Garden:
             name = "grpc.reflection.v1.ServerReflection"
             handlers = {"ServerReflectionInfo": handler}
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+
+
+@asynccontextmanager
+async def growing(garden: Garden, address: str = "127.0.0.1:0") -> AsyncIterator[Garden]:
+    """A garden that serves inside the block."""
+    await garden.start(address)
+    try:
+        yield garden
+    finally:
+        await garden.stop()
 
 
 async def fail(context: grpc.aio.ServicerContext, error: CodelabError) -> None:

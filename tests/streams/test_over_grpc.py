@@ -34,7 +34,7 @@ async def rest(call: Any) -> list[Any]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what must come soon."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -304,12 +304,12 @@ async def test_a_service_that_stops_ends_its_streams_and_waits_for_nobody(tmp_pa
         assert world.service.open_streams == 3
         begun = time.monotonic()
         await world.service.stop()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 3
         assert not stalled.done()
         stalled.cancel()
         # gRPC has nothing to wait for, least of all for the 10 s that it is given.
         await world.stop()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 6
         frames = await rest(quick)
         assert (frames[-1].stream_ended.reason, frames[-1].stream_ended.resumable) == ("shutdown", True)
         assert (await refused(publishing.call)).code is grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,363 @@
+"""A service's server as its clients, operators and load balancers meet it: over a real socket."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from codelab.agents.v1 import worker_space_service_pb2 as worker_spaces
+from codelab.agents.v1 import worker_space_service_pb2_grpc as worker_spaces_grpc
+from codelab.projects.v1 import project_pb2
+from codelab.projects.v1 import project_service_pb2 as pb
+from codelab.projects.v1 import project_service_pb2_grpc as pb_grpc
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+
+from codelab_client import ApiError, connect
+from services.runtime.auth import Keys, TokenMinter, TokenVerifier, current_caller
+from services.runtime.channels import Peers, callers_metadata
+from services.runtime.errors import CodelabError, InvalidArgument, NotFound, ResourceExhausted, StartupError
+from services.runtime.ids import new_id
+from services.runtime.server import ServiceServer
+from services.runtime.settings import Settings
+from services.runtime.telemetry import current_traceparent
+
+USER = new_id()
+PROJECTS = "codelab.projects.v1.ProjectService"
+WORKER_SPACES = "codelab.agents.v1.WorkerSpaceService"
+TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+
+
+class Servicer(pb_grpc.ProjectServiceServicer):
+    """GetProject does what a test says; the other methods are not there."""
+
+    def __init__(self) -> None:
+        self.does: Callable[[], Awaitable[None]] = self.nothing
+        self.began = asyncio.Event()
+
+    async def nothing(self) -> None: ...
+
+    async def GetProject(self, request: pb.GetProjectRequest, context: Any) -> pb.GetProjectResponse:
+        self.began.set()
+        await self.does()
+        return pb.GetProjectResponse(project=project_pb2.Project(user_id=current_caller().user_id))
+
+    async def CreateProject(self, request: pb.CreateProjectRequest, context: Any) -> pb.CreateProjectResponse:
+        return pb.CreateProjectResponse()
+
+
+class Spaces(worker_spaces_grpc.WorkerSpaceServiceServicer):
+    async def CreateWorkerSpace(self, request: Any, context: Any) -> worker_spaces.CreateWorkerSpaceResponse:
+        return worker_spaces.CreateWorkerSpaceResponse()
+
+
+class Running:
+    """A server, its servicer, and calls to it."""
+
+    def __init__(
+        self, server: ServiceServer, servicer: Servicer, channel: grpc.aio.Channel, settings: Settings
+    ) -> None:
+        self.server = server
+        self.servicer = servicer
+        self.channel = channel
+        self.settings = settings
+        self.minter = TokenMinter(Keys.of(settings))
+        self.projects = pb_grpc.ProjectServiceStub(channel)
+
+    def metadata(self, **more: str) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.minter.user_token(USER, 60)}"), *more.items())
+
+    async def get(self, project_id: str = "p", **metadata: str) -> project_pb2.Project:
+        """Raise ApiError."""
+        try:
+            request = pb.GetProjectRequest(project_id=project_id)
+            return (await self.projects.GetProject(request, timeout=5, metadata=self.metadata(**metadata))).project
+        except grpc.aio.AioRpcError as error:
+            raise ApiError.of(error) from error
+
+    async def fails_with(self, error: BaseException) -> ApiError:
+        async def fail() -> None:
+            raise error
+
+        self.servicer.does = fail
+        with pytest.raises(ApiError) as caught:
+            await self.get()
+        return caught.value
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def serving(folder: Path, **environ: str) -> AsyncIterator[Running]:
+    port = str(free_port())
+    settings = Settings.load(
+        {"CODELAB_DATA_DIR": str(folder), "CODELAB_GRPC_PORT_BASE": port, "CODELAB_DRAIN_SECONDS": "0.3", **environ}
+    )
+    server = ServiceServer("projects", settings, TokenVerifier(Keys.of(settings)))
+    servicer = Servicer()
+    server.add(pb_grpc.add_ProjectServiceServicer_to_server, servicer, pb.DESCRIPTOR.services_by_name["ProjectService"])
+    server.add(
+        worker_spaces_grpc.add_WorkerSpaceServiceServicer_to_server,
+        Spaces(),
+        worker_spaces.DESCRIPTOR.services_by_name["WorkerSpaceService"],
+    )
+    await server.start()
+    try:
+        async with connect(settings.listen_address("projects")) as channel:
+            yield Running(server, servicer, channel, settings)
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+# Health
+
+
+@pytest.mark.parametrize("service", ["", PROJECTS, WORKER_SPACES])
+async def test_health_is_told_per_service_without_a_token(running: Running, service: str) -> None:
+    stub = health_pb2_grpc.HealthStub(running.channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_health_of_an_unknown_service_is_not_found(running: Running) -> None:
+    stub = health_pb2_grpc.HealthStub(running.channel)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Check(health_pb2.HealthCheckRequest(service="x"), timeout=5)
+    assert caught.value.code() is StatusCode.NOT_FOUND
+
+
+# Reflection
+
+
+async def reflect(channel: grpc.aio.Channel, version: str, **question: str) -> Any:
+    call = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )(iter([reflection_pb2.ServerReflectionRequest(**question)]), timeout=5)
+    try:
+        return await call.read()
+    finally:
+        call.cancel()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_lists_and_describes_without_a_token(running: Running, version: str) -> None:
+    listed = await reflect(running.channel, version, list_services="")
+    names = {each.name for each in listed.list_services_response.service}
+    assert {PROJECTS, WORKER_SPACES, "grpc.health.v1.Health"} <= names
+    assert {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"} <= names
+    described = await reflect(running.channel, version, file_containing_symbol=PROJECTS)
+    assert b"ProjectService" in described.file_descriptor_response.file_descriptor_proto[0]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_can_be_turned_off(tmp_path: Path, version: str) -> None:
+    async with serving(tmp_path, CODELAB_REFLECTION="false") as running:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await reflect(running.channel, version, list_services="")
+        assert caught.value.code() is StatusCode.UNIMPLEMENTED
+        assert await running.get()
+
+
+# Who may call what
+
+
+async def test_call_without_a_token_is_refused_before_its_values_are_looked_at(running: Running) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.projects.CreateProject(pb.CreateProjectRequest(), timeout=5)
+    assert ApiError.of(caught.value).reason == "UNAUTHENTICATED"
+
+
+async def test_handler_knows_its_caller(running: Running) -> None:
+    assert (await running.get()).user_id == USER
+
+
+async def test_internal_call_takes_a_service_token_and_no_other(running: Running) -> None:
+    stub = worker_spaces_grpc.WorkerSpaceServiceStub(running.channel)
+    request = worker_spaces.CreateWorkerSpaceRequest(project_id=new_id())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.CreateWorkerSpace(request, timeout=5, metadata=running.metadata())
+    assert caught.value.code() is StatusCode.PERMISSION_DENIED
+    peers = Peers("projects", running.settings, running.minter)
+    assert await stub.CreateWorkerSpace(request, timeout=5, metadata=peers.metadata(USER, 5)) is not None
+    answer = await running.projects.GetProject(
+        pb.GetProjectRequest(project_id="p"), timeout=5, metadata=peers.metadata(USER, 5)
+    )
+    assert answer.project.user_id == USER
+
+
+async def test_wrong_values_are_refused_before_the_handler(running: Running) -> None:
+    with pytest.raises(ApiError) as caught:
+        await running.get("")
+    assert caught.value.violations == (("project_id", "is required"),)
+    assert not running.servicer.began.is_set()
+
+
+# Errors
+
+
+class OutOfSeats(ResourceExhausted):
+    reason = "OUT_OF_SEATS"
+
+
+async def test_error_of_the_domain_is_answered_whole(running: Running) -> None:
+    answer = await running.fails_with(OutOfSeats("no seat is free – sorry", retry_after=1.5, limit="3"))
+    assert (answer.code, answer.reason) == (StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_SEATS")
+    assert (answer.detail, answer.retry_after) == ("no seat is free – sorry", 1.5)
+    assert answer.metadata == {"limit": "3"}
+
+
+def every_error() -> list[type[CodelabError]]:
+    return [each for each in CodelabError.__subclasses__() if each.__module__ == "services.runtime.errors"]
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+async def test_every_kind_of_error_has_its_code(running: Running, kind: type[CodelabError]) -> None:
+    arguments: dict[str, tuple[Any, ...]] = {"InvalidArgument": (("name", "is odd"),), "InvalidPageToken": ()}
+    answer = await running.fails_with(kind(*arguments.get(kind.__name__, ("detail",))))
+    assert (answer.code.name, answer.reason) == (kind.code, kind.reason)
+
+
+async def test_unforeseen_error_is_logged_with_its_trace_and_says_nothing(running: Running) -> None:
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        answer = await running.fails_with(RuntimeError("password is hunter2"))
+    assert (answer.code, answer.reason, answer.detail) == (StatusCode.INTERNAL, "INTERNAL", "internal error")
+    [line] = [line for line in lines if line["event"] == "unforeseen error"]
+    assert len(line["trace_id"]) == 32
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument(*((f"agent.config.tools[{n}]", "must have at least 1 character") for n in range(2000))),
+        NotFound("x" * 100_000),
+        NotFound("🦉" * 10_000),
+        NotFound("lost", id="y" * 100_000),
+        InvalidArgument(*(("update_mask", "🦉" * 1000) for _ in range(50))),
+    ],
+    ids=["violations", "detail", "owls", "metadata", "all"],
+)
+async def test_error_too_large_for_metadata_keeps_its_code_and_reason(running: Running, error: CodelabError) -> None:
+    answer = await running.fails_with(error)
+    assert (answer.code.name, answer.reason) == (error.code, error.reason)
+    assert answer.detail
+    assert answer.violations[:1] == error.violations[:1] or "…" in answer.violations[0][1]
+
+
+async def test_method_that_is_not_there_is_unimplemented(running: Running) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await running.projects.GetCurrentUser(pb.GetCurrentUserRequest(), timeout=5, metadata=running.metadata())
+    assert caught.value.code() is StatusCode.UNIMPLEMENTED
+    assert ApiError.of(caught.value).reason == "UNIMPLEMENTED"
+
+
+# Telemetry
+
+
+async def test_trace_of_the_caller_is_passed_on(running: Running) -> None:
+    seen = []
+
+    async def look() -> None:
+        seen.append((current_traceparent(), dict(callers_metadata())["traceparent"]))
+
+    running.servicer.does = look
+    await running.get(traceparent=TRACE)
+    assert seen == [(TRACE, TRACE)]
+
+
+@pytest.mark.parametrize("sent", ["", "x", TRACE.replace("0123456789abcdef0123456789abcdef", "0" * 32), TRACE + "0"])
+async def test_trace_begins_here_if_the_caller_has_no_good_one(running: Running, sent: str) -> None:
+    seen = []
+
+    async def look() -> None:
+        seen.append(current_traceparent())
+
+    running.servicer.does = look
+    for _ in range(2):
+        await running.get(traceparent=sent)
+    assert len(set(seen)) == 2
+    assert all(len(each) == 55 and each != sent for each in seen)
+
+
+async def test_each_call_is_a_line_at_debug_level(running: Running) -> None:
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        await running.get(traceparent=TRACE)
+        await running.fails_with(NotFound("lost"))
+    served = [line for line in lines if line["event"] == "call served"]
+    assert [(line["code"], line["log_level"]) for line in served] == [("OK", "debug"), ("NOT_FOUND", "debug")]
+    assert served[0]["method"] == f"/{PROJECTS}/GetProject"
+    assert served[0]["trace_id"] == TRACE[3:35] != served[1]["trace_id"]
+    assert "Bearer" not in json.dumps(lines, default=str)
+
+
+# Beginning and end
+
+
+async def test_taken_port_is_one_line(running: Running) -> None:
+    second = ServiceServer("projects", running.settings, TokenVerifier(Keys.of(running.settings)))
+    with pytest.raises(StartupError) as caught:
+        await second.start()
+    assert running.settings.listen_address("projects") in str(caught.value)
+    assert "CODELAB_GRPC_PORT_BASE" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_drain_reports_not_serving_and_lets_calls_finish(tmp_path: Path) -> None:
+    async with serving(tmp_path, CODELAB_DRAIN_SECONDS="10") as running:
+        finish = asyncio.Event()
+        drained = asyncio.Event()
+
+        async def wait() -> None:
+            await finish.wait()
+
+        async def drain() -> None:
+            drained.set()
+
+        running.servicer.does = wait
+        running.server.on_drain(drain)
+        watching = health_pb2_grpc.HealthStub(running.channel).Watch(
+            health_pb2.HealthCheckRequest(service=PROJECTS), timeout=10
+        )
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+        call = asyncio.ensure_future(running.get())
+        await running.servicer.began.wait()
+        stopping = asyncio.ensure_future(running.server.stop())
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await drained.wait()
+        assert not stopping.done()
+        watching.cancel()
+        finish.set()
+        assert (await call).user_id == USER
+        # Not the whole drain time: nothing is left to wait for.
+        await asyncio.wait_for(stopping, 5)
+
+
+async def test_call_that_outlives_the_drain_is_cut_off(running: Running) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    running.servicer.does = hang
+    call = asyncio.ensure_future(running.get())
+    await running.servicer.began.wait()
+    await asyncio.wait_for(running.server.stop(), 5)
+    with pytest.raises(ApiError) as caught:
+        await call
+    assert caught.value.code in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)

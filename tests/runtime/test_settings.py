@@ -1,0 +1,106 @@
+"""A wrong setting stops the start with one line that names the variable, and never shows its value."""
+
+import pytest
+from pydantic import ValidationError
+
+from services.runtime.errors import StartupError
+from services.runtime.settings import SERVICES, Settings
+
+WRONG = [
+    ("CODELAB_HTTP_PORT", "eight"),
+    ("CODELAB_HTTP_PORT", "0"),
+    ("CODELAB_HTTP_PORT", "65536"),
+    ("CODELAB_HTTP_PORT", "9103"),
+    ("CODELAB_HTTP_PORT", "80.5"),
+    ("CODELAB_GRPC_PORT_BASE", "-1"),
+    ("CODELAB_GRPC_PORT_BASE", "65534"),
+    ("CODELAB_GRPC_PORT_BASE", "7998"),
+    ("CODELAB_BACKENDS", "secret-host"),
+    ("CODELAB_BACKENDS", "10.0.0.1:9101,10.0.0.2:http"),
+    ("CODELAB_REFLECTION", "maybe"),
+    ("CODELAB_LOG_LEVEL", "loud"),
+    ("CODELAB_LOG_FORMAT", "xml"),
+    ("CODELAB_DRAIN_SECONDS", "0"),
+    ("CODELAB_DRAIN_SECONDS", "-3"),
+    ("CODELAB_DRAIN_SECONDS", "nan"),
+    ("CODELAB_DRAIN_SECONDS", "inf"),
+    ("DATABASE_URL", "postgresql://me:hunter2@db/codelab"),
+    ("DATABASE_URL", "sqlite:///here.db"),
+    ("REDIS_URL", "redis://:hunter2@cache"),
+    ("QDRANT_URL", "http://vectors:6333"),
+    ("JWT_SECRET_KEY", "too-short"),
+    ("SERVICE_TOKEN_KEY", "too-short-too"),
+    ("JWT_JWKS_URL", "keys.example.com"),
+    ("OPENAI_BASE_URL", "localhost:11434"),
+    ("CODELAB_MODEL_TIMEOUT_SECONDS", "soon"),
+    ("CODELAB_MODEL_RETRIES", "11"),
+    ("CODELAB_MODEL_RETRIES", "-1"),
+    ("CODELAB_LEASE_SECONDS", "0"),
+    ("CODELAB_HEARTBEAT_SECONDS", "x"),
+    ("CODELAB_SEND_DEADLINE_SECONDS", "0"),
+    ("CORS_ORIGINS", "shop.example"),
+    ("CORS_ORIGINS", "https://shop.example/path"),
+]
+
+ANY_TEXT = {
+    "CODELAB_DATA_DIR",
+    "CODELAB_HOST",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "OPENAI_API_KEY",
+    "OPENAI_MODEL",
+    "EMBEDDING_MODEL",
+}
+"""Variables of which no text is wrong in itself."""
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_wrong_value_is_one_line_that_names_the_variable(name: str, value: str) -> None:
+    with pytest.raises(StartupError) as caught:
+        Settings.load({name: value})
+    line = str(caught.value)
+    assert name in line
+    assert "\n" not in line
+    # Numbers may well be part of a sentence about what is permitted.
+    assert value not in line or value.isdigit()
+    assert caught.value.__cause__ is None
+
+
+def test_every_variable_is_tried_with_a_wrong_value() -> None:
+    names = {field.validation_alias for field in Settings.model_fields.values()}
+    assert names - ANY_TEXT == {name for name, _ in WRONG}
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    with pytest.raises(StartupError, match=r"CODELAB_LOG_LEVEL.*; CODELAB_MODEL_RETRIES"):
+        Settings.load({"CODELAB_LOG_LEVEL": "loud", "CODELAB_MODEL_RETRIES": "many"})
+
+
+def test_empty_and_unknown_variables_change_nothing() -> None:
+    environ = dict.fromkeys((name for name, _ in WRONG), " ")
+    assert Settings.load({**environ, "PATH": "/bin", "CODELAB_UNKNOWN": "x"}) == Settings.load({})
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Settings.load({}).http_port = 1
+
+
+def test_services_are_found_in_the_order_of_their_ports() -> None:
+    settings = Settings.load({"CODELAB_GRPC_PORT_BASE": "7000", "CODELAB_HOST": "::1"})
+    assert [settings.peer_address(each) for each in SERVICES] == settings.backend_addresses
+    assert settings.listen_address("orchestrator").endswith(":7002")
+
+
+def test_services_are_found_where_backends_say() -> None:
+    settings = Settings.load({"CODELAB_BACKENDS": " p:1, a:2,o:3 ,s:4,"})
+    assert [settings.peer_address(each) for each in SERVICES] == ["p:1", "a:2", "o:3", "s:4"]
+    assert settings.listen_address("projects") == "127.0.0.1:9101"
+
+
+def test_gateway_takes_any_number_of_backends() -> None:
+    assert Settings.load({"CODELAB_BACKENDS": "x:1,y:2"}).backend_addresses == ["x:1", "y:2"]
+
+
+def test_origins_are_listed() -> None:
+    assert Settings.load({"CORS_ORIGINS": "https://a.example, *"}).cors_origin_list == ["https://a.example", "*"]
