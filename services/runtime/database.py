@@ -119,8 +119,8 @@ def _prepare_sqlite(engine: AsyncEngine, begin: str) -> None:
 
     @event.listens_for(engine.sync_engine, "invalidate")
     def roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
-        # A cancelled transaction ends here. Closing alone would keep its lock as long as a cursor of it lives, which the
-        # CancelledError's own traceback holds: all writers would wait, and then fail.
+        # A cancelled transaction ends here. Closing alone would keep its lock as long as a cursor of it lives, which
+        # the CancelledError's own traceback holds: all writers would wait, and then fail.
         with suppress(asyncio.CancelledError):  # Cancelled again, after the driver was told: that is enough.
             connection.rollback()
 
