@@ -42,6 +42,7 @@ class _Execution:
         """Not bounded: it holds no more than the answer, which is kept anyway. None is the end."""
         self.stopped_by: CodelabError | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], None]) -> None:
         """Do the work; call `ended` when nothing of it is left, however it ends."""
@@ -57,8 +58,11 @@ class _Execution:
 
     def stop(self, error: CodelabError | None = None) -> None:
         """End it, unless it is over; its caller gets `error`."""
-        if self._worker is not None and self._worker.cancel() and self.stopped_by is None:
-            self.stopped_by = error
+        # Once: a second cancellation would interrupt what the first one's cleanup waits for.
+        if self._worker is not None and not self._stopping:
+            self._stopping = True
+            if self._worker.cancel():
+                self.stopped_by = error
 
     async def over(self) -> None:
         """Wait until it holds nothing any more."""
