@@ -24,14 +24,15 @@ def model() -> Iterator[FakeModel]:
 
 @pytest.fixture
 async def answering(tmp_path: Path, model: FakeModel) -> AsyncIterator[Agents]:
-    """The service with the scripted model, which is silent for half a second at most."""
-    async with serving(
-        tmp_path,
-        OPENAI_BASE_URL=model.url,
-        OPENAI_MODEL="fake-model",
-        CODELAB_MODEL_TIMEOUT_SECONDS="0.5",
-        CODELAB_MODEL_RETRIES="2",
-    ) as running:
+    """The service with the scripted model, so patient that no test sees its patience end."""
+    async with serving(tmp_path, OPENAI_BASE_URL=model.url, OPENAI_MODEL="fake-model") as running:
+        yield running
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path, model: FakeModel) -> AsyncIterator[Agents]:
+    """The service with the scripted model, which may be silent for half a second."""
+    async with serving(tmp_path, OPENAI_BASE_URL=model.url, CODELAB_MODEL_TIMEOUT_SECONDS="0.5") as running:
         yield running
 
 

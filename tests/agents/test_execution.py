@@ -14,7 +14,6 @@ from tests.fakes.openai_server import FakeModel
 
 Event = execution_service_pb2.ExecuteResponse
 HANG = f"Take your time. {Script(fault='hang').directive()}"
-# Silent for less than the service's patience, so that only cancelling ends it.
 SLOW = f"Slowly. {Script(answer='abcdefghijklmnopqrst' * 5, chunks=100, token_seconds=0.2).directive()}"
 
 
@@ -63,6 +62,11 @@ async def becomes_ready(agents: Agents, user: User, agent_id: str) -> None:
         return await status(agents, user, agent_id) == "AGENT_STATUS_READY"
 
     await eventually(ready, within=2.0)
+
+
+async def closed(model: FakeModel) -> None:
+    """The model's first request was given up. The model, in its own thread, notices a moment later."""
+    await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client", within=2.0)
 
 
 # The way through
@@ -168,18 +172,20 @@ async def test_offline_model_says_what_it_is(tmp_path: Path) -> None:
     ids=lambda value: value.directive() if isinstance(value, Script) else None,
 )
 async def test_models_failure_ends_the_task_with_its_reason_and_frees_the_agent(
-    answering: Agents, user: User, script: Script, code: grpc.StatusCode, reason: str
+    impatient: Agents, script: Script, code: grpc.StatusCode, reason: str
 ) -> None:
-    agent_id = await make(answering, user, concurrency_limit=1)
+    user = impatient.user()
+    await impatient.create_space(user)
+    agent_id = await make(impatient, user, concurrency_limit=1)
     read: list[Event] = []
     with refused(code, reason) as errors:
-        async for event in answering.execute(user, agent_id, f"Secret words. {script.directive()}"):
+        async for event in impatient.execute(user, agent_id, f"Secret words. {script.directive()}"):
             read.append(event)
     assert kinds(read)[-1] == "ready"
     assert "completed" not in kinds(read)
     assert not any(leak in errors[0].detail for leak in ("Secret", "Scripted", "127.0.0.1", "Traceback"))
-    assert await status(answering, user, agent_id) == "AGENT_STATUS_READY"
-    events = await events_of(answering.execute(user, agent_id, "And again."))
+    assert await status(impatient, user, agent_id) == "AGENT_STATUS_READY"
+    events = await events_of(impatient.execute(user, agent_id, "And again."))
     assert events[-1].completed.output == DEFAULT_ANSWER
 
 
@@ -222,7 +228,7 @@ async def test_cancelled_call_closes_the_models_request_and_frees_the_agent(
     await eventually(lambda: model.open_now())
     assert await status(answering, user, agent_id) == "AGENT_STATUS_BUSY"
     call.cancel()
-    await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client", within=0.4)
+    await closed(model)
     await becomes_ready(answering, user, agent_id)
     events = await events_of(answering.execute(user, agent_id, "Next."))
     assert kinds(events)[:2] == ["busy", "context"]
@@ -237,7 +243,7 @@ async def test_caller_that_does_not_read_is_cancelled_all_the_same(
     await until(call, "delta")
     await eventually(lambda: model.exchanges()[0].pieces_sent > 50)
     call.cancel()
-    await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client", within=0.4)
+    await closed(model)
     await becomes_ready(answering, user, agent_id)
 
 
@@ -335,7 +341,7 @@ async def test_later_attempt_cancels_the_running_one_and_a_late_earlier_one_is_r
     assert second[-1].completed.output == DEFAULT_ANSWER
     with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
         await events_of(first)
-    assert model.exchanges()[0].outcome == "closed_by_client"
+    await closed(model)
     for run_epoch, attempt in ((1, 1), (later["run_epoch"], later["attempt"])):
         with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
             await events_of(answering.execute(user, agent_id, "Late.", run_epoch=run_epoch, attempt=attempt, **task))
@@ -385,7 +391,7 @@ async def test_deleting_stops_what_runs_and_what_waits(
     for call in (running, waiting):
         with refused(grpc.StatusCode.NOT_FOUND, "AGENT_NOT_FOUND"):
             await events_of(call)
-    assert model.exchanges()[0].outcome == "closed_by_client"
+    await closed(model)
     assert model.exchanges("Never.") == []
     with refused(grpc.StatusCode.NOT_FOUND, "AGENT_NOT_FOUND"):
         await events_of(answering.execute(user, agent_id, "Late."))
