@@ -83,6 +83,6 @@ def _happening(response: pb.ExecuteResponse, lease: Lease) -> Progress | Delta |
 def _agents_error(error: grpc.aio.AioRpcError) -> CodelabError:
     """The service's own errors as they are; what the transport says as AgentsUnreachable."""
     decoded = from_rpc_error(error, "agents")
-    if type(decoded) in (Unavailable, DeadlineExceeded):
+    if decoded.reason in (Unavailable.reason, DeadlineExceeded.reason):
         return AgentsUnreachable(decoded.detail, retry_after=decoded.retry_after)
     return decoded

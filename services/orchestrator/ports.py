@@ -90,8 +90,8 @@ class Streams(Protocol):
     ) -> None:
         """Publish frames until there are no more; call `acknowledged(n, event_id)` for each state event.
 
-        Raise Aborted `RUN_SUPERSEDED` if a later epoch of the run publishes, Unavailable if the stream breaks: what was
-        not acknowledged then has to be published again.
+        Raise Aborted `RUN_SUPERSEDED` if a later epoch of the run publishes, NotFound once the session is deleted,
+        Unavailable if the stream breaks: what was not acknowledged then has to be published again.
         """
 
     async def close_sessions(self, user_id: str, project_id: str, session_ids: list[str]) -> None:

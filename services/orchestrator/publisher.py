@@ -10,7 +10,7 @@ import structlog
 
 from services.orchestrator.model import Event, Lease
 from services.orchestrator.ports import Frame, Opening, Progress, Streams, Text
-from services.runtime.errors import Aborted, CodelabError
+from services.runtime.errors import Aborted, CodelabError, NotFound
 
 log = structlog.get_logger()
 
@@ -100,8 +100,8 @@ class RunPublisher:
                 if not self._closed or not self._unacknowledged:
                     wait = _RETRY_SECONDS
                     continue
-            except Aborted:
-                # A later epoch speaks for the run now.
+            except (Aborted, NotFound):
+                # A later epoch speaks for the run now, or its session is deleted.
                 self._unacknowledged.clear()
                 return
             except CodelabError as error:

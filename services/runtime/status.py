@@ -11,6 +11,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from codelab_client.errors import DOMAIN, ApiError
+from services.runtime import errors
 from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable, Unimplemented
 from services.runtime.interceptors import Call, Context, Interceptor
 
@@ -86,12 +87,15 @@ def _cut(text: str, most_bytes: int) -> str:
 def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
     """What a failed call to the service `callee` means to its caller, as an error that can be raised on.
 
-    The callee's own errors keep code, reason and detail. The transport's become Unavailable or DeadlineExceeded with a
+    The callee's own errors keep code, reason and detail, and are of the kind that their code says. The transport's become Unavailable or DeadlineExceeded with a
     sentence of ours: nobody is shown a socket's text.
     """
     answer = ApiError.of(error)
     if answer.reason is not None:
-        passed_on = CodelabError(answer.detail, retry_after=answer.retry_after, **answer.metadata)
+        kind = _KINDS.get(answer.code.name, CodelabError)
+        passed_on = kind.__new__(kind)
+        # The kinds' own initialisers make the text from its parts; here it is made already.
+        CodelabError.__init__(passed_on, answer.detail, retry_after=answer.retry_after, **answer.metadata)
         passed_on.code = answer.code.name
         passed_on.reason = answer.reason
         passed_on.violations = answer.violations
@@ -105,6 +109,25 @@ def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
         )
     log.error("unexpected answer", callee=callee, code=answer.code.name, detail=answer.detail)
     return CodelabError("internal error")
+
+
+_KINDS: dict[str, type[CodelabError]] = {
+    kind.code: kind
+    for kind in (
+        errors.InvalidArgument,
+        errors.Unauthenticated,
+        errors.PermissionDenied,
+        errors.NotFound,
+        errors.AlreadyExists,
+        errors.FailedPrecondition,
+        errors.Aborted,
+        errors.ResourceExhausted,
+        errors.Unimplemented,
+        errors.Unavailable,
+        errors.DeadlineExceeded,
+        errors.Internal,
+    )
+}
 
 
 class ErrorInterceptor(Interceptor):
