@@ -1,7 +1,5 @@
 """The projects service as a process: `python -m services.projects`."""
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,17 +16,17 @@ from services.runtime.channels import Peers
 from services.runtime.data_folder import DataFolder
 from services.runtime.database import Database
 from services.runtime.ids import Clock, new_id, utc_now
+from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
-from services.runtime.telemetry import configure_logging
 
 
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[ServiceServer]:
     """Serve until the block ends; then let calls finish and close everything. Raise StartupError."""
+    keys = Keys.of(settings)
     folder = DataFolder(settings.data_dir)
     folder.lock("projects")
-    keys = Keys.of(settings)
     peers = Peers("projects", settings, TokenMinter(keys))
     database = Database.sqlite(settings.data_dir / "projects.db")
     try:
@@ -56,16 +54,5 @@ async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[S
         folder.release()
 
 
-async def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    settings = Settings.load()
-    configure_logging(settings, "projects")
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(settings):
-        await stopping.wait()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    main("projects", running)

@@ -62,12 +62,15 @@ class SqlProjectStore:
 
     async def admit_user(self, user_id: str, email: str | None, now: datetime) -> User:
         """See ProjectStore."""
+        async with self._database.read() as connection:
+            known = await _user(connection, user_id)
+        if known is not None and email in (None, known.email):
+            return known
         async with self._database.write() as connection:
-            user = await _user(connection, user_id)
-            if user is None:
+            if known is None:
                 row = {"id": user_id, "email": None, "created_at": now}
                 await _unless_taken(connection, sa.insert(users).values(row))
-            if email is not None and (user is None or user.email != email):
+            if email is not None:
                 update = sa.update(users).where(users.c.id == user_id)
                 if not await _unless_taken(connection, update.values(email=email)):
                     await connection.execute(update.values(email=None))

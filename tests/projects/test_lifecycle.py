@@ -32,9 +32,14 @@ async def test_create_names_the_service_that_is_down_and_leaves_nothing(stage: S
             await alice.create()
         assert service in caught.value.detail
         assert await alice.names() == []
+
+        def removed() -> bool:
+            stage.clock.advance(1)
+            return stage.rows() == []
+
         async with stage.listening(service):
             # The reconciler asks both to remove what the create may have made.
-            await eventually(lambda: stage.rows() == [], timeout=15)
+            await eventually(removed, timeout=15)
             assert stage.orchestrator.made == stage.agents.made == {}
             assert await alice.create()
 
@@ -204,14 +209,18 @@ async def test_deletion_of_many_does_not_stop_at_what_fits_at_once(stage: Stage,
 
 
 @asynccontextmanager
-async def process(stage: Stage) -> AsyncIterator[tuple[asyncio.subprocess.Process, ProjectServiceStub]]:
+async def process(
+    stage: Stage, stderr: int | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, ProjectServiceStub]]:
     """The projects service in a process of its own."""
     environ = {
         **os.environ,
         "CODELAB_DATA_DIR": str(stage.settings.data_dir),
         "CODELAB_GRPC_PORT_BASE": str(stage.settings.grpc_port_base),
     }
-    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.projects", env=environ)
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.projects", env=environ, stderr=stderr
+    )
     try:
         async with stage.stub() as stub:
             yield running, stub
@@ -293,3 +302,11 @@ async def test_sigterm_ends_the_process_and_lets_the_next_one_start(stage: Stage
         async with stage.serving() as stub:
             alice.use(stub)
             assert await alice.get(project.id) == project
+
+
+async def test_second_process_on_one_data_folder_says_why_it_does_not_start(stage: Stage) -> None:
+    async with stage.serving(), process(stage, stderr=asyncio.subprocess.PIPE) as (second, _):
+        _, text = await asyncio.wait_for(second.communicate(), 10)
+    assert second.returncode == 1
+    assert text.decode().startswith("codelab: projects already runs on the data folder")
+    assert text.count(b"\n") == 1
