@@ -172,8 +172,7 @@ async def test_run_says_after_which_event_to_watch_without_missing_any(ann: Api)
 
 
 async def test_fifty_messages_at_once_are_each_answered_with_their_own_words(ann: Api) -> None:
-    project = await ann.new_project()
-    chats = await asyncio.gather(*(ann.new_chat(project["id"]) for _ in range(50)))
+    chats = await asyncio.gather(*(ann.new_chat() for _ in range(50)))
 
     async def echo(chat: Chat) -> tuple[str, str]:
         script = Script(answer=f"You are in {chat.session_id}.", first_token_seconds=0.1)

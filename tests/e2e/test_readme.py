@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from services.runtime.settings import Settings
+from tests.e2e.polling import eventually
 from tests.e2e.suite import ROOT, Layout, Suite, running
 from tests.e2e.test_grpcurl import find_grpcurl
 
@@ -76,11 +77,12 @@ async def test_first_grpc_call_creates_a_project(offline: Suite) -> None:
 
 @pytest.mark.usefixtures("curl")
 async def test_what_up_prints_can_be_typed(offline: Suite) -> None:
-    printed = (offline.folder / "up.log").read_text(encoding="utf-8")
-    assert offline.url in printed
-    assert "offline model" in printed
-    commands = re.findall(r"^Try:\n\n(.*?)\n\n", printed, re.DOTALL | re.MULTILINE)
-    assert '"name":"First light"' in (await typed(offline, *commands)).replace(": ", ":")
+    log = offline.folder / "up.log"
+    pattern = re.compile(r"^  (curl .*?)\n\n", re.DOTALL | re.MULTILINE)
+    found = await eventually(lambda: pattern.search(log.read_text(encoding="utf-8")), what="the welcome")
+    assert offline.url in found[1]
+    assert '"name":"First light"' in (await typed(offline, found[1])).replace(": ", ":")
+    assert "offline model" in log.read_text(encoding="utf-8")
 
 
 def test_settings_table_names_every_setting_with_its_default() -> None:
