@@ -69,7 +69,7 @@ async def _as_problem(request: Request, error: Exception) -> Response:
 
 def _problem_of(error: HTTPException) -> Problem:
     if error.status_code == 405:
-        return problems.wrong_method((error.headers or {}).get("Allow", "GET").split(", "))
+        return problems.wrong_method(sorted((error.headers or {}).get("Allow", "GET").split(", ")))
     if error.status_code == 404:
         return problems.no_route()
     return problems.malformed("BAD_REQUEST", error.detail)

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 
 from codelab_client import connect
-from gateway.reflection import Description, ReflectionError, describe
+from gateway.reflection import Description, describe
 
 log = structlog.get_logger()
 
@@ -122,7 +122,8 @@ async def watch(backend: Backend, changed: Callable[[Backend], None], first: asy
                 )
                 changed(backend)
             delay, complained = _FIRST_RETRY_SECONDS, False
-        except (grpc.aio.AioRpcError, ReflectionError, TypeError, KeyError) as error:
+        # Whatever a backend answers with: the others must not lose their watchers for it, nor it its own.
+        except Exception as error:
             if not complained:
                 log.warning("backend does not describe itself yet", address=backend.address, cause=_cause(error))
                 complained = True

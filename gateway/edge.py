@@ -28,6 +28,8 @@ class Exchange:
     route: str = ""
     query: str = ""
     cut: bool = False
+    # Probes come every few seconds and say nothing when all is well.
+    quiet: bool = False
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     @property
@@ -100,7 +102,8 @@ class Edge:
         fields = {"query": exchange.query} if exchange.query else {}
         if exchange.cut:
             fields["cut"] = "by the client"
-        log.info(
+        write = log.debug if exchange.quiet else log.info
+        write(
             "request served",
             method=scope["method"],
             route=exchange.route or "-",

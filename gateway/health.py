@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.backends import check_all
+from gateway.edge import Exchange
 from gateway.site import Site
 
 Page = Callable[[Request], Awaitable[Response]]
@@ -44,12 +45,14 @@ class HealthPages:
         """The pages' routes."""
         return [*page("/health", self.health), *page("/ready", self.ready)]
 
-    async def health(self, _: Request) -> Response:
+    async def health(self, request: Request) -> Response:
         """Always 200: a gateway that answers lives."""
+        Exchange.of(request.scope).quiet = True
         return json_response({"status": "ok", "version": package_version()})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """`{status, checks{}}`, a check by backend address; 503 when none of them is ready."""
+        Exchange.of(request.scope).quiet = True
         checks = await check_all(self._site.backends)
         status = overall(checks)
         return json_response({"status": status, "checks": checks}, 503 if status == "unavailable" else 200)

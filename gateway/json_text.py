@@ -6,6 +6,7 @@ from typing import Any
 
 # A Struct nested so deep still fits in the 100 messages that protobuf parsers nest at most.
 MAX_DEPTH = 30
+_TOO_DEEP = f"the JSON is nested deeper than {MAX_DEPTH} levels"
 
 
 class MalformedJson(ValueError):
@@ -30,8 +31,6 @@ def parse(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedJson("MALFORMED_ENCODING", f"the body is not UTF-8: byte {error.start} is invalid") from None
-    if _depth(body) > MAX_DEPTH:
-        raise MalformedJson("NESTED_TOO_DEEP", f"the JSON is nested deeper than {MAX_DEPTH} levels")
     try:
         value = _DECODER.decode(text)
         if "\\u" in text:
@@ -44,36 +43,29 @@ def parse(body: bytes) -> Any:
         raise MalformedJson(
             "MALFORMED_JSON", f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
+    except RecursionError:
+        raise MalformedJson("NESTED_TOO_DEEP", _TOO_DEEP) from None
     except ValueError:
         # int() refuses thousands of digits.
         raise MalformedJson("MALFORMED_JSON", "a number of the JSON is too long") from None
+    if _too_deep(value):
+        raise MalformedJson("NESTED_TOO_DEEP", _TOO_DEEP)
     return value
 
 
-def _depth(body: bytes) -> int:
-    """How deep brackets nest, outside of strings. Counted first: a parser would run into its recursion limit."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in body:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > MAX_DEPTH:
-                break
-        elif byte in b"}]":
-            depth -= 1
-    return deepest
+def _too_deep(value: Any) -> bool:
+    """Whether containers nest deeper than MAX_DEPTH."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

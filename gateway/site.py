@@ -14,6 +14,7 @@ from gateway.backends import Backend, watch
 from gateway.contract import Binding, ContractError, bindings_of
 from gateway.decode import Decoders
 from gateway.encode import Encoders
+from gateway.framing import Framing
 from gateway.reflection import in_import_order, pool_of
 from gateway.routes import DuplicateRoute, RouteTable
 from gateway.transcode import Transcoder
@@ -30,6 +31,7 @@ class Endpoint:
 
     binding: Binding
     transcoder: Transcoder
+    framing: Framing
     backend: Backend | None
 
     def __str__(self) -> str:
@@ -113,7 +115,8 @@ class Site:
             if service.full_name not in served:
                 served.add(service.full_name)
                 for binding in bindings_of(service):
-                    endpoints.append(Endpoint(binding, Transcoder(binding, encoders, decoders), backend))
+                    transcoder = Transcoder(binding, encoders, decoders)
+                    endpoints.append(Endpoint(binding, transcoder, Framing(binding, transcoder), backend))
 
         for backend in self.backends:
             for service in backend.services:

@@ -1,21 +1,17 @@
 """Server-streaming RPCs as Server-Sent Events or NDJSON."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import grpc
 import orjson
-from google.protobuf.descriptor import FieldDescriptor, OneofDescriptor
 from starlette.types import Receive, Send
 
 from gateway import problems
-from gateway.contract import Binding, field_with, rules_of, tagged_oneof
 from gateway.edge import Exchange, send_problem
 from gateway.problems import Problem
 from gateway.site import Endpoint
-from gateway.transcode import Transcoder
 
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -33,38 +29,6 @@ _HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-Frame = Callable[[Any], bytes]
-
-
-class Framing:
-    """How one binding's messages are written: compiled from the roles of its fields."""
-
-    def __init__(self, binding: Binding, transcoder: Transcoder) -> None:
-        shown = binding.shown
-        self._transcoder = transcoder
-        self._id = field_with(shown, "event_id")
-        self._tag = tagged_oneof(shown)
-        self._heartbeats = _heartbeats(self._tag)
-
-    def sse(self, response: Any) -> bytes:
-        """A block of the event stream."""
-        message = self._transcoder.shown(response)
-        if message is None:
-            return b""
-        event_id = _one_line(getattr(message, self._id.name)) if self._id is not None else ""
-        kind = message.WhichOneof(self._tag.name) if self._tag is not None else None
-        if kind in self._heartbeats:
-            # A block with only an id moves the browser's cursor and raises no event.
-            return f"id: {event_id}\n\n".encode() if event_id else b": heartbeat\n\n"
-        head = f"id: {event_id}\n" if event_id else ""
-        if kind is not None:
-            head += f"event: {kind}\n"
-        return b"%sdata: %s\n\n" % (head.encode(), orjson.dumps(self._transcoder.encode(message)))
-
-    def ndjson(self, response: Any) -> bytes:
-        """A line."""
-        return self._transcoder.response(response) + b"\n"
-
 
 class Stream:
     """One call being answered frame by frame."""
@@ -73,8 +37,7 @@ class Stream:
         self._call = call
         self._binding = endpoint.binding
         self._sse = media_type == SSE
-        framing = Framing(endpoint.binding, endpoint.transcoder)
-        self._frame: Frame = framing.sse if self._sse else framing.ndjson
+        self._frame = endpoint.framing.sse if self._sse else endpoint.framing.ndjson
         self._media_type = media_type
         self._exchange = exchange
         self._stopping = False
@@ -209,16 +172,6 @@ class OpenStreams:
 
     def __len__(self) -> int:
         return len(self._open)
-
-
-def _heartbeats(tag: OneofDescriptor | None) -> frozenset[str]:
-    members: list[FieldDescriptor] = list(tag.fields) if tag is not None else []
-    return frozenset(member.name for member in members if rules_of(member).heartbeat)
-
-
-def _one_line(text: str) -> str:
-    """An id as a line of the event stream may hold it."""
-    return text if text.isprintable() else "".join(each for each in text if each.isprintable())
 
 
 def _is_cancelled() -> bool:

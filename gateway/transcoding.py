@@ -1,5 +1,6 @@
 """Serves the routes that descriptors define: token, input, call, answer."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from gateway import problems
 from gateway.contract import Binding
 from gateway.edge import Exchange, send_body, send_empty
 from gateway.json_text import MalformedJson, parse
-from gateway.negotiation import BODY_SECONDS, MAX_BODY_BYTES, best_media_type, read_body, require_json
+from gateway.negotiation import BODY_SECONDS, MAX_BODY_BYTES, ClientGone, best_media_type, read_body, require_json
 from gateway.routes import MalformedPath, Match
 from gateway.site import Endpoint, Routes
 from gateway.streaming import MEDIA_TYPES, OpenStreams, Stream
@@ -23,6 +24,8 @@ JSON = "application/json"
 # A send waits up to 120 s in its service, which then says so itself; the gateway's limit lies beyond.
 CALL_SECONDS = 130.0
 READ_SECONDS = 30.0
+# Most calls are over before watching for their client's end is worth its cost.
+_PATIENCE_SECONDS = 0.5
 
 _JSON_HEADERS = [(b"content-type", JSON.encode()), (b"cache-control", b"no-store")]
 _WANTED = frozenset(
@@ -106,19 +109,46 @@ class Transcoding:
             stream = Stream(call(request, metadata=metadata), endpoint, media_type, exchange)
             await self.streams.serve(stream, receive, send, head=scope["method"] == "HEAD")
         else:
-            await _unary(call, request, metadata, endpoint, send)
+            limit = READ_SECONDS if binding.rpc.reads_only else CALL_SECONDS
+            answer = call(request, metadata=metadata, timeout=limit)
+            response = await _response_of(answer, endpoint, receive)
+            if binding.rpc.success_status == 204:
+                await send_empty(send, 204, [])
+            else:
+                await send_body(send, binding.rpc.success_status, _JSON_HEADERS, transcoder.response(response))
 
 
-async def _unary(call: Any, request: Any, metadata: list[tuple[str, str]], endpoint: Endpoint, send: Send) -> None:
+async def _response_of(call: Any, endpoint: Endpoint, receive: Receive) -> Any:
+    """The response of a unary call. Raise the Problem it ends with, or ClientGone if nobody waits for it any more."""
     rpc = endpoint.binding.rpc
     try:
-        response = await call(request, metadata=metadata, timeout=READ_SECONDS if rpc.reads_only else CALL_SECONDS)
+        if rpc.reads_only:
+            return await call
+        return await _watched(call, receive)
     except grpc.aio.AioRpcError as error:
         raise problems.from_rpc(error, rpc.name, endpoint.binding.body) from None
-    if rpc.success_status == 204:
-        await send_empty(send, 204, [])
-    else:
-        await send_body(send, rpc.success_status, _JSON_HEADERS, endpoint.transcoder.response(response))
+
+
+async def _watched(call: Any, receive: Receive) -> Any:
+    """Await a call that may take minutes: a client that goes away meanwhile ends it."""
+    response = asyncio.ensure_future(call)
+    await asyncio.wait({response}, timeout=_PATIENCE_SECONDS)
+    if response.done():
+        return response.result()
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait({response, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if response.done():
+            return response.result()
+        raise ClientGone
+    finally:
+        gone.cancel()
+        call.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _json_body(binding: Binding, headers: dict[bytes, str], receive: Receive) -> Any:

@@ -122,6 +122,13 @@ async def test_one_line_is_logged_without_token_ticket_or_body(client: httpx.Asy
         assert secret not in str(lines)
 
 
+async def test_probes_are_not_logged_at_info(client: httpx.AsyncClient) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await client.get("/health")
+        await client.get("/ready")
+    assert [line["log_level"] for line in lines if line["event"] == "request served"] == ["debug", "debug"]
+
+
 async def test_preflight_needs_no_token(client: httpx.AsyncClient) -> None:
     asked = {
         "origin": ORIGIN,

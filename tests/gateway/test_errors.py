@@ -218,3 +218,28 @@ async def test_many_at_once_do_not_mix(client: httpx.AsyncClient, garden: Garden
     garden.on("GetPlant", echo)
     answers = await asyncio.gather(*(client.get(f"/garden/b/plants/{number}") for number in range(50)))
     assert [answer.json()["name"] for answer in answers] == [str(number) for number in range(50)]
+
+
+async def test_client_that_goes_away_ends_a_long_call(client: httpx.AsyncClient, garden: Garden) -> None:
+    ended = asyncio.Event()
+
+    async def wait(*_: Any) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    garden.on("WaterPlant", wait)
+    with pytest.raises(httpx.ReadTimeout):
+        await client.post(f"{PLANT}:water", json={}, timeout=0.8)
+    async with asyncio.timeout(5):
+        await ended.wait()
+
+
+async def test_long_call_is_answered(client: httpx.AsyncClient, garden: Garden) -> None:
+    async def wait(*_: Any) -> Any:
+        await asyncio.sleep(0.7)
+        return garden.of("WaterPlantResponse", litres=3)
+
+    garden.on("WaterPlant", wait)
+    assert (await client.post(f"{PLANT}:water", json={})).json() == {"litres": 3.0}

@@ -44,5 +44,5 @@ async def test_annotated_streaming_rpc_is_a_route(client: httpx.AsyncClient, gar
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.text == (
-        'retry: 1000\n\nid: 1\nevent: rained\ndata: {"id":"1","bed_id":"b","kind":"rained","data":{}}\n\n'
+        'retry: 1000\nid: 1\nevent: rained\ndata: {"id":"1","bed_id":"b","kind":"rained","data":{}}\n\n'
     )

@@ -47,8 +47,8 @@ async def test_sse_blocks_have_id_event_and_data(client: httpx.AsyncClient, gard
     assert answer.headers["cache-control"] == "no-store, no-transform"
     assert answer.headers["x-accel-buffering"] == "no"
     blocks = answer.text.split("\n\n")
-    assert blocks[:2] == ["retry: 1000", "id: 1-1"]
-    identity, event, data = blocks[2].split("\n")
+    assert blocks[0] == "retry: 1000\nid: 1-1"
+    identity, event, data = blocks[1].split("\n")
     assert (identity, event) == ("id: 1-2", "event: grown")
     assert json.loads(data.removeprefix("data: ")) == {
         "id": "1-2",
@@ -56,8 +56,8 @@ async def test_sse_blocks_have_id_event_and_data(client: httpx.AsyncClient, gard
         "kind": "grown",
         "data": {"centimetres": 1.5, "text": "höher\nund höher"},
     }
-    assert blocks[3].startswith("event: rained\ndata: {")
-    assert blocks[4:] == [": heartbeat", ""]
+    assert blocks[2].startswith("event: rained\ndata: {")
+    assert blocks[3:] == [": heartbeat", ""]
 
 
 async def test_ndjson_has_one_object_a_line_heartbeats_included(client: httpx.AsyncClient, garden: Garden) -> None:
@@ -168,7 +168,7 @@ async def test_headers_come_before_the_first_frame(client: httpx.AsyncClient, ga
     async with asyncio.timeout(5), client.stream("GET", EVENTS) as answer:
         assert answer.status_code == 200
         blocks = answer.aiter_text()
-        assert await anext(blocks) == "retry: 1000\n\n"
+        assert await anext(blocks) == "retry: 1000\n"
         released.set()
         assert (await anext(blocks)).startswith("id: 1-2\n")
 

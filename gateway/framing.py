@@ -1,0 +1,49 @@
+"""How the messages of a stream are written: as blocks of Server-Sent Events or lines of NDJSON."""
+
+from typing import Any
+
+import orjson
+from google.protobuf.descriptor import FieldDescriptor, OneofDescriptor
+
+from gateway.contract import Binding, field_with, rules_of, tagged_oneof
+from gateway.transcode import Transcoder
+
+
+class Framing:
+    """How one binding's messages are written: compiled from the roles of its fields."""
+
+    def __init__(self, binding: Binding, transcoder: Transcoder) -> None:
+        shown = binding.shown
+        self._transcoder = transcoder
+        self._id = field_with(shown, "event_id")
+        self._tag = tagged_oneof(shown)
+        self._heartbeats = _heartbeats(self._tag)
+
+    def sse(self, response: Any) -> bytes:
+        """A block of the event stream."""
+        message = self._transcoder.shown(response)
+        if message is None:
+            return b""
+        event_id = _one_line(getattr(message, self._id.name)) if self._id is not None else ""
+        kind = message.WhichOneof(self._tag.name) if self._tag is not None else None
+        if kind in self._heartbeats:
+            # A block with only an id moves the browser's cursor and raises no event.
+            return f"id: {event_id}\n\n".encode() if event_id else b": heartbeat\n\n"
+        head = f"id: {event_id}\n" if event_id else ""
+        if kind is not None:
+            head += f"event: {kind}\n"
+        return b"%sdata: %s\n\n" % (head.encode(), orjson.dumps(self._transcoder.encode(message)))
+
+    def ndjson(self, response: Any) -> bytes:
+        """A line."""
+        return self._transcoder.response(response) + b"\n"
+
+
+def _heartbeats(tag: OneofDescriptor | None) -> frozenset[str]:
+    members: list[FieldDescriptor] = list(tag.fields) if tag is not None else []
+    return frozenset(member.name for member in members if rules_of(member).heartbeat)
+
+
+def _one_line(text: str) -> str:
+    """An id as a line of the event stream may hold it."""
+    return text if text.isprintable() else "".join(each for each in text if each.isprintable())
