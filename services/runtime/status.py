@@ -87,7 +87,8 @@ def _cut(text: str, most_bytes: int) -> str:
 def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
     """What a failed call to the service `callee` means to its caller, as an error that can be raised on.
 
-    The callee's own errors keep code, reason and detail, and are of the kind that their code says. The transport's become Unavailable or DeadlineExceeded with a
+    The callee's own errors keep code, reason and detail, and are of the kind that their code says. The transport's
+    become Unavailable or DeadlineExceeded with a
     sentence of ours: nobody is shown a socket's text.
     """
     answer = ApiError.of(error)
