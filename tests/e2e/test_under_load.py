@@ -10,13 +10,13 @@ from tests.e2e.suite import Layout, running
 from tests.fakes.openai_server import FakeModel
 
 RUNS = 120
-AT_ONCE = 12
+AT_ONCE = 15
 
 
 async def test_every_run_tells_its_end_at_once_while_leases_are_renewed(folder: Path, model: FakeModel) -> None:
-    often = {**settings(Layout.ONE, model), "CODELAB_LEASE_SECONDS": "0.3"}
+    often = {**settings(Layout.FIVE, model), "CODELAB_LEASE_SECONDS": "0.3"}
     async with (
-        running(Layout.ONE, folder, **often) as suite,
+        running(Layout.FIVE, folder, **often) as suite,
         signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as ann,
     ):
         chats = await asyncio.gather(*(ann.new_chat() for _ in range(AT_ONCE)))
