@@ -74,9 +74,9 @@ class Stream:
         first = asyncio.ensure_future(call.read())
         try:
             await asyncio.wait({first}, timeout=_REFUSAL_SECONDS)
-            if first.done():
+            if first.done() or call.done():
                 # Raises what the service refused with, while the status line is still ours to choose.
-                first.result()
+                await first
             await self._begin(send)
             if head:
                 await send({"type": "http.response.body", "body": b""})

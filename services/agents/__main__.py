@@ -24,10 +24,11 @@ from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpa
 from services.agents.sql_store import SqlAgentStore, metadata
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
-from services.runtime.database import Database
+from services.runtime.database import create_tables
 from services.runtime.ids import new_id, utc_now
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
+from services.runtime.sqlite import SqliteDatabase
 from services.runtime.tasks import repeating
 from services.runtime.telemetry import configure_logging
 
@@ -42,9 +43,9 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         folder.lock("agents")
         opened.callback(folder.release)
 
-        database = Database.sqlite(settings.data_dir / "agents.db")
+        database = SqliteDatabase(settings.data_dir / "agents.db")
         opened.push_async_callback(database.close)
-        await database.create(metadata)
+        await create_tables(database, metadata)
 
         store = SqlAgentStore(database)
         bus = MemoryAgentBus()

@@ -14,20 +14,24 @@ from codelab.orchestrator.v1 import (
 
 from services.orchestrator.agents_client import AgentsClient
 from services.orchestrator.executor import Executor
+from services.orchestrator.purger import SessionPurger
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.tables import metadata
+from services.orchestrator.teller import Teller
+from services.orchestrator.waiting import Waiting
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
 from services.runtime.data_folder import DataFolder
-from services.runtime.database import Database
+from services.runtime.database import create_tables
 from services.runtime.ids import new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
+from services.runtime.sqlite import SqliteDatabase
 
 
 @asynccontextmanager
@@ -38,9 +42,9 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         folder.lock("orchestrator")
         stack.callback(folder.release)
 
-        database = Database.sqlite(settings.data_dir / "orchestrator.db")
+        database = SqliteDatabase(settings.data_dir / "orchestrator.db")
         stack.push_async_callback(database.close)
-        await database.create(metadata)
+        await create_tables(database, metadata)
         sessions = SqlSessionStore(database)
         runs = SqlRunStore(database, settings.lease_seconds)
 
@@ -50,10 +54,12 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         agents = AgentsClient(peers)
         streams = StreamsClient(peers, utc_now)
 
-        process = new_id()
-        executor = Executor(runs, sessions, agents, streams, utc_now, process, settings.lease_seconds)
-        session_service = SessionService(sessions, executor, utc_now, new_id)
-        run_service = RunService(runs, sessions, agents, executor, utc_now, new_id, process)
+        waiting = Waiting()
+        teller = Teller(runs, streams, utc_now)
+        executor = Executor(runs, agents, teller, waiting, utc_now, process=new_id())
+        purger = SessionPurger(sessions, streams)
+        session_service = SessionService(sessions, executor, purger, utc_now, new_id)
+        run_service = RunService(runs, agents, executor, waiting, utc_now, new_id)
 
         server = ServiceServer("orchestrator", settings, TokenVerifier(keys))
         server.add(
@@ -72,10 +78,15 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             lifecycle_service_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
         )
         server.on_drain(executor.drain)
+        server.on_drain(streams.drain)
+        stack.push_async_callback(executor.release)
         # Listening comes first: a second process that cannot listen must not take runs over.
         await server.start()
         stack.push_async_callback(server.stop)
-        await stack.enter_async_context(executor.working())
+        await stack.enter_async_context(teller.working(settings.lease_seconds))
+        await stack.enter_async_context(purger.working(settings.lease_seconds))
+        await stack.enter_async_context(executor.working(settings.lease_seconds))
+        stack.push_async_callback(server.drain)
         yield server
 
 

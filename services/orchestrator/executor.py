@@ -1,32 +1,33 @@
 """Runs runs: takes leases, keeps them, executes, and ends each run exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
-from datetime import timedelta
+from typing import Any, TypeVar
 
 import structlog
 
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Accepted, Ended, Failure, Lease, Message, Outbox, Owner, Run
-from services.orchestrator.ports import Agents, AgentsUnreachable, Completed, Delta, Opening, Streams
-from services.orchestrator.publisher import Acknowledgements, RunPublisher
-from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.model import Accepted, Ended, Failure, Lease, Message, NewRun, Owner, Run
+from services.orchestrator.ports import Agents, AgentsUnreachable, Completed, Delta
+from services.orchestrator.publisher import RunPublisher
+from services.orchestrator.store import RunStore
+from services.orchestrator.teller import Teller
+from services.orchestrator.waiting import Waiting
 from services.runtime.errors import CodelabError
+from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
 from services.runtime.tasks import repeating
 
 log = structlog.get_logger()
 
+Result = TypeVar("Result")
+
 HISTORY_MESSAGES = 50
 # At an agents service that is out of reach: about 15 s in all, enough for a restart.
 ATTEMPTS = 6
 _BACKOFF_SECONDS = 0.5
-_FLUSH_SECONDS = 0.05
 _SWEEP_LIMIT = 50
-# Younger events are on their way: their run's process publishes them.
-_UNPUBLISHED_AFTER = timedelta(seconds=10)
 
 
 class Executor:
@@ -37,27 +38,18 @@ class Executor:
     """
 
     def __init__(
-        self,
-        runs: RunStore,
-        sessions: SessionStore,
-        agents: Agents,
-        streams: Streams,
-        clock: Clock,
-        process: str,
-        lease_seconds: float,
+        self, runs: RunStore, agents: Agents, teller: Teller, waiting: Waiting, clock: Clock, process: str
     ) -> None:
         self._runs = runs
-        self._sessions = sessions
         self._agents = agents
-        self._streams = streams
+        self._teller = teller
+        self._waiting = waiting
         self._clock = clock
         self._process = process
-        self._lease_seconds = lease_seconds
+        # Runs that are worked on: renewed, and stopped by cancelling their task.
         self._live: dict[str, asyncio.Task[None]] = {}
-        self._telling: dict[str, asyncio.Task[None]] = {}
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._acknowledgements = Acknowledgements()
-        self._deleted = asyncio.Event()
+        # These, and whatever else must not be cut off between a commit and what follows from it.
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
 
     @property
@@ -65,16 +57,17 @@ class Executor:
         """Whether this process stops: runs that wait here go on elsewhere."""
         return self._draining
 
+    def runs_here(self, run_id: str) -> bool:
+        """Whether this process works on the run."""
+        return run_id in self._live
+
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Keep leases, sweep and record while the block runs. What expired before is taken at once."""
-        await self._take_over()
+    async def working(self, lease_seconds: float) -> AsyncIterator[None]:
+        """Keep leases and take over what nobody works on while the block runs; what there is already at once."""
+        await self._adopt_orphans()
         async with (
-            repeating("renew leases", self._renew, self._lease_seconds / 3),
-            repeating("take over runs", self._take_over, self._lease_seconds / 2),
-            repeating("publish what was left", self._publish_what_was_left, self._lease_seconds),
-            repeating("purge deleted sessions", self._purge_all, self._lease_seconds, wake=self._deleted),
-            repeating("record published events", self._record, 60, wake=self._acknowledgements.wake),
+            repeating("renew leases", self._renew, lease_seconds / 3),
+            repeating("take over runs", self._adopt_orphans, lease_seconds / 2),
         ):
             yield
             await self.drain()
@@ -84,123 +77,120 @@ class Executor:
         if self._draining:
             return
         self._draining = True
-        tasks = [*self._live.values(), *self._telling.values()]
-        for task in tasks:
+        for task in self._live.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._record()
-        await self._runs.release(self._process)
-        for run_id in list(self._waiting):
-            self._notify(run_id)
+        await self._finish()
+        await self._teller.stop()
+        await self.release()
+        self._waiting.wake_all()
 
-    def start(self, accepted: Accepted) -> None:
-        """Do what an accepted message asks for: run it, tell about it, stop what it replaced."""
-        for run_id in accepted.stopped:
-            self._notify(run_id)
-        for outbox in accepted.outbox:
-            self._tell(outbox)
-        if accepted.lease is not None:
-            self._spawn(accepted.lease)
+    async def release(self) -> None:
+        """Give back every lease. Again after the last call was served: one may have been accepted while draining."""
+        await self._finish()
+        await self._runs.release(self._process)
+
+    async def accept(self, owner: Owner, new: NewRun, key: RequestKey | None) -> Accepted:
+        """Store a message and start its run, or whatever `on_busy` says; see RunStore.accept.
+
+        It happens whole, also if the caller goes away meanwhile.
+        """
+        return await self._whole(self._accept(owner, new, key))
 
     async def cancel(self, owner: Owner, run_id: str) -> Run:
         """Cancel a run, down to the model's connection, and start the session's next.
 
-        Raise RunNotFound, RunFinished.
+        It happens whole, also if the caller goes away meanwhile. Raise RunNotFound, RunFinished.
         """
-        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
-        if ended is not None:
-            self._tell(ended.outbox)
-            self._ended(run_id, ended)
-        return run
+        return await self._whole(self._cancel(owner, run_id))
 
-    def forget(self, run_ids: Sequence[str]) -> None:
-        """Stop runs that were cancelled because their session or project is gone."""
+    def stop(self, run_ids: Sequence[str]) -> None:
+        """Stop working on runs that are over by somebody else's doing."""
         for run_id in run_ids:
-            self._notify(run_id)
             task = self._live.get(run_id)
             if task is not None:
                 task.cancel()
+            self._waiting.wake(run_id)
 
-    async def wait(self, run_id: str, seconds: float) -> None:
-        """Return when the run ended here, or after so many seconds: the store knows how it stands."""
-        if self._draining:
-            return
-        ended = asyncio.Event()
-        self._waiting.setdefault(run_id, set()).add(ended)
-        try:
-            async with asyncio.timeout(seconds):
-                await ended.wait()
-        except TimeoutError:
-            return
-        finally:
-            waiting = self._waiting[run_id]
-            waiting.discard(ended)
-            if not waiting:
-                del self._waiting[run_id]
+    async def _accept(self, owner: Owner, new: NewRun, key: RequestKey | None) -> Accepted:
+        accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
+        self.stop(accepted.stopped)
+        for outbox in accepted.outbox:
+            self._teller.tell(outbox)
+        if accepted.lease is not None:
+            self._spawn(accepted.lease)
+        return accepted
 
-    async def purge(self, project: Owner | None = None) -> None:
-        """End the streams of deleted sessions, then remove their rows.
+    async def _cancel(self, owner: Owner, run_id: str) -> Run:
+        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        if ended is not None:
+            self.stop([run_id])
+            self._follow(ended)
+        return run
 
-        Raise Unavailable if streams are out of reach.
-        """
-        while found := await self._sessions.deleted_sessions(_SWEEP_LIMIT, project):
-            for owner, session_ids in found.items():
-                await self._streams.close_sessions(owner.user_id, owner.project_id, session_ids)
-                await self._sessions.purge_sessions(owner, session_ids)
+    async def _whole(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do the work to its end: what it commits must not be left without what follows from it."""
+        return await asyncio.shield(self._own(work, "whole"))
 
-    def purge_soon(self) -> None:
-        """Purge in the background, now."""
-        self._deleted.set()
+    async def _finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _own(self, work: Coroutine[Any, Any, Result], name: str) -> "asyncio.Task[Result]":
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _spawn(self, lease: Lease) -> None:
         if self._draining:
-            return  # The lease was, or will be, released with the others.
-        task = asyncio.create_task(self._run(lease), name=f"run {lease.run_id}")
-        self._live[lease.run_id] = task
-        task.add_done_callback(lambda _: self._live.pop(lease.run_id, None))
+            return  # `release` gives the lease back.
+        before = self._live.get(lease.run_id)
+        if before is not None:
+            # This process was too slow to renew, and has taken the run from itself.
+            before.cancel()
+        self._live[lease.run_id] = self._own(self._run(lease), f"run {lease.run_id}")
 
     async def _run(self, lease: Lease) -> None:
-        opening = Opening(lease.run_id, lease.session_id, lease.project_id, lease.user_id, lease.epoch)
-        telling = self._telling.get(lease.run_id)
-        if telling is not None:
-            # What was committed before this lease comes first: a later epoch would silence it.
-            await asyncio.wait([telling])
         try:
-            async with RunPublisher(self._streams, opening, self._acknowledgements.add) as publisher:
-                publisher.events(lease.events)
-                try:
-                    ended = await self._execute(lease, publisher)
-                except LeaseLost:
-                    log.info("run lost to another process or cancelled", run_id=lease.run_id, epoch=lease.epoch)
-                    return
+            async with self._teller.speaking(lease) as publisher:
+                lease, result = await self._execute(lease, publisher)
+                # From here on nobody stops it: what the end commits has to be told, and sets the next run free.
+                self._leave(lease)
+                ended = await self._settle(lease, result)
                 publisher.events(ended.outbox.events)
-                self._ended(lease.run_id, ended)
+            self._waiting.wake(lease.run_id)
+            if ended.promoted is not None:
+                self._spawn(ended.promoted)
+        except LeaseLost:
+            log.info("run lost to another process or cancelled", run_id=lease.run_id, epoch=lease.epoch)
         except Exception:
             # The lease expires and somebody takes the run over, or fails it after too many times.
             log.exception("run broke off", run_id=lease.run_id)
+        finally:
+            self._leave(lease)
 
-    async def _execute(self, lease: Lease, publisher: RunPublisher) -> Ended:
-        """Try the task until it is done, failed for good, or lost."""
+    def _leave(self, lease: Lease) -> None:
+        if self._live.get(lease.run_id) is asyncio.current_task():
+            del self._live[lease.run_id]
+
+    async def _execute(self, lease: Lease, publisher: RunPublisher) -> tuple[Lease, Completed | Failure]:
+        """Try the task until it is done or failed for good. Return the lease as it is then, too. Raise LeaseLost."""
         history = await self._runs.history(lease, HISTORY_MESSAGES)
-        tries = 0
-        while True:
-            if not lease.fresh:
+        for tries in range(1, ATTEMPTS + 1):
+            if not lease.fresh or tries > 1:
                 lease = await self._runs.begin_attempt(lease, self._process, self._clock())
                 publisher.events(lease.events)
             publisher.begin_text(lease)
-            tries += 1
             try:
-                completed = await self._attempt(lease, publisher, history)
+                return lease, await self._attempt(lease, publisher, history)
             except AgentsUnreachable as error:
-                if tries >= ATTEMPTS:
-                    return await self._runs.fail(lease, self._process, _failure(error), self._clock())
+                if tries == ATTEMPTS:
+                    return lease, _failure(error)
                 log.warning("attempt failed, trying again", run_id=lease.run_id, tries=tries, reason=error.reason)
                 await asyncio.sleep(_BACKOFF_SECONDS * 2 ** (tries - 1))
-                lease = replace(lease, fresh=False)
             except CodelabError as error:
-                return await self._runs.fail(lease, self._process, _failure(error), self._clock())
-            else:
-                return await self._runs.succeed(lease, self._process, completed.output, completed.usage, self._clock())
+                return lease, _failure(error)
+        raise AssertionError("the last attempt returns")
 
     async def _attempt(self, lease: Lease, publisher: RunPublisher, history: list[Message]) -> Completed:
         async with aclosing(self._agents.execute(lease, history)) as happenings:
@@ -214,75 +204,52 @@ class Executor:
                         publisher.progress(happening)
         raise AgentsUnreachable("the agents service ended the task without a result")
 
-    def _ended(self, run_id: str, ended: Ended) -> None:
-        self._notify(run_id)
+    async def _settle(self, lease: Lease, result: Completed | Failure) -> Ended:
+        if isinstance(result, Failure):
+            return await self._runs.fail(lease, self._process, result, self._clock())
+        return await self._runs.succeed(lease, self._process, result.output, result.usage, self._clock())
+
+    def _follow(self, ended: Ended) -> None:
+        """Do what follows from a run's end that somebody else than its task has committed."""
+        self._teller.tell(ended.outbox)
+        self._waiting.wake(ended.outbox.run_id)
         if ended.promoted is not None:
             self._spawn(ended.promoted)
 
-    def _notify(self, run_id: str) -> None:
-        """Wake who waits for the run."""
-        for ended in self._waiting.get(run_id, ()):
-            ended.set()
-
-    def _tell(self, outbox: Outbox) -> None:
-        """Publish events of a run that this process does not run, or no longer."""
-        if self._draining:
-            return  # The next process finds them unpublished.
-        before = [task for task in (self._live.get(outbox.run_id), self._telling.get(outbox.run_id)) if task]
-        task = asyncio.create_task(self._publish(outbox, before), name=f"tell {outbox.run_id}")
-        self._telling[outbox.run_id] = task
-        task.add_done_callback(lambda _: self._told(outbox.run_id, task))
-
-    def _told(self, run_id: str, task: asyncio.Task[None]) -> None:
-        if self._telling.get(run_id) is task:
-            del self._telling[run_id]
-
-    async def _publish(self, outbox: Outbox, before: list[asyncio.Task[None]]) -> None:
-        if before:
-            # First the run's own last words: a later epoch would silence them.
-            running = self._live.get(outbox.run_id)
-            if running is not None:
-                running.cancel()
-            await asyncio.wait(before)
-        opening = Opening(outbox.run_id, outbox.session_id, outbox.project_id, outbox.user_id, outbox.epoch)
-        async with RunPublisher(self._streams, opening, self._acknowledgements.add) as publisher:
-            publisher.events(outbox.events)
-
     async def _renew(self) -> None:
-        mine = set(self._live)
+        mine = dict(self._live)
         if not mine:
             return
         kept = await self._runs.renew(self._process, mine)
-        for run_id in mine - kept:
-            task = self._live.get(run_id)
-            if task is not None:
+        for run_id, task in mine.items():
+            # If it has left meanwhile, it has ended by itself and must finish that.
+            if run_id not in kept and self._live.get(run_id) is task:
                 task.cancel()
 
-    async def _take_over(self) -> None:
-        leases, ended = await self._runs.take_over(self._process, _SWEEP_LIMIT, self._clock())
-        for lease in leases:
-            log.info("run taken over", run_id=lease.run_id, epoch=lease.epoch)
-            self._spawn(lease)
-        for each in ended:
-            self._tell(each.outbox)
-            self._ended(each.outbox.run_id, each)
+    async def _adopt_orphans(self) -> None:
+        refused: set[str] = set()
+        while not self._draining:
+            found = await self._runs.orphaned(_SWEEP_LIMIT + len(refused))
+            if not (orphaned := [each for each in found if each not in refused]):
+                return
+            for session_id in orphaned:
+                if not await self._whole(self._adopt(session_id)):
+                    refused.add(session_id)
 
-    async def _publish_what_was_left(self) -> None:
-        busy = {*self._live, *self._telling}
-        for outbox in await self._runs.unpublished(self._clock() - _UNPUBLISHED_AFTER, _SWEEP_LIMIT, busy):
-            self._tell(outbox)
-
-    async def _purge_all(self) -> None:
+    async def _adopt(self, session_id: str) -> bool:
+        """Take over one session's run; say whether there was one that could be taken."""
         try:
-            await self.purge()
-        except CodelabError as error:
-            log.warning("purging interrupted", reason=error.reason)
-
-    async def _record(self) -> None:
-        await asyncio.sleep(_FLUSH_SECONDS)
-        published = self._acknowledgements.take()
-        if published:
-            await self._runs.acknowledge(published)
+            adopted = await self._runs.adopt(session_id, self._process, self._clock())
+        except Exception:
+            # A bad one must not keep the others from being taken.
+            log.exception("run cannot be taken over", session_id=session_id)
+            return False
+        if isinstance(adopted, Lease):
+            log.info("run taken over", run_id=adopted.run_id, epoch=adopted.epoch)
+            self._spawn(adopted)
+        elif adopted is not None:
+            self._follow(adopted)
+        return adopted is not None
 
 
 def _failure(error: CodelabError) -> Failure:

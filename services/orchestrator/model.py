@@ -201,7 +201,7 @@ class Lease:
     task: Task
     generation: int
     events: tuple[Event, ...] = ()
-    """Committed with the grant of the lease and still to be published."""
+    """Every event of the run that is not known to be published, oldest first: the holder publishes them."""
     fresh: bool = True
     """Whether this grant already counts as the task's running attempt; a takeover's does not."""
 
@@ -238,7 +238,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Outbox:
-    """Committed events of a run that nobody is known to have published."""
+    """Every committed event of a run that is not known to be published, oldest first."""
 
     run_id: str
     session_id: str
@@ -250,10 +250,19 @@ class Outbox:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a run's end set free: its own last events, and the lease of the run that was promoted in its place."""
+    """What a run's end set free: what it has still to tell, and the lease of the run that was promoted in its place."""
 
     outbox: Outbox
     promoted: Lease | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run stands for somebody who waits for its answer."""
+
+    state: RunState
+    error: Failure | None
+    answer: Message | None
 
 
 @dataclass(frozen=True)

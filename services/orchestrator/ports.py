@@ -1,6 +1,6 @@
 """The services that the orchestrator calls, as it sees them. Adapters: agents_client, streams_client."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,7 +86,7 @@ class Streams(Protocol):
     """Where events are published."""
 
     async def publish(
-        self, opening: Opening, frames: AsyncIterator[Frame], acknowledged: Callable[[int, str], None]
+        self, opening: Opening, frames: AsyncGenerator[Frame, None], acknowledged: Callable[[int, str], None]
     ) -> None:
         """Publish frames until there are no more; call `acknowledged(n, event_id)` for each state event.
 

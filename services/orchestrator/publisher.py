@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,44 +15,78 @@ from services.runtime.errors import Aborted, CodelabError, NotFound
 log = structlog.get_logger()
 
 COALESCE_SECONDS = 0.025
+FAREWELL_SECONDS = 5.0
+"""After the run's end: what is not acknowledged by then is left to the sweeper."""
 _RETRY_SECONDS = 0.2
 _MAX_RETRY_SECONDS = 2.0
-# After the run's end: what is not acknowledged by then is left to the sweeper.
-_FAREWELL_SECONDS = 5.0
 
 Acknowledged = Callable[[str, int, str], None]
 
 
+class _TextDue:
+    """Stands in the queue for all text that is not sent yet."""
+
+
+_TEXT_DUE = _TextDue()
+
+
 class RunPublisher:
-    """Publishes one run under one lease. Enter it to open; leaving it publishes what is left.
+    """Publishes one run in one epoch, in a task of its own: `open` it, then `close` or `abandon` it.
 
     Nothing here waits for watchers or for the streams service: a run goes on while nobody can be told.
     """
 
-    def __init__(self, streams: Streams, opening: Opening, acknowledged: Acknowledged) -> None:
+    def __init__(
+        self, streams: Streams, opening: Opening, acknowledged: Acknowledged, farewell_seconds: float = FAREWELL_SECONDS
+    ) -> None:
+        self.opening = opening
         self._streams = streams
-        self._opening = opening
         self._acknowledged = acknowledged
+        self._farewell_seconds = farewell_seconds
         self._unacknowledged: dict[int, Event] = {}
-        self._frames: deque[Event | Progress | None] = deque()  # None stands for the text that is not sent yet
+        self._queue: deque[Event | Progress | _TextDue] = deque()
         self._changed = asyncio.Event()
         self._closed = False
+        self._limit: asyncio.Timeout | None = None
         self._text: Text | None = None
         self._pieces: list[str] = []
         self._length = 0
         self._unsent: list[str] = []
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def left(self) -> int:
+        """How many events are not acknowledged."""
+        return len(self._unacknowledged)
+
+    def open(self, after: Collection["asyncio.Task[None]"] = ()) -> "asyncio.Task[None]":
+        """Begin to publish, as soon as the tasks `after` have ended. Return the task that does."""
+        self._task = asyncio.create_task(self._work(after), name=f"publish {self.opening.run_id}")
+        return self._task
+
+    def close(self) -> None:
+        """Nothing more comes: let the task end when everything is out, or `farewell_seconds` have passed."""
+        self._closed = True
+        self._changed.set()
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._farewell_seconds)
+
+    async def abandon(self) -> None:
+        """Stop at once: somebody else speaks for the run, and says what was not said."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
     def events(self, events: Sequence[Event]) -> None:
         """Publish committed events, after everything before them."""
         for event in events:
             self._unacknowledged[event.n] = event
-            self._frames.append(event)
+            self._queue.append(event)
         self._changed.set()
 
     def progress(self, progress: Progress) -> None:
         """Publish something that may be lost."""
-        self._frames.append(progress)
+        self._queue.append(progress)
         self._changed.set()
 
     def begin_text(self, lease: Lease) -> None:
@@ -64,89 +98,85 @@ class RunPublisher:
         self._length = 0
         if lease.generation > 1:
             # Watchers may hold the beginning of an earlier attempt.
-            self._frames.append(None)
-            self._changed.set()
+            self._text_due()
 
     def text(self, piece: str) -> None:
         """Publish more of the answer."""
         self._unsent.append(piece)
-        if not self._frames or self._frames[-1] is not None:
-            self._frames.append(None)
+        self._text_due()
+
+    def _text_due(self) -> None:
+        if _TEXT_DUE not in self._queue:
+            self._queue.append(_TEXT_DUE)
         self._changed.set()
 
-    async def __aenter__(self) -> "RunPublisher":
-        self._task = asyncio.create_task(self._publish(), name=f"publish {self._opening.run_id}")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._closed = True
-        self._changed.set()
+    async def _work(self, after: Collection["asyncio.Task[None]"]) -> None:
         try:
-            async with asyncio.timeout(_FAREWELL_SECONDS):
-                await asyncio.shield(self._task)
+            async with asyncio.timeout(self._farewell_seconds if self._closed else None) as limit:
+                self._limit = limit
+                if after:
+                    await asyncio.wait(after)
+                await self._publish()
         except TimeoutError:
-            log.warning("events left to the sweeper", run_id=self._opening.run_id, count=len(self._unacknowledged))
+            log.warning("events left to the sweeper", run_id=self.opening.run_id, count=self.left)
         finally:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            self._limit = None
 
     async def _publish(self) -> None:
         wait = _RETRY_SECONDS
-        while not (self._closed and not self._unacknowledged and not self._frames):
+        while not self._closed or self._unacknowledged or self._queue:
+            before = self.left
             try:
-                await self._streams.publish(self._opening, self._outgoing(), self._acknowledge)
-                if not self._closed or not self._unacknowledged:
-                    wait = _RETRY_SECONDS
+                await self._streams.publish(self.opening, self._outgoing(), self._acknowledge)
+                if not self._unacknowledged:
                     continue
-            except (Aborted, NotFound):
+            except (Aborted, NotFound) as refused:
                 # A later epoch speaks for the run now, or its session is deleted.
+                log.info("publishing refused", run_id=self.opening.run_id, reason=refused.reason)
                 self._unacknowledged.clear()
                 return
             except CodelabError as error:
-                log.warning("publishing interrupted", run_id=self._opening.run_id, reason=error.reason)
+                log.warning("publishing interrupted", run_id=self.opening.run_id, reason=error.reason)
+            if self.left < before:
+                wait = _RETRY_SECONDS
             await asyncio.sleep(wait)
             wait = min(2 * wait, _MAX_RETRY_SECONDS)
 
     def _acknowledge(self, n: int, event_id: str) -> None:
         if self._unacknowledged.pop(n, None) is not None:
-            self._acknowledged(self._opening.run_id, n, event_id)
+            self._acknowledged(self.opening.run_id, n, event_id)
 
-    async def _outgoing(self) -> AsyncIterator[Frame]:
+    async def _outgoing(self) -> AsyncGenerator[Frame, None]:
         """What one stream carries: first what an earlier one may have lost, then everything as it comes."""
-        for event in list(self._unacknowledged.values()):
-            if event not in self._frames:
-                yield event
+        queued = {frame.n for frame in self._queue if isinstance(frame, Event)}
+        for event in [each for n, each in self._unacknowledged.items() if n not in queued]:
+            yield event
         if self._text is not None and (self._pieces or self._text.generation > 1):
             yield self._snapshot()
         loop = asyncio.get_running_loop()
         quiet_until = 0.0
-        while True:
-            while self._frames:
-                if self._frames[0] is None and len(self._frames) == 1 and not self._closed:
-                    # Nothing waits behind the text: let more of it gather.
-                    delay = quiet_until - loop.time()
-                    if delay > 0:
-                        self._changed.clear()
-                        with suppress(TimeoutError):
-                            # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
-                            async with asyncio.timeout(delay):
-                                await self._changed.wait()
-                        if loop.time() < quiet_until:
-                            continue
-                frame = self._frames.popleft()
-                if frame is not None:
-                    yield frame
-                elif self._unsent:
-                    yield self._delta()
-                    quiet_until = loop.time() + COALESCE_SECONDS
-                elif self._text is not None:
-                    yield self._snapshot()
-            if self._closed:
-                return
-            self._changed.clear()
-            await self._changed.wait()
+        while not self._closed or self._queue:
+            if not self._queue:
+                await self._change()
+                continue
+            if self._queue[0] is _TEXT_DUE and len(self._queue) == 1 and not self._closed and loop.time() < quiet_until:
+                # Nothing waits behind the text: let more of it gather.
+                await self._change(quiet_until - loop.time())
+                continue
+            frame = self._queue.popleft()
+            if not isinstance(frame, _TextDue):
+                yield frame
+            elif self._text is not None:
+                yield self._delta() if self._unsent else self._snapshot()
+                quiet_until = loop.time() + COALESCE_SECONDS
+
+    async def _change(self, seconds: float | None = None) -> None:
+        """Wait until something is to be published, or for so long."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def _delta(self) -> Text:
         assert self._text is not None
@@ -160,21 +190,3 @@ class RunPublisher:
     def _snapshot(self) -> Text:
         assert self._text is not None
         return replace(self._text, text="".join(self._pieces), snapshot=True)
-
-
-class Acknowledgements:
-    """Gathers what streams acknowledged, to be recorded together: one transaction for many events."""
-
-    def __init__(self) -> None:
-        self._gathered: list[tuple[str, int, str]] = []
-        self.wake = asyncio.Event()
-
-    def add(self, run_id: str, n: int, event_id: str) -> None:
-        """An event is published."""
-        self._gathered.append((run_id, n, event_id))
-        self.wake.set()
-
-    def take(self) -> list[tuple[str, int, str]]:
-        """Return what was gathered since, in order."""
-        taken, self._gathered = self._gathered, []
-        return taken

@@ -1,7 +1,9 @@
 """What can be done with sessions and runs."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.orchestrator.errors import (
@@ -16,10 +18,12 @@ from services.orchestrator.errors import (
 from services.orchestrator.executor import Executor
 from services.orchestrator.model import (
     FINISHED,
+    Accepted,
     Event,
     Message,
     NewRun,
     OnBusy,
+    Outcome,
     Owner,
     Page,
     Run,
@@ -27,11 +31,14 @@ from services.orchestrator.model import (
     Session,
 )
 from services.orchestrator.ports import Agents
+from services.orchestrator.purger import SessionPurger
 from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.waiting import Waiting
+from services.runtime.errors import CodelabError
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock, NewId
 
-# A run that ends in another process is noticed by looking.
+# How soon a run that ends in another process is noticed.
 _POLL_SECONDS = 1.0
 _TIMELINE_PAGE = 200
 
@@ -39,9 +46,12 @@ _TIMELINE_PAGE = 200
 class SessionService:
     """Sessions, their messages, and what the orchestrator keeps of projects."""
 
-    def __init__(self, sessions: SessionStore, executor: Executor, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self, sessions: SessionStore, executor: Executor, purger: SessionPurger, clock: Clock, new_id: NewId
+    ) -> None:
         self._sessions = sessions
         self._executor = executor
+        self._purger = purger
         self._clock = clock
         self._new_id = new_id
 
@@ -51,8 +61,8 @@ class SessionService:
 
     async def delete_project(self, owner: Owner) -> None:
         """Remove everything of the project, for good. Raise Unavailable where streams cannot be ended: call again."""
-        self._executor.forget(await self._sessions.delete_project(owner))
-        await self._executor.purge(owner)
+        self._executor.stop(await self._sessions.delete_project(owner))
+        await self._purger.purge(owner)
 
     async def create(self, owner: Owner, title: str | None, request_id: str | None) -> Session:
         """Create a session, or return the one this request_id made. Raise ProjectNotFound, RequestIdReused."""
@@ -73,8 +83,8 @@ class SessionService:
 
     async def delete(self, owner: Owner, session_id: str) -> None:
         """Delete the session; its streams end and its rows go soon after. Raise SessionNotFound."""
-        self._executor.forget(await self._sessions.delete_session(owner, session_id, self._clock()))
-        self._executor.purge_soon()
+        self._executor.stop(await self._sessions.delete_session(owner, session_id, self._clock()))
+        self._purger.soon()
 
     async def list_messages(self, owner: Owner, session_id: str, page_size: int, page_token: str) -> Page[Message]:
         """The latest first, oldest first within a page. Raise SessionNotFound, InvalidPageToken."""
@@ -98,69 +108,75 @@ class RunService:
     def __init__(
         self,
         runs: RunStore,
-        sessions: SessionStore,
         agents: Agents,
         executor: Executor,
+        waiting: Waiting,
         clock: Clock,
         new_id: NewId,
-        process: str,
     ) -> None:
         self._runs = runs
-        self._sessions = sessions
         self._agents = agents
         self._executor = executor
+        self._waiting = waiting
         self._clock = clock
         self._new_id = new_id
-        self._process = process
 
-    async def send(self, owner: Owner, send: Send, timeout: float) -> Run:
+    async def send(self, owner: Owner, send: Send, timeout: float) -> Accepted:
         """Accept a message and start its run, or join the run that this request_id started.
 
         Raise SessionNotFound, SessionBusy, RequestIdReused, OrchestrationNotAvailable, NotFound `AGENT_NOT_FOUND`.
         """
-        # First the session: whether an agent exists is nobody's business under a foreign one.
-        await self._sessions.get_session(owner, send.session_id)
-        if send.target_agent is None:
-            raise OrchestrationNotAvailable
-        agent = await self._agents.resolve(owner.user_id, owner.project_id, send.target_agent, timeout)
         # One scope for the three ways to send: what timed out as one can be joined as another.
         key = RequestKey.of(
             "Send", send.request_id, owner.project_id, send.session_id, send.content, send.target_agent, send.on_busy
         )
+        # First the session: whether an agent exists is nobody's business under a foreign one. And who joins a run again
+        # may do so without its agent, which may be out of reach or gone by now.
+        known = await self._runs.find(owner, send.session_id, key, self._clock())
+        if known is not None:
+            return Accepted(known, joined=True)
+        if send.target_agent is None:
+            raise OrchestrationNotAvailable
         new = NewRun(
             id=self._new_id(),
             answer_id=self._new_id(),
             message_id=self._new_id(),
             session_id=send.session_id,
             content=send.content,
-            agent=agent,
+            agent=await self._agents.resolve(owner.user_id, owner.project_id, send.target_agent, timeout),
             on_busy=send.on_busy,
         )
-        accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
-        self._executor.start(accepted)
-        return accepted.run
+        return await self._executor.accept(owner, new, key)
 
-    async def answer(self, owner: Owner, run: Run, seconds: float) -> Message:
-        """Wait for the run's answer.
+    async def answer(self, owner: Owner, accepted: Accepted, seconds: float) -> Message:
+        """Wait for the answer to what `send` accepted.
 
         Raise RunCancelled, RunNotFinished after so many seconds, RunInterrupted when this process stops, or what failed
         the run: ModelUnavailable, ModelTimeout, RunFailed.
         """
+        run_id = accepted.run.id
         deadline = time.monotonic() + seconds
-        while run.state not in FINISHED:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise RunNotFinished(run.id)
-            if self._executor.draining:
-                raise RunInterrupted(run.id)
-            await self._executor.wait(run.id, min(_POLL_SECONDS, left))
-            run, message = await self._runs.get_answer(owner, run.id)
-            if message is not None:
-                return message
-        run, message = await self._runs.get_answer(owner, run.id)
-        if message is not None:
-            return message
-        raise _failure_of(run)
+        with self._waiting.for_run(run_id) as woken:
+            # What was accepted just now has not ended yet; a run that was joined may have.
+            look = accepted.joined
+            while True:
+                if look:
+                    outcome = await self._runs.get_outcome(owner, run_id)
+                    if outcome.answer is not None:
+                        return outcome.answer
+                    if outcome.state in FINISHED:
+                        raise _failure_of(run_id, outcome)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise RunNotFinished(run_id)
+                if self._executor.draining:
+                    raise RunInterrupted(run_id)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(_POLL_SECONDS, left)):
+                        await woken.wait()
+                # A run of this process would have woken us; another's is noticed by looking.
+                look = woken.is_set() or not self._executor.runs_here(run_id)
+                woken.clear()
 
     async def get(self, owner: Owner, run_id: str) -> Run:
         """Raise RunNotFound."""
@@ -192,15 +208,14 @@ class RunService:
                 return
 
 
-def _failure_of(run: Run) -> Exception:
-    if run.state is RunState.CANCELLED:
-        return RunCancelled(run.id)
-    reason = run.error.reason if run.error else "UNKNOWN"
-    detail = run.error.detail if run.error else "the run failed"
+def _failure_of(run_id: str, outcome: Outcome) -> CodelabError:
+    if outcome.error is None:
+        return RunCancelled(run_id)
+    reason, detail = outcome.error.reason, outcome.error.detail
     match reason:
         case ModelUnavailable.reason:
-            return ModelUnavailable(detail, run_id=run.id)
+            return ModelUnavailable(detail, run_id=run_id)
         case ModelTimeout.reason:
-            return ModelTimeout(detail, run_id=run.id)
+            return ModelTimeout(detail, run_id=run_id)
         case _:
-            return RunFailed(run.id, reason, detail)
+            return RunFailed(run_id, reason, detail)

@@ -16,7 +16,7 @@ from codelab.orchestrator.v1 import (
     session_service_pb2_grpc,
 )
 
-from services.orchestrator.model import FINISHED, OnBusy, Owner, Run, RunState
+from services.orchestrator.model import FINISHED, Accepted, OnBusy, Owner, Run, RunState
 from services.orchestrator.service import RunService, Send, SessionService
 from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.wire import event_message, message_message, run_message, session_message
@@ -130,17 +130,17 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
     async def SendMessage(
         self, request: run_service_pb2.SendMessageRequest, context: Context
     ) -> run_service_pb2.SendMessageResponse:
-        run = await self._send(request, context)
+        accepted = await self._send(request, context)
         # A little less than the caller waits, so that it hears which run goes on.
         seconds = timeout_within(context, self._send_deadline_seconds + 0.5) - 0.5
-        message = await self._runs.answer(_owner(request.project_id), run, seconds)
+        message = await self._runs.answer(_owner(request.project_id), accepted, seconds)
         return run_service_pb2.SendMessageResponse(message=message_message(message))
 
     async def StreamMessage(
         self, request: run_service_pb2.StreamMessageRequest, context: Context
     ) -> AsyncIterator[run_service_pb2.StreamMessageResponse]:
-        run = await self._send(request, context)
-        events = self._events(_owner(request.project_id), run, request.after or _FROM_THE_START)
+        accepted = await self._send(request, context)
+        events = self._events(_owner(request.project_id), accepted.run, request.after or _FROM_THE_START)
         async with aclosing(events):
             async for event in events:
                 yield run_service_pb2.StreamMessageResponse(event=event)
@@ -148,8 +148,8 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
     async def CreateRun(
         self, request: run_service_pb2.CreateRunRequest, context: Context
     ) -> run_service_pb2.CreateRunResponse:
-        run = await self._send(request, context)
-        return run_service_pb2.CreateRunResponse(run=run_message(run))
+        accepted = await self._send(request, context)
+        return run_service_pb2.CreateRunResponse(run=run_message(accepted.run))
 
     async def GetRun(self, request: run_service_pb2.GetRunRequest, context: Context) -> run_service_pb2.GetRunResponse:
         run = await self._runs.get(_owner(request.project_id), request.run_id)
@@ -190,7 +190,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
             next_page_token=page.next_page_token,
         )
 
-    async def _send(self, request: SendRequest, context: Context) -> Run:
+    async def _send(self, request: SendRequest, context: Context) -> Accepted:
         on_busy = enum_word(request.DESCRIPTOR.fields_by_name["on_busy"], request.on_busy)
         send = Send(
             session_id=request.session_id,
@@ -213,6 +213,10 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         async with aclosing(live):
             async for event in live:
                 yield event
+                if event.HasField("stream_ended"):
+                    return
+        # This process stops: the run goes on in the next one.
+        yield self._stream_ended(run, "shutdown", resumable=True)
 
     async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
         events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
@@ -224,8 +228,13 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         )
         for event in events[seen:]:
             yield event
-        ended = event_pb2.StreamEnded(reason="run_finished", resumable=False)
-        yield event_pb2.Event(session_id=run.session_id, run_id=run.id, timestamp=now, stream_ended=ended)
+        yield self._stream_ended(run, "run_finished", resumable=False)
+
+    def _stream_ended(self, run: Run, reason: str, *, resumable: bool) -> event_pb2.Event:
+        ended = event_pb2.StreamEnded(reason=reason, resumable=resumable)
+        return event_pb2.Event(
+            session_id=run.session_id, run_id=run.id, timestamp=timestamp(self._clock()), stream_ended=ended
+        )
 
 
 def _optional(request: Any, field: str) -> str | None:

@@ -2,18 +2,22 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import groupby
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import RunNotFound
 from services.orchestrator.model import (
+    ACTIVE,
+    LEASED,
     Event,
     Failure,
     Lease,
     Message,
     Mode,
     Outbox,
+    Outcome,
     Owner,
     Page,
     Plan,
@@ -23,9 +27,10 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_session_store import message_of, require_project
-from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
-from services.runtime.database import Database
+from services.orchestrator.sql_session_store import message_of, require_project, require_session
+from services.orchestrator.tables import chat_sessions, idempotency_keys, messages, run_events, run_tasks, runs
+from services.runtime.database import Database, epoch_now
+from services.runtime.idempotency import RequestKey
 from services.runtime.pages import decode_token, encode_token
 
 
@@ -39,13 +44,25 @@ class SqlRunQueries:
         async with self._database.read() as connection:
             return await load_run(connection, owner, run_id)
 
-    async def get_answer(self, owner: Owner, run_id: str) -> tuple[Run, Message | None]:
+    async def find(self, owner: Owner, session_id: str, key: RequestKey | None, now: datetime) -> Run | None:
         async with self._database.read() as connection:
-            run = await load_run(connection, owner, run_id)
-            if run.message_id is None:
-                return run, None
-            row = (await connection.execute(sa.select(messages).where(messages.c.id == run.message_id))).one()
-            return run, message_of(row)
+            await require_session(connection, owner, session_id)
+            if key is None:
+                return None
+            known = await idempotency_keys.find(connection, owner.user_id, key, now)
+            return None if known is None else await load_run(connection, owner, known)
+
+    async def get_outcome(self, owner: Owner, run_id: str) -> Outcome:
+        answer = runs.outerjoin(messages, sa.and_(runs.c.answered, messages.c.id == runs.c.answer_id))
+        columns = (runs.c.state.label("run_state"), runs.c.error_reason, runs.c.error_detail, *messages.c)
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                sa.select(*columns).select_from(answer).where(runs.c.id == run_id, *_mine(owner))
+            )
+            row = found.one_or_none()
+        if row is None:
+            raise RunNotFound(run_id)
+        return Outcome(RunState(row.run_state), _failure(row), None if row.id is None else message_of(row))
 
     async def list_runs(
         self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
@@ -86,9 +103,11 @@ class SqlRunQueries:
             rows = (await connection.execute(select.order_by(run_events.c.n).limit(page_size + 1))).all()
         page = rows[:page_size]
         token = encode_token([page[-1].n], *query) if len(rows) > page_size else ""
-        return Page([_event(row) for row in page], total, token)
+        return Page([load_event(row) for row in page], total, token)
 
     async def history(self, lease: Lease, limit: int) -> list[Message]:
+        if lease.position == 0:
+            return []
         async with self._database.read() as connection:
             rows = await connection.execute(
                 sa.select(messages)
@@ -102,27 +121,46 @@ class SqlRunQueries:
             )
             return [message_of(row) for row in reversed(rows.all())]
 
-    async def unpublished(self, older_than: datetime, limit: int, excluding: Collection[str]) -> list[Outbox]:
+    async def orphaned(self, limit: int) -> list[str]:
+        busy = runs.alias("busy")
+        active = sa.exists().where(busy.c.session_id == runs.c.session_id, busy.c.state.in_(ACTIVE))
+        expired = sa.select(runs.c.session_id).where(runs.c.state.in_(LEASED), runs.c.lease_until < epoch_now())
+        waiting = sa.select(runs.c.session_id).where(runs.c.state == RunState.QUEUED, ~active)
         async with self._database.read() as connection:
-            rows = await connection.execute(
-                sa.select(run_events, runs.c.session_id, runs.c.project_id, runs.c.user_id, runs.c.epoch.label("now"))
-                .join(runs, runs.c.id == run_events.c.run_id)
-                .join(chat_sessions, chat_sessions.c.id == runs.c.session_id)
-                .where(
-                    run_events.c.published.is_(None),
-                    run_events.c.created_at < older_than,
-                    run_events.c.run_id.not_in(excluding),
-                    chat_sessions.c.deleted.is_(False),
-                )
-                .order_by(run_events.c.created_at, run_events.c.run_id, run_events.c.n)
-                .limit(limit)
+            return list(await connection.scalars(sa.union(expired, waiting).limit(limit)))
+
+    async def unpublished(self, older_than: datetime, limit: int, excluding: Collection[str]) -> list[Outbox]:
+        waiting = (
+            sa.select(run_events.c.run_id, sa.func.min(run_events.c.created_at).label("since"))
+            .join(runs, runs.c.id == run_events.c.run_id)
+            .join(chat_sessions, chat_sessions.c.id == runs.c.session_id)
+            .where(
+                run_events.c.published.is_(None),
+                run_events.c.created_at < older_than,
+                run_events.c.run_id.not_in(excluding),
+                chat_sessions.c.deleted.is_(False),
             )
-            found: dict[str, Outbox] = {}
-            for row in rows:
-                before = found.get(row.run_id)
-                events = (*(before.events if before else ()), _event(row))
-                found[row.run_id] = Outbox(row.run_id, row.session_id, row.project_id, row.user_id, row.now, events)
-            return list(found.values())
+            .group_by(run_events.c.run_id)
+            .order_by("since", run_events.c.run_id)
+            .limit(limit)
+            .subquery()
+        )
+        select = (
+            sa.select(run_events, runs.c.session_id, runs.c.project_id, runs.c.user_id, runs.c.epoch.label("now"))
+            .join(waiting, waiting.c.run_id == run_events.c.run_id)
+            .join(runs, runs.c.id == run_events.c.run_id)
+            .where(run_events.c.published.is_(None))
+            .order_by(waiting.c.since, run_events.c.run_id, run_events.c.n)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select)).all()
+        found: list[Outbox] = []
+        for _, of_run in groupby(rows, lambda row: row.run_id):
+            events = list(of_run)
+            run = events[0]
+            told = tuple(load_event(row) for row in events)
+            found.append(Outbox(run.run_id, run.session_id, run.project_id, run.user_id, run.now, told))
+        return found
 
 
 async def load_run(connection: AsyncConnection, owner: Owner, run_id: str) -> Run:
@@ -191,7 +229,8 @@ def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
     )
 
 
-def _event(row: sa.Row[tuple[object, ...]]) -> Event:
+def load_event(row: sa.Row[tuple[object, ...]]) -> Event:
+    """A row of `run_events` as an Event."""
     return Event(
         n=row.n, type=row.type, payload=row.payload, timestamp=row.created_at, final=row.final, id=row.published
     )

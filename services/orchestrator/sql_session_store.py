@@ -177,6 +177,12 @@ async def require_project(connection: AsyncConnection, owner: Owner) -> None:
         raise ProjectNotFound(owner.project_id)
 
 
+async def require_session(connection: AsyncConnection, owner: Owner, session_id: str) -> None:
+    """Raise SessionNotFound unless the session is the owner's and not deleted."""
+    if await connection.scalar(sa.select(chat_sessions.c.id).where(*_visible(owner, session_id))) is None:
+        raise SessionNotFound(session_id)
+
+
 async def _cancel_runs(connection: AsyncConnection, *where: sa.ColumnElement[bool]) -> list[str]:
     """Cancel unfinished runs of what is being deleted, without events: nobody may see them any more."""
     cancelled = await connection.execute(

@@ -17,6 +17,7 @@ from services.orchestrator.model import (
     Message,
     NewRun,
     Outbox,
+    Outcome,
     Owner,
     Page,
     Run,
@@ -74,19 +75,26 @@ class RunStore(Protocol):
 
     A process is known by `process`, an id of its boot. What it writes to a run it writes under its lease; a write under
     a lease that is no longer the run's raises LeaseLost and changes nothing.
+
+    Whoever may speak for a run is given all of its events that are not known to be published, oldest first: with the
+    lease, with a cancellation, by `unpublished`.
     """
+
+    async def find(self, owner: Owner, session_id: str, key: RequestKey | None, now: datetime) -> Run | None:
+        """Return the run that `key` stands for, None if there is none yet. Raise SessionNotFound, RequestIdReused."""
 
     async def accept(self, owner: Owner, new: NewRun, key: RequestKey | None, process: str, now: datetime) -> Accepted:
         """Store the message and its run: leased to `process` if the session is idle, else as `new.on_busy` says.
 
-        A known `key` joins the earlier run. Raise SessionNotFound, ProjectNotFound, SessionBusy, RequestIdReused.
+        A known `key` joins the earlier run. Raise SessionNotFound, ProjectNotFound, SessionBusy, RequestIdReused: they
+        leave nothing behind.
         """
 
     async def get_run(self, owner: Owner, run_id: str) -> Run:
         """Return the run. Raise RunNotFound."""
 
-    async def get_answer(self, owner: Owner, run_id: str) -> tuple[Run, Message | None]:
-        """Return the run and its answer, if it has one. Raise RunNotFound."""
+    async def get_outcome(self, owner: Owner, run_id: str) -> Outcome:
+        """Return how the run stands, and its answer if it has one. Raise RunNotFound."""
 
     async def list_runs(
         self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
@@ -100,13 +108,19 @@ class RunStore(Protocol):
         """Return the latest `limit` messages before the run's own, oldest first."""
 
     async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
-        """Count another attempt at the task, with a new generation of its text. Raise LeaseLost."""
+        """Count another attempt at the task, with a new generation of its text. Raise LeaseLost.
+
+        The lease returned has the events of this attempt's beginning alone.
+        """
 
     async def succeed(self, lease: Lease, process: str, output: str, usage: Usage, now: datetime) -> Ended:
-        """End the run with its answer stored, and promote the session's next. Raise LeaseLost."""
+        """End the run with its answer stored, and promote the session's next. Raise LeaseLost.
+
+        The outbox has the events of the end alone: what came before is with the lease's holder.
+        """
 
     async def fail(self, lease: Lease, process: str, error: Failure, now: datetime) -> Ended:
-        """End the run without an answer, and promote the session's next. Raise LeaseLost."""
+        """End the run without an answer, else as `succeed`. Raise LeaseLost."""
 
     async def cancel(self, owner: Owner, run_id: str, process: str, now: datetime) -> tuple[Run, Ended | None]:
         """Cancel the run, in whatever state before its end, and promote the session's next.
@@ -117,8 +131,11 @@ class RunStore(Protocol):
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:
         """Renew the leases of these runs; return those that `process` still owns."""
 
-    async def take_over(self, process: str, limit: int, now: datetime) -> tuple[list[Lease], list[Ended]]:
-        """Take runs whose lease has expired and queued runs of idle sessions.
+    async def orphaned(self, limit: int) -> list[str]:
+        """Return ids of sessions where nobody works though there is work: a lease expired, or a run waits for none."""
+
+    async def adopt(self, session_id: str, process: str, now: datetime) -> Lease | Ended | None:
+        """Take the session's run whose lease has expired, or start the first that waits; None if neither is there.
 
         A run that was taken over too often without progress is failed instead, and returned as ended.
         """
@@ -127,7 +144,10 @@ class RunStore(Protocol):
         """Let every lease of `process` expire now, without counting against its run."""
 
     async def acknowledge(self, published: Sequence[tuple[str, int, str]]) -> None:
-        """Record that events (run_id, n) are published under an event id."""
+        """Record that events (run_id, n) are published under an event id, in the order in which they were."""
 
     async def unpublished(self, older_than: datetime, limit: int, excluding: Collection[str]) -> list[Outbox]:
-        """Return events that nobody is known to have published, by run, of runs not in `excluding`."""
+        """Return what at most `limit` runs have to tell whose first such event is older than `older_than`.
+
+        Oldest first; runs in `excluding` are left out.
+        """

@@ -1,11 +1,13 @@
 """The streams service over gRPC."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import grpc
 from codelab.orchestrator.v1.event_pb2 import Event as EventMessage
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2
+from codelab.streams.v1.event_service_pb2 import SubscribeRequest, SubscribeResponse
 from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 from codelab.streams.v1.publish_service_pb2_grpc import PublishServiceStub
 
@@ -18,6 +20,7 @@ from services.runtime.ids import Clock
 from services.runtime.status import from_rpc_error
 
 _CLOSE_TIMEOUT_SECONDS = 10.0
+_LAST_FRAME_SECONDS = 1.0
 
 
 class StreamsClient:
@@ -31,18 +34,22 @@ class StreamsClient:
         self._clock = clock
         self._publish = PublishServiceStub(channel)
         self._events = EventServiceStub(channel)
+        self._watches: set[grpc.aio.UnaryStreamCall[SubscribeRequest, SubscribeResponse]] = set()
+        self._draining = False
 
     async def publish(
-        self, opening: Opening, frames: AsyncIterator[Frame], acknowledged: Callable[[int, str], None]
+        self, opening: Opening, frames: AsyncGenerator[Frame, None], acknowledged: Callable[[int, str], None]
     ) -> None:
         call = self._publish.Publish(metadata=self._peers.metadata(opening.user_id, None))
         writer = asyncio.create_task(self._write(call, opening, frames), name=f"write {opening.run_id}")
         try:
             async for response in call:
                 acknowledged(response.n, response.event_id)
+            # The server may end the stream before the writer hears that its own end has arrived.
+            await asyncio.wait([writer], timeout=_LAST_FRAME_SECONDS)
             if not writer.done():
                 raise Unavailable("the streams service closed the stream")
-            await writer
+            writer.result()
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, "streams") from None
         finally:
@@ -59,24 +66,37 @@ class StreamsClient:
             raise from_rpc_error(error, "streams") from None
 
     async def watch(self, owner: Owner, session_id: str, run_id: str, after: str) -> AsyncGenerator[EventMessage, None]:
-        """The run's events after `after`, to its end, in the caller's own name. Raise what Subscribe raises."""
-        request = event_service_pb2.SubscribeRequest(
-            project_id=owner.project_id, session_id=session_id, run_id=run_id, after=after
-        )
+        """The run's events after `after`, to its end, in the caller's own name. Raise what Subscribe raises.
+
+        Ends early, without `stream_ended`, when this process drains.
+        """
+        request = SubscribeRequest(project_id=owner.project_id, session_id=session_id, run_id=run_id, after=after)
         call = self._events.Subscribe(request, metadata=callers_metadata())
+        self._watches.add(call)
         try:
             async for response in call:
                 yield response.event
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, "streams") from None
+        except asyncio.CancelledError:
+            # `drain` cancels the call, anybody else this task.
+            if not self._draining or not call.cancelled() or _being_cancelled():
+                raise
         finally:
+            self._watches.discard(call)
+            call.cancel()
+
+    async def drain(self) -> None:
+        """End every `watch` here: nobody is to wait for a stream that outlives this process."""
+        self._draining = True
+        for call in self._watches:
             call.cancel()
 
     async def _write(
         self,
         call: "grpc.aio.StreamStreamCall[publish_service_pb2.PublishRequest, publish_service_pb2.PublishResponse]",
         opening: Opening,
-        frames: AsyncIterator[Frame],
+        frames: AsyncGenerator[Frame, None],
     ) -> None:
         first = publish_service_pb2.PublishOpen(
             project_id=opening.project_id,
@@ -84,10 +104,16 @@ class StreamsClient:
             run_id=opening.run_id,
             epoch=opening.epoch,
         )
-        try:
-            await call.write(publish_service_pb2.PublishRequest(open=first))
-            async for frame in frames:
-                await call.write(frame_message(frame, opening, self._clock()))
-            await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # The call is over: who reads it hears why.
+        async with aclosing(frames):
+            try:
+                await call.write(publish_service_pb2.PublishRequest(open=first))
+                async for frame in frames:
+                    await call.write(frame_message(frame, opening, self._clock()))
+                await call.done_writing()
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # The call is over: who reads it hears why.
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -37,6 +37,12 @@ chat_sessions = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Index("ix_chat_sessions_owner", "user_id", "project_id", "created_at", "id"),
 )
+sa.Index(
+    "ix_chat_sessions_deleted",
+    chat_sessions.c.id,
+    sqlite_where=chat_sessions.c.deleted.is_(True),
+    postgresql_where=chat_sessions.c.deleted.is_(True),
+)
 
 messages = sa.Table(
     "messages",

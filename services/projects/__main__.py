@@ -14,11 +14,12 @@ from services.projects.sql_store import SqlProjectStore, metadata
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
 from services.runtime.data_folder import DataFolder
-from services.runtime.database import Database
+from services.runtime.database import create_tables
 from services.runtime.ids import Clock, new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
+from services.runtime.sqlite import SqliteDatabase
 
 
 @asynccontextmanager
@@ -28,9 +29,9 @@ async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[S
     folder = DataFolder(settings.data_dir)
     folder.lock("projects")
     peers = Peers("projects", settings, TokenMinter(keys))
-    database = Database.sqlite(settings.data_dir / "projects.db")
+    database = SqliteDatabase(settings.data_dir / "projects.db")
     try:
-        await database.create(metadata)
+        await create_tables(database, metadata)
         store = SqlProjectStore(database)
         parts: list[ProjectPart] = [OrchestratorPart(peers), AgentsPart(peers)]
         reconciler = Reconciler(store, parts, clock)

@@ -251,9 +251,10 @@ async def test_call_cancelled_in_the_queue_leaves_it(answering: Agents, user: Us
     agent_id = await make(answering, user, concurrency_limit=1)
     running = answering.execute(user, agent_id, SLOW)
     await until(running, "thinking")
-    waiting = [answering.execute(user, agent_id, f"Number {number}.") for number in range(2)]
-    assert (await until(waiting[0], "queued"))[-1].working.position == 0
-    assert (await until(waiting[1], "queued"))[-1].working.position == 1
+    waiting = []
+    for number in range(2):
+        waiting.append(answering.execute(user, agent_id, f"Number {number}."))
+        assert (await until(waiting[number], "queued"))[-1].working.position == number
     waiting[0].cancel()
     assert (await until(waiting[1], "queued"))[-1].working.position == 0
     running.cancel()

@@ -13,18 +13,19 @@ from services.agents.agent import Agent, AgentConfig, AgentDraft, MemoryConfig, 
 from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuperseded, ProjectDeleted, ProjectNotFound
 from services.agents.sql_store import SqlAgentStore, metadata
 from services.agents.store import AgentPosition, AgentStore, Claim
-from services.runtime.database import Database
+from services.runtime.database import create_tables
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
+from services.runtime.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 @pytest_asyncio.fixture(params=["sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AgentStore]:
-    database = Database.sqlite(tmp_path / "agents.db")
-    await database.create(metadata)
+    database = SqliteDatabase(tmp_path / "agents.db")
+    await create_tables(database, metadata)
     yield SqlAgentStore(database)
     await database.close()
 

@@ -11,10 +11,11 @@ import pytest
 from services.projects.errors import ProjectNotFound, ProjectRolledBack
 from services.projects.sql_store import SqlProjectStore, metadata
 from services.projects.store import CREATE_MAY_TAKE, Position, Project, ProjectStore, Removal, State, backoff
-from services.runtime.database import Database
+from services.runtime.database import create_tables
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import KEPT, RequestKey
 from services.runtime.ids import new_id
+from services.runtime.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -22,8 +23,8 @@ SECOND = timedelta(seconds=1)
 
 @asynccontextmanager
 async def sqlite(folder: Path) -> AsyncIterator[ProjectStore]:
-    database = Database.sqlite(folder / "projects.db")
-    await database.create(metadata)
+    database = SqliteDatabase(folder / "projects.db")
+    await create_tables(database, metadata)
     yield SqlProjectStore(database)
     await database.close()
 

@@ -6,7 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 
+from gateway import transcoding
+from gateway.decode import Decoders
+from gateway.faults import Faults
 from tests.gateway.garden import Garden
 
 PLANTS = "/garden/b/plants"
@@ -321,6 +327,65 @@ async def test_body_over_a_megabyte_is_refused_with_and_without_length(
     exact = b'{"name": "' + b"a" * (1024 * 1024 - 12) + b'"}'
     assert (await client.post(PLANTS, content=exact, headers=JSON)).status_code == 201
     assert len(garden.requests) == 1
+
+
+async def half_a_request(client: httpx.AsyncClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which the beginning of a request was sent."""
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    token = client.headers["authorization"]
+    head = f"POST {PLANTS} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Type: application/json\r\n"
+    writer.write(f'{head}Content-Length: 99\r\n\r\n{{"name": '.encode())
+    await writer.drain()
+    return reader, writer
+
+
+async def test_body_that_does_not_arrive_is_given_up(
+    client: httpx.AsyncClient, garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcoding, "BODY_SECONDS", 0.05)
+    reader, writer = await half_a_request(client)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"BODY_TOO_SLOW"' in answer
+    assert garden.requests == []
+
+
+async def test_client_that_goes_away_in_its_body_calls_nobody(client: httpx.AsyncClient, garden: Garden) -> None:
+    with structlog.testing.capture_logs() as lines:
+        _, writer = await half_a_request(client)
+        writer.close()
+        async with asyncio.timeout(5):
+            while not lines:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert (lines[0]["status"], lines[0]["cut"]) == (499, "by the client")
+    assert garden.requests == []
+
+
+EVENT_INPUTS: list[tuple[dict[str, Any], str | None]] = [
+    ({"kind": "grown", "data": {"text": "x"}}, None),
+    ({"kind": None, "data": None}, None),
+    ({}, None),
+    ({"kind": "shrunk", "data": {}}, "kind"),
+    ({"kind": 1, "data": {}}, "kind"),
+    ({"kind": "grown"}, "data"),
+    ({"data": {}}, "kind"),
+    ({"kind": "grown", "data": {"size": 1}}, "data.size"),
+    ({"grown": {}}, "grown"),
+]
+
+
+@pytest.mark.parametrize(("value", "fault"), EVENT_INPUTS, ids=str)
+def test_flattened_oneof_is_read_from_its_two_keys(
+    garden_pool: DescriptorPool, value: dict[str, Any], fault: str | None
+) -> None:
+    event = GetMessageClass(garden_pool.FindMessageTypeByName("acme.garden.v1.Event"))()
+    faults = Faults()
+    Decoders().fill(event, value, "", faults)
+    assert [each.field for each in faults.found] == ([] if fault is None else [fault])
+    if fault is None:
+        assert event.WhichOneof("what") == value.get("kind")
 
 
 async def test_chunked_body_is_taken(client: httpx.AsyncClient, garden: Garden) -> None:

@@ -29,11 +29,11 @@ from services.projects.service import ProjectPart
 from services.projects.sql_store import SqlProjectStore
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier, current_caller
 from services.runtime.channels import Peers
-from services.runtime.database import Database
 from services.runtime.errors import CodelabError, FailedPrecondition
 from services.runtime.ids import new_id, utc_now
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
+from services.runtime.sqlite import SqliteDatabase
 
 
 class Clock:
@@ -203,7 +203,7 @@ class Stage:
     async def reconciled(self) -> None:
         """Do what is due by the clock, as another replica would, and return when each part was asked."""
         peers = Peers("projects", self.settings, TokenMinter(self.keys))
-        database = Database.sqlite(self.settings.data_dir / "projects.db")
+        database = SqliteDatabase(self.settings.data_dir / "projects.db")
         try:
             parts: list[ProjectPart] = [OrchestratorPart(peers), AgentsPart(peers)]
             reconciler = Reconciler(SqlProjectStore(database), parts, self.clock)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from services.runtime.database import Database
+from services.runtime.database import Database, create_tables
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import KEPT, IdempotencyKeys, RequestKey
 from services.runtime.ids import new_id
+from services.runtime.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)
 ALICE, BOB = new_id(), new_id()
@@ -20,8 +21,8 @@ keys = IdempotencyKeys(metadata)
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database.sqlite(tmp_path / "keys.db")
-    await database.create(metadata)
+    database = SqliteDatabase(tmp_path / "keys.db")
+    await create_tables(database, metadata)
     yield database
     await database.close()
 

@@ -1,0 +1,252 @@
+"""Writing the rows of runs: the steps that the transactions of sql_run_store are made of."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orchestrator.model import (
+    ACTIVE,
+    FINISHED,
+    Event,
+    Failure,
+    Lease,
+    Message,
+    Outbox,
+    Owner,
+    RunState,
+    Task,
+    TaskState,
+)
+from services.orchestrator.sql_run_queries import load_event, load_task
+from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
+
+Happened = tuple[str, dict[str, Any]]
+"""An event's type and payload."""
+
+
+async def touch_session(
+    connection: AsyncConnection, session_id: str, now: datetime | None = None, *, messages_more: int = 0
+) -> bool:
+    """Lock the session's row and count new messages; say whether it is there and not deleted."""
+    values: dict[str, Any] = {"message_count": chat_sessions.c.message_count + messages_more}
+    if now is not None:
+        values["updated_at"] = now
+    touched = await connection.execute(
+        sa.update(chat_sessions)
+        .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
+        .values(values)
+    )
+    return bool(touched.rowcount)
+
+
+async def enter_session(connection: AsyncConnection, owner: Owner, session_id: str, now: datetime) -> int | None:
+    """Lock the owner's session and count a new message and run; return the run's position, None without session."""
+    entered = await connection.execute(
+        sa.update(chat_sessions)
+        .where(
+            chat_sessions.c.id == session_id,
+            chat_sessions.c.user_id == owner.user_id,
+            chat_sessions.c.project_id == owner.project_id,
+            chat_sessions.c.deleted.is_(False),
+        )
+        .values(
+            message_count=chat_sessions.c.message_count + 1, run_count=chat_sessions.c.run_count + 1, updated_at=now
+        )
+        .returning(chat_sessions.c.run_count)
+    )
+    count = entered.scalar_one_or_none()
+    return None if count is None else int(count) - 1
+
+
+async def unfinished_run(connection: AsyncConnection, session_id: str) -> str | None:
+    """The session's first run that is active or waits."""
+    found: str | None = await connection.scalar(
+        sa.select(runs.c.id)
+        .where(runs.c.session_id == session_id, runs.c.state.in_((*ACTIVE, RunState.QUEUED)))
+        .order_by(runs.c.position)
+        .limit(1)
+    )
+    return found
+
+
+async def cancel_runs(
+    connection: AsyncConnection, owner: Owner, which: sa.ColumnElement[bool], reason: str, now: datetime
+) -> list[Outbox]:
+    """Cancel the unfinished runs among `which`, in order. The epoch rises: whoever works on them is fenced off."""
+    cancelled = await connection.execute(
+        sa.update(runs)
+        .where(which, runs.c.user_id == owner.user_id, runs.c.state.not_in(FINISHED))
+        .values(
+            state=RunState.CANCELLED,
+            owner=None,
+            epoch=runs.c.epoch + 1,
+            finished_at=now,
+            event_count=runs.c.event_count + 1,
+        )
+        .returning(runs.c.id, runs.c.session_id, runs.c.epoch, runs.c.position, runs.c.event_count)
+    )
+    outbox = []
+    for row in sorted(cancelled.all(), key=lambda row: row.position):
+        await connection.execute(
+            sa.update(run_tasks)
+            .where(
+                run_tasks.c.run_id == row.id,
+                run_tasks.c.state.in_((TaskState.PENDING, TaskState.RUNNING, TaskState.WAITING_APPROVAL)),
+            )
+            .values(state=TaskState.CANCELLED, finished_at=now)
+        )
+        end = ("run_cancelled", {"reason": reason})
+        await insert_events(connection, row.id, row.epoch, row.event_count, now, [end], final=True)
+        events = await unpublished_events(connection, row.id)
+        outbox.append(Outbox(row.id, row.session_id, owner.project_id, owner.user_id, row.epoch, events))
+    return outbox
+
+
+async def insert_events(
+    connection: AsyncConnection,
+    run_id: str,
+    epoch: int,
+    first: int,
+    now: datetime,
+    happened: Sequence[Happened],
+    *,
+    final: bool = False,
+) -> tuple[Event, ...]:
+    """Append to the run's timeline from number `first` on; with `final`, the last one is its end.
+
+    The run's `event_count` is raised by whoever locked its row.
+    """
+    events = tuple(
+        Event(first + index, kind, payload, now, final=final and index == len(happened) - 1)
+        for index, (kind, payload) in enumerate(happened)
+    )
+    rows = [
+        {
+            "run_id": run_id,
+            "n": event.n,
+            "epoch": epoch,
+            "type": event.type,
+            "payload": event.payload,
+            "final": event.final,
+            "created_at": now,
+        }
+        for event in events
+    ]
+    await connection.execute(sa.insert(run_events), rows)
+    return events
+
+
+async def unpublished_events(connection: AsyncConnection, run_id: str) -> tuple[Event, ...]:
+    """The run's events that are not known to be published, oldest first."""
+    rows = await connection.execute(
+        sa.select(run_events)
+        .where(run_events.c.run_id == run_id, run_events.c.published.is_(None))
+        .order_by(run_events.c.n)
+    )
+    return tuple(load_event(row) for row in rows)
+
+
+async def insert_task(connection: AsyncConnection, run_id: str, task: Task) -> None:
+    """Insert the run's task; an attempt that has begun is the first generation of its text."""
+    await connection.execute(
+        sa.insert(run_tasks).values(
+            run_id=run_id,
+            id=task.id,
+            ordinal=0,
+            agent_id=task.agent_id,
+            agent_name=task.agent_name,
+            title=task.title,
+            instruction=task.instruction,
+            state=task.state,
+            attempt=task.attempt,
+            generation=task.attempt,
+            started_at=task.started_at,
+        )
+    )
+
+
+async def end_task(connection: AsyncConnection, lease: Lease, state: TaskState, now: datetime, **values: Any) -> None:
+    """End the lease's task."""
+    await connection.execute(
+        sa.update(run_tasks)
+        .where(run_tasks.c.run_id == lease.run_id, run_tasks.c.id == lease.task.id)
+        .values(state=state, finished_at=now, **values)
+    )
+
+
+async def insert_message(connection: AsyncConnection, message: Message, user_id: str, position: int) -> None:
+    """Insert a message at its place in the conversation."""
+    await connection.execute(
+        sa.insert(messages).values(
+            id=message.id,
+            session_id=message.session_id,
+            user_id=user_id,
+            run_id=message.run_id,
+            agent_id=message.agent_id,
+            role=message.role,
+            content=message.content,
+            position=position,
+            timestamp=message.timestamp,
+            metadata=message.metadata,
+        )
+    )
+
+
+async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Lease:
+    """The lease of a run that was just taken: its attempt is still to begin."""
+    task = (await connection.execute(sa.select(run_tasks).where(run_tasks.c.run_id == row.id))).one()
+    return Lease(
+        run_id=row.id,
+        session_id=row.session_id,
+        project_id=row.project_id,
+        user_id=row.user_id,
+        epoch=row.epoch,
+        position=row.position,
+        answer_id=row.answer_id,
+        task=load_task(task),
+        generation=task.generation,
+        events=await unpublished_events(connection, row.id),
+        fresh=False,
+    )
+
+
+def outbox_of(lease: Lease, events: tuple[Event, ...]) -> Outbox:
+    """What the lease's run has to tell."""
+    return Outbox(lease.run_id, lease.session_id, lease.project_id, lease.user_id, lease.epoch, events)
+
+
+def received(message: Message) -> Happened:
+    """That a user's message was stored."""
+    return "message_received", {"message": _message_values(message)}
+
+
+def started(task: Task) -> Happened:
+    """That an agent began a task."""
+    return "agent_started", {"agent_id": task.agent_id, "agent_name": task.agent_name, "task_id": task.id}
+
+
+def completed(task: Task, answer: Message, usage: dict[str, int], duration_ms: int) -> Happened:
+    """That an agent finished the task of a direct run with this answer."""
+    return "agent_completed", {
+        "agent_id": task.agent_id,
+        "agent_name": task.agent_name,
+        "task_id": task.id,
+        "output": answer.content,
+        "usage": usage,
+        "duration_ms": duration_ms,
+        "message": _message_values(answer),
+    }
+
+
+def failed(task: Task, error: Failure) -> list[Happened]:
+    """That a task failed, and its run with it."""
+    payload = {"error": asdict(error), "task_id": task.id, "agent_id": task.agent_id}
+    return [("agent_failed", payload), ("run_failed", payload)]
+
+
+def _message_values(message: Message) -> dict[str, Any]:
+    return {**asdict(message), "timestamp": message.timestamp.isoformat()}
