@@ -27,12 +27,18 @@ from tests.e2e.client import AGENT, Api, Chat, answer, signed_in
 from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, running
 from tests.fakes.openai_script import Script
 
-# About a short answer of a quick model: 0.2 s to the first token, then 80 tokens a second.
-MODEL = Script(answer="A sentence of the answer. " * 8, chunks=20, first_token_seconds=0.2, token_seconds=0.0125)
+ANSWER = "A sentence of the answer. " * 8
 STARTS = 3
 IDLE_SECONDS = 5
 # A conversation gets a new session after so many messages, so that its history stays of an ordinary length.
 MESSAGES_A_SESSION = 5
+
+
+def model_of(pieces: int) -> Script:
+    """A quick model: 0.2 s to the first piece, then 80 a second."""
+    return Script(answer=ANSWER, chunks=pieces, first_token_seconds=0.2, token_seconds=0.0125)
+
+
 AIMS = {"overhead_ms_p50": 15.0, "cpu_ms": 10.0, "start_seconds": 3.0, "idle_pss_mb": 200.0}
 
 
@@ -42,6 +48,8 @@ class Load:
 
     callers: int
     calls: int
+    pieces: int
+    """Pieces that the model streams its answer in: each costs CPU all the way to the watchers."""
     model_ms_p50: float
     overhead_ms_p50: float
     overhead_ms_p95: float
@@ -92,7 +100,7 @@ class ModelProcess:
         return {each["body"]["messages"][-1]["content"].split()[0]: each for each in listed}
 
 
-async def measure(layout: Layout, calls: dict[int, int]) -> Report:
+async def measure(layout: Layout, calls: int) -> Report:
     async with ModelProcess.running() as model:
         settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-bench", "CODELAB_LOG_LEVEL": "warning"}
         with tempfile.TemporaryDirectory() as folder:
@@ -108,12 +116,17 @@ async def measure(layout: Layout, calls: dict[int, int]) -> Report:
                 await asyncio.sleep(IDLE_SECONDS)
                 idle_cpu = (sum(cpu_seconds(suite).values()) - sum(before.values())) / IDLE_SECONDS
                 async with signed_in(suite.url, token) as api:
-                    await load(suite, api, model, callers=1, calls=5)
-                    loads = [await load(suite, api, model, callers, count) for callers, count in calls.items()]
+                    await load(suite, api, model, callers=1, calls=5, pieces=20)
+                    loads = [
+                        await load(suite, api, model, 1, calls, pieces=1),
+                        await load(suite, api, model, 1, calls, pieces=20),
+                        await load(suite, api, model, 10, 2 * calls, pieces=20),
+                        await load(suite, api, model, 50, 5 * calls, pieces=20),
+                    ]
     return Report(layout.value, round(statistics.median(starts), 2), round(idle, 1), round(1000 * idle_cpu, 1), loads)
 
 
-async def load(suite: Suite, api: Api, model: ModelProcess, callers: int, calls: int) -> Load:
+async def load(suite: Suite, api: Api, model: ModelProcess, callers: int, calls: int, pieces: int) -> Load:
     project = await api.new_project()
     await let_work_at_once(api, project["id"], callers)
     rounds = calls // callers
@@ -121,19 +134,22 @@ async def load(suite: Suite, api: Api, model: ModelProcess, callers: int, calls:
     chats = [[await api.new_chat(project["id"]) for _ in range(sessions)] for _ in range(callers)]
     await model.exchanges()
     cpu_before = cpu_seconds(suite)
-    waited = dict(itertools.chain.from_iterable(await asyncio.gather(*(converse(own, rounds) for own in chats))))
+    waited = dict(
+        itertools.chain.from_iterable(await asyncio.gather(*(converse(own, rounds, model_of(pieces)) for own in chats)))
+    )
     cpu = {name: 1000 * (seconds - cpu_before[name]) for name, seconds in cpu_seconds(suite).items()}
     own = await model.exchanges()
     overhead = sorted(
         1000 * (seconds - (own[marker]["ended_at"] - own[marker]["received_at"])) for marker, seconds in waited.items()
     )
     # CLOCK_MONOTONIC is one clock for all processes of a machine.
-    seen = await asyncio.gather(*(first_text(each[0], rounds=2) for each in chats))
+    seen = await asyncio.gather(*(first_text(each[0], 2, model_of(pieces)) for each in chats))
     own_first = await model.exchanges()
     first = [1000 * (at - own_first[marker]["first_piece_at"]) for each in seen for marker, at in each]
     return Load(
         callers=callers,
         calls=len(waited),
+        pieces=pieces,
         model_ms_p50=milliseconds([1000 * (own[marker]["ended_at"] - own[marker]["received_at"]) for marker in waited]),
         overhead_ms_p50=milliseconds(overhead),
         overhead_ms_p95=round(overhead[max(0, round(0.95 * len(overhead)) - 1)], 1),
@@ -147,24 +163,24 @@ def milliseconds(values: list[float]) -> float:
     return round(statistics.median(values), 1)
 
 
-async def converse(chats: list[Chat], rounds: int) -> list[tuple[str, float]]:
+async def converse(chats: list[Chat], rounds: int, model: Script) -> list[tuple[str, float]]:
     """Send one message after another; returns each one's marker and the seconds until its answer."""
     waited = []
     for number in range(rounds):
         chat, marker = chats[number // MESSAGES_A_SESSION], uuid.uuid4().hex
         started = time.monotonic()
-        message = await answer(chat.send(f"{marker} {MODEL.directive()}"))
+        message = await answer(chat.send(f"{marker} {model.directive()}"))
         waited.append((marker, time.monotonic() - started))
-        assert message["content"] == MODEL.answer
+        assert message["content"] == ANSWER
     return waited
 
 
-async def first_text(chat: Chat, rounds: int) -> list[tuple[str, float]]:
+async def first_text(chat: Chat, rounds: int, model: Script) -> list[tuple[str, float]]:
     """Stream one message after another; returns each one's marker and when its first text came."""
     seen = []
     for _ in range(rounds):
         marker = uuid.uuid4().hex
-        async with chat.stream(f"{marker} {MODEL.directive()}") as stream:
+        async with chat.stream(f"{marker} {model.directive()}") as stream:
             await stream.until("message_delta", "message_snapshot")
             seen.append((marker, time.monotonic()))
             await stream.to_end()
@@ -204,9 +220,9 @@ def table(reports: list[Report]) -> str:
             f"{report.layout}: ready after {report.start_seconds:.2f} s (aim {AIMS['start_seconds']:g}), "
             f"idle {report.idle_pss_mb:.0f} MB PSS (aim {AIMS['idle_pss_mb']:g}) and {report.idle_cpu_ms:.0f} ms/s CPU"
         )
-        rows.append("  callers  calls  model p50  overhead p50    p95  first text  CPU a call   [ms]")
+        rows.append("  callers  calls  pieces  model  overhead p50    p95  first text  CPU a call   [ms]")
         rows += [
-            f"  {each.callers:7}  {each.calls:5}  {each.model_ms_p50:9.1f}  {each.overhead_ms_p50:12.1f}"
+            f"  {each.callers:7}  {each.calls:5}  {each.pieces:6}  {each.model_ms_p50:5.0f}  {each.overhead_ms_p50:12.1f}"
             f"  {each.overhead_ms_p95:5.1f}  {each.first_text_ms_p50:10.1f}  {each.cpu_ms:10.1f}"
             for each in report.loads
         ]
@@ -220,8 +236,7 @@ async def main() -> None:
         "--calls", type=int, default=40, help="calls at 1 caller; 10 callers make 2 times as many, 50 5"
     )
     calls = parser.parse_args().calls
-    plan = {1: calls, 10: 2 * calls, 50: 5 * calls}
-    reports = [await measure(layout, plan) for layout in (Layout.ONE, Layout.FIVE)]
+    reports = [await measure(layout, calls) for layout in (Layout.ONE, Layout.FIVE)]
     sys.stdout.write(table(reports) + "\n")
     sys.stdout.write(json.dumps({"aims": AIMS, "reports": [asdict(report) for report in reports]}) + "\n")
 
