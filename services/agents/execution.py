@@ -11,6 +11,7 @@ from services.agents.agent import Agent, Owner
 from services.agents.bus import AgentBus, Place
 from services.agents.errors import AgentNotFound, ExecutionSuperseded
 from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
+from services.agents.happenings import Happenings
 from services.agents.models import Message, Model, ModelRequest, Usage
 from services.agents.prompt import TaskInput, build_prompt
 from services.agents.store import AgentStore, Claim
@@ -38,8 +39,7 @@ class _Execution:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.events: asyncio.Queue[ExecutionEvent | None] = asyncio.Queue()
-        """Not bounded: it holds no more than the answer, which is kept anyway. None is the end."""
+        self.happenings = Happenings()
         self.stopped_by: CodelabError | None = None
         self._worker: asyncio.Task[None] | None = None
         self._stopping = False
@@ -51,7 +51,7 @@ class _Execution:
             if not worker.cancelled():
                 worker.exception()  # Seen: whoever went away does not ask for it.
             ended()
-            self.events.put_nowait(None)
+            self.happenings.end()
 
         self._worker = asyncio.create_task(work, name="execution")
         self._worker.add_done_callback(end)
@@ -96,9 +96,9 @@ class Executions:
         execution = _Execution(task)
         # Registered before it claims the task: a later attempt, or a deletion, finds it here or wins in the store.
         self._running.add(execution)
-        execution.start(self._run(task, execution.events.put_nowait), ended=lambda: self._running.discard(execution))
+        execution.start(self._run(task, execution.happenings.add), ended=lambda: self._running.discard(execution))
         try:
-            while (event := await execution.events.get()) is not None:
+            async for event in execution.happenings:
                 yield event
             execution.check()
         finally:

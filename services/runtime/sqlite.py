@@ -94,6 +94,9 @@ class _Connection:
     async def scalar(self, statement: sa.Executable, parameters: Any = None) -> Any:
         return self._connection.scalar(statement, parameters)
 
+    async def scalars(self, statement: sa.Executable, parameters: Any = None) -> sa.ScalarResult[Any]:
+        return self._connection.scalars(statement, parameters)
+
     @asynccontextmanager
     async def begin_nested(self) -> AsyncIterator[None]:
         with self._connection.begin_nested():

@@ -141,7 +141,7 @@ async def test_offline_model_says_what_it_is(tmp_path: Path) -> None:
     assert answer == second[-1].completed.output
     for part in ("offline model", "> Why is the sky blue?", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         assert part in answer
-    assert sum(event.HasField("delta") for event in first) > 5
+    assert sum(event.HasField("delta") for event in first) > 2
 
 
 # Failures

@@ -14,9 +14,10 @@ from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.store import RunStore, SessionStore
 from services.orchestrator.tables import metadata, runs
-from services.runtime.database import Database
+from services.runtime.database import create_tables
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
+from services.runtime.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -97,8 +98,8 @@ def a_key(request_id: str = "k", *content: str, scope: str = "Send") -> RequestK
 @asynccontextmanager
 async def sqlite(folder: Path) -> AsyncIterator[Stores]:
     """Two databases on one file: the connections of one replica each."""
-    one, two = Database.sqlite(folder / "orchestrator.db"), Database.sqlite(folder / "orchestrator.db")
-    await one.create(metadata)
+    one, two = SqliteDatabase(folder / "orchestrator.db"), SqliteDatabase(folder / "orchestrator.db")
+    await create_tables(one, metadata)
 
     async def execute(statement: Any) -> list[Any]:
         async with two.write() as connection:
