@@ -223,7 +223,8 @@ def table(reports: list[Report]) -> str:
         rows.append("  callers  calls  pieces  model  overhead p50    p95  first text  CPU a call   [ms]")
         rows += [
             f"  {each.callers:7}  {each.calls:5}  {each.pieces:6}  {each.model_ms_p50:5.0f}"
-            f"  {each.overhead_ms_p50:12.1f}  {each.overhead_ms_p95:5.1f}  {each.first_text_ms_p50:10.1f}  {each.cpu_ms:10.1f}"
+            f"  {each.overhead_ms_p50:12.1f}  {each.overhead_ms_p95:5.1f}  {each.first_text_ms_p50:10.1f}"
+            f"  {each.cpu_ms:10.1f}"
             for each in report.loads
         ]
     rows.append(f"aims at 1 caller: overhead {AIMS['overhead_ms_p50']:g} ms, CPU {AIMS['cpu_ms']:g} ms")
