@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,7 +30,7 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.sql_session_store import message_of, require_project, require_session
 from services.orchestrator.tables import chat_sessions, idempotency_keys, messages, run_events, run_tasks, runs
-from services.runtime.database import Database, epoch_now
+from services.runtime.database import Database, epoch_now, prepared
 from services.runtime.idempotency import RequestKey
 from services.runtime.pages import decode_token, encode_token
 
@@ -53,13 +54,8 @@ class SqlRunQueries:
             return None if known is None else await load_run(connection, owner, known)
 
     async def get_outcome(self, owner: Owner, run_id: str) -> Outcome:
-        answer = runs.outerjoin(messages, sa.and_(runs.c.answered, messages.c.id == runs.c.answer_id))
-        columns = (runs.c.state.label("run_state"), runs.c.error_reason, runs.c.error_detail, *messages.c)
         async with self._database.read() as connection:
-            found = await connection.execute(
-                sa.select(*columns).select_from(answer).where(runs.c.id == run_id, *_mine(owner))
-            )
-            row = found.one_or_none()
+            row = (await connection.execute(*_outcome(owner.user_id, owner.project_id, run_id))).one_or_none()
         if row is None:
             raise RunNotFound(run_id)
         return Outcome(RunState(row.run_state), _failure(row), None if row.id is None else message_of(row))
@@ -109,25 +105,12 @@ class SqlRunQueries:
         if lease.position == 0:
             return []
         async with self._database.read() as connection:
-            rows = await connection.execute(
-                sa.select(messages)
-                .where(
-                    messages.c.session_id == lease.session_id,
-                    messages.c.user_id == lease.user_id,
-                    messages.c.position < 2 * lease.position,
-                )
-                .order_by(messages.c.position.desc())
-                .limit(limit)
-            )
+            rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.position, limit))
             return [message_of(row) for row in reversed(rows.all())]
 
     async def orphaned(self, limit: int) -> list[str]:
-        busy = runs.alias("busy")
-        active = sa.exists().where(busy.c.session_id == runs.c.session_id, busy.c.state.in_(ACTIVE))
-        expired = sa.select(runs.c.session_id).where(runs.c.state.in_(LEASED), runs.c.lease_until < epoch_now())
-        waiting = sa.select(runs.c.session_id).where(runs.c.state == RunState.QUEUED, ~active)
         async with self._database.read() as connection:
-            return list(await connection.scalars(sa.union(expired, waiting).limit(limit)))
+            return list(await connection.scalars(*_orphaned(limit)))
 
     async def unpublished(self, older_than: datetime, limit: int, excluding: Collection[str]) -> list[Outbox]:
         waiting = (
@@ -161,6 +144,32 @@ class SqlRunQueries:
             told = tuple(load_event(row) for row in events)
             found.append(Outbox(run.run_id, run.session_id, run.project_id, run.user_id, run.now, told))
         return found
+
+
+@prepared
+def _outcome(user_id: Any, project_id: Any, run_id: Any) -> sa.Select[Any]:
+    answer = runs.outerjoin(messages, sa.and_(runs.c.answered, messages.c.id == runs.c.answer_id))
+    columns = (runs.c.state.label("run_state"), runs.c.error_reason, runs.c.error_detail, *messages.c)
+    return sa.select(*columns).select_from(answer).where(runs.c.id == run_id, *_mine(Owner(user_id, project_id)))
+
+
+@prepared
+def _earlier(session_id: Any, user_id: Any, position: Any, limit: Any) -> sa.Select[Any]:
+    return (
+        sa.select(messages)
+        .where(messages.c.session_id == session_id, messages.c.user_id == user_id, messages.c.position < position)
+        .order_by(messages.c.position.desc())
+        .limit(limit)
+    )
+
+
+@prepared
+def _orphaned(limit: Any) -> sa.CompoundSelect[Any]:
+    busy = runs.alias("busy")
+    active = sa.exists().where(busy.c.session_id == runs.c.session_id, busy.c.state.in_(ACTIVE))
+    expired = sa.select(runs.c.session_id).where(runs.c.state.in_(LEASED), runs.c.lease_until < epoch_now())
+    waiting = sa.select(runs.c.session_id).where(runs.c.state == RunState.QUEUED, ~active)
+    return sa.union(expired, waiting).limit(limit)
 
 
 async def load_run(connection: AsyncConnection, owner: Owner, run_id: str) -> Run:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.orchestrator.model import (
     ACTIVE,
@@ -23,34 +25,44 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.sql_run_queries import load_event, load_task
 from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
+from services.runtime.database import prepared
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""
 
 
-async def touch_session(
-    connection: AsyncConnection, session_id: str, now: datetime | None = None, *, messages_more: int = 0
-) -> bool:
-    """Lock the session's row and count new messages; say whether it is there and not deleted."""
-    values: dict[str, Any] = {"message_count": chat_sessions.c.message_count + messages_more}
-    if now is not None:
-        values["updated_at"] = now
-    touched = await connection.execute(
+_INSERT_TASK = sa.insert(run_tasks)
+_INSERT_MESSAGE = sa.insert(messages)
+_INSERT_EVENT = sa.insert(run_events)
+
+
+@prepared
+def _locked(session_id: Any) -> sa.Update:
+    # Changes nothing, and locks the row on every database.
+    return (
         sa.update(chat_sessions)
         .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
-        .values(values)
+        .values(run_count=chat_sessions.c.run_count)
     )
-    return bool(touched.rowcount)
 
 
-async def enter_session(connection: AsyncConnection, owner: Owner, session_id: str, now: datetime) -> int | None:
-    """Lock the owner's session and count a new message and run; return the run's position, None without session."""
-    entered = await connection.execute(
+@prepared
+def _touched(session_id: Any, messages_more: Any, now: Any) -> sa.Update:
+    return (
+        sa.update(chat_sessions)
+        .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
+        .values(message_count=chat_sessions.c.message_count + messages_more, updated_at=now)
+    )
+
+
+@prepared
+def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> ReturningUpdate[tuple[int]]:
+    return (
         sa.update(chat_sessions)
         .where(
             chat_sessions.c.id == session_id,
-            chat_sessions.c.user_id == owner.user_id,
-            chat_sessions.c.project_id == owner.project_id,
+            chat_sessions.c.user_id == user_id,
+            chat_sessions.c.project_id == project_id,
             chat_sessions.c.deleted.is_(False),
         )
         .values(
@@ -58,18 +70,45 @@ async def enter_session(connection: AsyncConnection, owner: Owner, session_id: s
         )
         .returning(chat_sessions.c.run_count)
     )
-    count = entered.scalar_one_or_none()
-    return None if count is None else int(count) - 1
 
 
-async def unfinished_run(connection: AsyncConnection, session_id: str) -> str | None:
-    """The session's first run that is active or waits."""
-    found: str | None = await connection.scalar(
+@prepared
+def _first_unfinished(session_id: Any) -> sa.Select[tuple[str]]:
+    return (
         sa.select(runs.c.id)
         .where(runs.c.session_id == session_id, runs.c.state.in_((*ACTIVE, RunState.QUEUED)))
         .order_by(runs.c.position)
         .limit(1)
     )
+
+
+@cache
+def _ended_task(columns: tuple[str, ...]) -> sa.Update:
+    """Sets these columns of a task: each from the parameter of its name and `_`."""
+    return (
+        sa.update(run_tasks)
+        .where(run_tasks.c.run_id == sa.bindparam("of_run"), run_tasks.c.id == sa.bindparam("of_task"))
+        .values({column: sa.bindparam(f"{column}_") for column in columns})
+    )
+
+
+async def touch_session(
+    connection: AsyncConnection, session_id: str, now: datetime | None = None, *, messages_more: int = 0
+) -> bool:
+    """Lock the session's row and count new messages; say whether it is there and not deleted."""
+    statement = _locked(session_id) if now is None else _touched(session_id, messages_more, now)
+    return bool((await connection.execute(*statement)).rowcount)
+
+
+async def enter_session(connection: AsyncConnection, owner: Owner, session_id: str, now: datetime) -> int | None:
+    """Lock the owner's session and count a new message and run; return the run's position, None without session."""
+    count = await connection.scalar(*_entered(owner.user_id, owner.project_id, session_id, now))
+    return None if count is None else int(count) - 1
+
+
+async def unfinished_run(connection: AsyncConnection, session_id: str) -> str | None:
+    """The session's first run that is active or waits."""
+    found: str | None = await connection.scalar(*_first_unfinished(session_id))
     return found
 
 
@@ -136,7 +175,7 @@ async def insert_events(
         }
         for event in events
     ]
-    await connection.execute(sa.insert(run_events), rows)
+    await connection.execute(_INSERT_EVENT, rows)
     return events
 
 
@@ -152,48 +191,46 @@ async def unpublished_events(connection: AsyncConnection, run_id: str) -> tuple[
 
 async def insert_task(connection: AsyncConnection, run_id: str, task: Task) -> None:
     """Insert the run's task; an attempt that has begun is the first generation of its text."""
-    await connection.execute(
-        sa.insert(run_tasks).values(
-            run_id=run_id,
-            id=task.id,
-            ordinal=0,
-            agent_id=task.agent_id,
-            agent_name=task.agent_name,
-            title=task.title,
-            instruction=task.instruction,
-            state=task.state,
-            attempt=task.attempt,
-            generation=task.attempt,
-            started_at=task.started_at,
-        )
-    )
+    row = {
+        "run_id": run_id,
+        "id": task.id,
+        "ordinal": 0,
+        "agent_id": task.agent_id,
+        "agent_name": task.agent_name,
+        "title": task.title,
+        "instruction": task.instruction,
+        "state": task.state,
+        "attempt": task.attempt,
+        "generation": task.attempt,
+        "started_at": task.started_at,
+    }
+    await connection.execute(_INSERT_TASK, row)
 
 
 async def end_task(connection: AsyncConnection, lease: Lease, state: TaskState, now: datetime, **values: Any) -> None:
     """End the lease's task."""
+    end = {"state": state, "finished_at": now, **values}
     await connection.execute(
-        sa.update(run_tasks)
-        .where(run_tasks.c.run_id == lease.run_id, run_tasks.c.id == lease.task.id)
-        .values(state=state, finished_at=now, **values)
+        _ended_task(tuple(end)),
+        {"of_run": lease.run_id, "of_task": lease.task.id, **{f"{k}_": v for k, v in end.items()}},
     )
 
 
 async def insert_message(connection: AsyncConnection, message: Message, user_id: str, position: int) -> None:
     """Insert a message at its place in the conversation."""
-    await connection.execute(
-        sa.insert(messages).values(
-            id=message.id,
-            session_id=message.session_id,
-            user_id=user_id,
-            run_id=message.run_id,
-            agent_id=message.agent_id,
-            role=message.role,
-            content=message.content,
-            position=position,
-            timestamp=message.timestamp,
-            metadata=message.metadata,
-        )
-    )
+    row = {
+        "id": message.id,
+        "session_id": message.session_id,
+        "user_id": user_id,
+        "run_id": message.run_id,
+        "agent_id": message.agent_id,
+        "role": message.role,
+        "content": message.content,
+        "position": position,
+        "timestamp": message.timestamp,
+        "metadata": message.metadata,
+    }
+    await connection.execute(_INSERT_MESSAGE, row)
 
 
 async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Lease:

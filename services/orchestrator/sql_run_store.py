@@ -7,10 +7,12 @@ Order of locks, everywhere: the project's row, the session's, the run's. A write
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.orchestrator.errors import LeaseLost, RunFinished, RunNotFound, SessionBusy, SessionNotFound
 from services.orchestrator.model import (
@@ -53,13 +55,79 @@ from services.orchestrator.sql_run_rows import (
 )
 from services.orchestrator.sql_session_store import lock_project
 from services.orchestrator.tables import chat_sessions, idempotency_keys, run_events, run_tasks, runs
-from services.runtime.database import Database, epoch_now
+from services.runtime.database import Database, epoch_now, prepared
 from services.runtime.idempotency import RequestKey
 
 # A direct run's plan is this one task.
 DIRECT_TASK = "answer"
 MAX_TAKEOVERS = 3
 _TITLE_LENGTH = 80
+
+
+_OF_RUN: sa.BindParameter[str] = sa.bindparam("of_run")
+_EVENT_ID: sa.BindParameter[str] = sa.bindparam("event_id")
+_LEASE_END = epoch_now() + sa.bindparam("lease_seconds", type_=sa.Double)
+
+_INSERT_RUN = sa.insert(runs).values(lease_until=_LEASE_END)
+_SESSION_HEAD = (
+    sa.update(chat_sessions)
+    .where(chat_sessions.c.id == sa.select(runs.c.session_id).where(runs.c.id == _OF_RUN).scalar_subquery())
+    .values(last_event_id=_EVENT_ID)
+)
+_RUN_HEAD = sa.update(runs).where(runs.c.id == _OF_RUN).values(last_event_id=_EVENT_ID)
+_EVENT_PUBLISHED = (
+    sa.update(run_events)
+    .where(run_events.c.run_id == _OF_RUN, run_events.c.n == sa.bindparam("at_n"))
+    .values(published=_EVENT_ID)
+)
+
+
+@cache
+def _fenced(columns: tuple[str, ...]) -> ReturningUpdate[Any]:
+    """Sets these columns of a leased run, each from the parameter of its name and `_`; see SqlRunStore._fence."""
+    happening: sa.BindParameter[int] = sa.bindparam("happening", type_=sa.Integer)
+    return (
+        sa.update(runs)
+        .where(
+            runs.c.id == _OF_RUN,
+            runs.c.owner == sa.bindparam("of_process"),
+            runs.c.epoch == sa.bindparam("of_epoch"),
+            runs.c.state.in_(LEASED),
+        )
+        .values(
+            {
+                "lease_until": _LEASE_END,
+                "event_count": runs.c.event_count + happening,
+                **{column: sa.bindparam(f"{column}_") for column in columns},
+            }
+        )
+        .returning(runs.c.started_at, (runs.c.event_count - happening + 1).label("event_count"))
+    )
+
+
+@prepared
+def _promoted(session_id: Any, process: Any, lease_seconds: Any, now: Any) -> ReturningUpdate[Any]:
+    others = runs.alias("others")
+    first = (
+        sa.select(others.c.id)
+        .where(others.c.session_id == session_id, others.c.state == RunState.QUEUED)
+        .order_by(others.c.position)
+        .limit(1)
+        .scalar_subquery()
+    )
+    active = sa.exists().where(others.c.session_id == session_id, others.c.state.in_(ACTIVE))
+    return (
+        sa.update(runs)
+        .where(runs.c.id == first, ~active)
+        .values(
+            state=RunState.RUNNING,
+            owner=process,
+            epoch=runs.c.epoch + 1,
+            lease_until=epoch_now() + lease_seconds,
+            started_at=now,
+        )
+        .returning(runs)
+    )
 
 
 class _Known(Exception):
@@ -196,20 +264,10 @@ class SqlRunStore(SqlRunQueries):
             latest.pop(run_id, None)
             latest[run_id] = id
         heads = [{"of_run": run_id, "event_id": id} for run_id, id in latest.items()]
-        of_run: sa.BindParameter[str] = sa.bindparam("of_run")
-        event_id: sa.BindParameter[str] = sa.bindparam("event_id")
-        session_of = sa.select(runs.c.session_id).where(runs.c.id == of_run).scalar_subquery()
         async with self._database.write() as connection:
-            await connection.execute(
-                sa.update(chat_sessions).where(chat_sessions.c.id == session_of).values(last_event_id=event_id), heads
-            )
-            await connection.execute(sa.update(runs).where(runs.c.id == of_run).values(last_event_id=event_id), heads)
-            await connection.execute(
-                sa.update(run_events)
-                .where(run_events.c.run_id == of_run, run_events.c.n == sa.bindparam("at_n"))
-                .values(published=event_id),
-                events,
-            )
+            await connection.execute(_SESSION_HEAD, heads)
+            await connection.execute(_RUN_HEAD, heads)
+            await connection.execute(_EVENT_PUBLISHED, events)
 
     async def _accept(
         self,
@@ -282,24 +340,24 @@ class SqlRunStore(SqlRunQueries):
         message = Message(new.message_id, new.session_id, new.id, Role.USER, new.content, None, now)
         happened = [received(message)] if queued else [received(message), started(task)]
         epoch = 0 if queued else 1
-        await connection.execute(
-            sa.insert(runs).values(
-                id=run.id,
-                session_id=run.session_id,
-                project_id=owner.project_id,
-                user_id=owner.user_id,
-                mode=run.mode,
-                state=run.state,
-                position=position,
-                answer_id=new.answer_id,
-                owner=None if queued else process,
-                epoch=epoch,
-                lease_until=0 if queued else self._lease_end(),
-                event_count=len(happened),
-                created_at=now,
-                started_at=run.started_at,
-            )
-        )
+        row = {
+            "id": run.id,
+            "session_id": run.session_id,
+            "project_id": owner.project_id,
+            "user_id": owner.user_id,
+            "mode": run.mode,
+            "state": run.state,
+            "position": position,
+            "answer_id": new.answer_id,
+            "owner": None if queued else process,
+            "epoch": epoch,
+            "event_count": len(happened),
+            "created_at": now,
+            "started_at": run.started_at,
+            # A queued run has no owner, so nobody minds that its lease begins too.
+            "lease_seconds": self._lease_seconds,
+        }
+        await connection.execute(_INSERT_RUN, row)
         await insert_task(connection, run.id, task)
         await insert_message(connection, message, owner.user_id, 2 * position)
         lease = Lease(
@@ -324,17 +382,17 @@ class SqlRunStore(SqlRunQueries):
         Return when the run began, and the number of the first of these events. Raise LeaseLost.
         """
         fenced = await connection.execute(
-            sa.update(runs)
-            .where(
-                runs.c.id == lease.run_id,
-                runs.c.owner == process,
-                runs.c.epoch == lease.epoch,
-                runs.c.state.in_(LEASED),
-            )
-            .values({"lease_until": self._lease_end(), "event_count": runs.c.event_count + happening, **values})
-            .returning(runs.c.started_at, (runs.c.event_count - (happening - 1)).label("event_count"))
+            _fenced(tuple(values)),
+            {
+                "of_run": lease.run_id,
+                "of_process": process,
+                "of_epoch": lease.epoch,
+                "lease_seconds": self._lease_seconds,
+                "happening": happening,
+                **{f"{column}_": value for column, value in values.items()},
+            },
         )
-        row = fenced.one_or_none()
+        row: sa.Row[tuple[Any, ...]] | None = fenced.one_or_none()
         if row is None:
             raise LeaseLost(lease.run_id)
         return row
@@ -353,27 +411,7 @@ class SqlRunStore(SqlRunQueries):
 
     async def _promote(self, connection: AsyncConnection, session_id: str, process: str, now: datetime) -> Lease | None:
         """Start the session's first queued run, if it has one and none is active. The session's row is locked."""
-        others = runs.alias("others")
-        first = (
-            sa.select(others.c.id)
-            .where(others.c.session_id == session_id, others.c.state == RunState.QUEUED)
-            .order_by(others.c.position)
-            .limit(1)
-            .scalar_subquery()
-        )
-        active = sa.exists().where(others.c.session_id == session_id, others.c.state.in_(ACTIVE))
-        promoted = await connection.execute(
-            sa.update(runs)
-            .where(runs.c.id == first, ~active)
-            .values(
-                state=RunState.RUNNING,
-                owner=process,
-                epoch=runs.c.epoch + 1,
-                lease_until=self._lease_end(),
-                started_at=now,
-            )
-            .returning(runs)
-        )
+        promoted = await connection.execute(*_promoted(session_id, process, self._lease_seconds, now))
         row = promoted.one_or_none()
         return None if row is None else await lease_of(connection, row)
 

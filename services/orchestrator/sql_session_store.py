@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,7 @@ from services.orchestrator.tables import (
     run_tasks,
     runs,
 )
-from services.runtime.database import Database
+from services.runtime.database import Database, prepared
 from services.runtime.idempotency import RequestKey
 from services.runtime.pages import decode_token, encode_token
 
@@ -166,7 +167,7 @@ class SqlSessionStore:
 
 async def lock_project(connection: AsyncConnection, owner: Owner) -> None:
     """Hold the project as it is until the transaction ends. Raise ProjectNotFound if it is absent or deleted."""
-    deleted = await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner)).with_for_update(read=True))
+    deleted = await connection.scalar(*_locked_project(owner.user_id, owner.project_id))
     if deleted is None or deleted:
         raise ProjectNotFound(owner.project_id)
 
@@ -179,7 +180,7 @@ async def require_project(connection: AsyncConnection, owner: Owner) -> None:
 
 async def require_session(connection: AsyncConnection, owner: Owner, session_id: str) -> None:
     """Raise SessionNotFound unless the session is the owner's and not deleted."""
-    if await connection.scalar(sa.select(chat_sessions.c.id).where(*_visible(owner, session_id))) is None:
+    if await connection.scalar(*_visible_session(owner.user_id, owner.project_id, session_id)) is None:
         raise SessionNotFound(session_id)
 
 
@@ -199,6 +200,16 @@ async def _session_row(connection: AsyncConnection, owner: Owner, session_id: st
     if row is None:
         raise SessionNotFound(session_id)
     return row
+
+
+@prepared
+def _locked_project(user_id: Any, project_id: Any) -> sa.Select[tuple[bool]]:
+    return sa.select(projects.c.deleted).where(*_project(Owner(user_id, project_id))).with_for_update(read=True)
+
+
+@prepared
+def _visible_session(user_id: Any, project_id: Any, session_id: Any) -> sa.Select[tuple[str]]:
+    return sa.select(chat_sessions.c.id).where(*_visible(Owner(user_id, project_id), session_id))
 
 
 def _project(owner: Owner) -> tuple[sa.ColumnElement[bool], ...]:

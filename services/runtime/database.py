@@ -1,13 +1,18 @@
 """The database of a service: visible transactions, and what SQLite and PostgreSQL do not share."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from functools import cache
+from inspect import signature
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
+
+Statement = TypeVar("Statement", bound=sa.Executable)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -66,3 +71,21 @@ async def create_tables(database: Database, metadata: sa.MetaData) -> None:
     """Create the tables that are missing. Processes that start together take turns."""
     async with database.write() as connection:
         await connection.run_sync(metadata.create_all)
+
+
+def prepared(build: Callable[..., Statement]) -> Callable[..., tuple[Statement, dict[str, Any]]]:
+    """Make a builder of statements build once, with a bound parameter for each of its arguments.
+
+    Called with values, it returns the statement and its parameters: `connection.execute(*of_session(session_id))`. For
+    what every message does: building an UPDATE takes four times as long as SQLite takes to execute it.
+    """
+    names = [f"{name}_" for name in signature(build).parameters]
+
+    @cache
+    def statement() -> Statement:
+        return build(*(sa.bindparam(name) for name in names))
+
+    def with_values(*values: Any) -> tuple[Statement, dict[str, Any]]:
+        return statement(), dict(zip(names, values, strict=True))
+
+    return with_values
