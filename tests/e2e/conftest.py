@@ -11,9 +11,8 @@ from tests.e2e.client import Api, signed_in
 from tests.e2e.suite import LIVING, Layout, Suite, running
 from tests.fakes.openai_server import FakeModel
 
-MODEL_TIMEOUT_SECONDS = 2.0
 QUICK = {
-    "CODELAB_MODEL_TIMEOUT_SECONDS": str(MODEL_TIMEOUT_SECONDS),
+    "CODELAB_MODEL_TIMEOUT_SECONDS": "1.5",
     "CODELAB_LEASE_SECONDS": "2",
     "CODELAB_HEARTBEAT_SECONDS": "1",
     "CODELAB_DRAIN_SECONDS": "5",
@@ -43,6 +42,14 @@ async def suite(
     layout: Layout = request.param
     async with running(layout, tmp_path_factory.mktemp("suite"), **settings(layout, model)) as started:
         yield started
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def suite_runs_again(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """A test that fails while it has the suite stopped or killed must not fail the next ones."""
+    yield
+    if "suite" in request.fixturenames:
+        await request.getfixturevalue("suite").restore()
 
 
 def settings(layout: Layout, model: FakeModel) -> dict[str, str]:

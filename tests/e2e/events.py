@@ -19,6 +19,10 @@ class Format(StrEnum):
     NDJSON = "application/x-ndjson"
 
 
+class StreamBroken(Exception):
+    """The stream's last frame is a problem, not `stream_ended`."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """One block of a stream. Comments and cursors carry no event."""
@@ -106,7 +110,8 @@ class Watch:
         event = frame.event
         if event is None or event["type"] == "heartbeat":
             return
-        assert "reason" not in event, f"the stream broke: {event}"
+        if "type" in event and "reason" in event:
+            raise StreamBroken(event["detail"])
         assert not self._over, f"came after stream_ended: {event}"
         self._over = event["type"] == "stream_ended"
         if event["id"] is not None:

@@ -131,6 +131,12 @@ class Suite:
             await process.wait()
         self.processes.clear()
 
+    async def restore(self) -> None:
+        """Start again what does not run."""
+        running = {name for name, process in self.processes.items() if process.returncode is None}
+        if missing := commands(self.layout).keys() - running:
+            await self.start(*missing)
+
     def pids(self) -> list[int]:
         """Every living process of the suite, children included."""
         ours = {process.pid for process in self.processes.values() if process.returncode is None}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import answer, signed_in
+from tests.e2e.client import Api, answer, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
@@ -97,20 +97,18 @@ async def test_up_with_processes_serves_and_takes_its_children_with_it(folder: P
         await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the end of every child")
 
 
-async def test_gateway_waits_for_services_that_start_later(folder: Path) -> None:
-    async with running(Layout.FIVE, folder) as suite:
-        projects = suite.processes.pop("projects")
-        projects.terminate()
-        assert await projects.wait() == 0
-        async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+@pytest.mark.parametrize("suite", [Layout.FIVE], indirect=True, ids=str)
+async def test_gateway_waits_for_services_that_start_later(suite: Suite, ann: Api) -> None:
+    projects = suite.processes.pop("projects")
+    projects.terminate()
+    assert await projects.wait() == 0
 
-            async def status() -> int:
-                return (await api.http.get("/my/projects")).status_code
+    async def degraded() -> bool:
+        return bool((await answer(ann.http.get("/ready")))["status"] == "degraded")
 
-            async def degraded() -> bool:
-                return bool((await answer(api.http.get("/ready")))["status"] == "degraded")
-
-            await eventually(degraded, what="/ready saying so")
-            assert await status() == 503
-            await suite.start("projects")
-            assert await status() == 200
+    try:
+        await eventually(degraded, what="/ready saying so")
+        assert (await ann.http.get("/my/projects")).status_code == 503
+    finally:
+        await suite.start("projects")
+    assert (await ann.http.get("/my/projects")).status_code == 200

@@ -9,7 +9,7 @@ from tests.e2e.conftest import settings
 from tests.e2e.suite import Layout, running
 from tests.fakes.openai_server import FakeModel
 
-RUNS = 75
+RUNS = 60
 AT_ONCE = 15
 
 

@@ -52,7 +52,9 @@ class Script:
     """Seconds for the Retry-After header of a status other than 200."""
     fault: Fault | None = None
     after_chunks: int = 2
-    """Pieces sent before reset, stall, cut or error_chunk."""
+    """Pieces sent before a fault in mid-answer, or before the gate."""
+    gate: str = ""
+    """The answer waits here in its middle until somebody opens the gate of this name."""
     refusal: str | None = None
     finish_reason: str = "stop"
     usage: bool = True
@@ -90,8 +92,8 @@ def script_of(body: dict[str, Any]) -> Script:
         raise ScriptError(f"cannot read the script: {error}") from error
     if script.fault is not None and script.fault not in get_args(Fault):
         raise ScriptError(f"there is no fault {script.fault!r}")
-    if script.fault in IN_MID_ANSWER and script.after_chunks >= len(list(script.pieces())):
-        raise ScriptError(f"the answer is over before {script.fault} comes: lower after_chunks")
+    if (script.fault in IN_MID_ANSWER or script.gate) and script.after_chunks >= len(list(script.pieces())):
+        raise ScriptError(f"the answer is over before {script.fault or script.gate} comes: lower after_chunks")
     return script
 
 

@@ -2,6 +2,7 @@
 
 POST /v1/chat/completions, streamed or whole, behaves as the script in the last user message says (see `openai_script`).
 GET /v1/models lists one model. GET /control/exchanges tells what was asked and how it ended; DELETE forgets it.
+POST /control/gates/NAME opens a gate that answers wait at.
 In a test, `FakeModel` runs the same server in a thread, so that it answers whatever the test's own event loop does.
 """
 
@@ -15,7 +16,7 @@ import struct
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -71,6 +72,7 @@ class OpenAIServer:
     port: int = 0
     host: str = "127.0.0.1"
     exchanges: list[Exchange] = field(default_factory=list)
+    _gates: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     _met: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _connections: set["_Connection"] = field(default_factory=set)
@@ -91,6 +93,10 @@ class OpenAIServer:
         await self._server.wait_closed()
         self._server = None
 
+    def open_gate(self, name: str) -> None:
+        """Let answers that wait at the gate, and those that come to it later, go on."""
+        self._gates[name].set()
+
     async def answer(self, request: Request, connection: "_Connection") -> None:
         route = (request.method, request.path.partition("?")[0])
         if route == ("POST", "/v1/chat/completions"):
@@ -102,6 +108,9 @@ class OpenAIServer:
             connection.send_json(200, [asdict(exchange) for exchange in self.exchanges])
         elif route == ("DELETE", "/control/exchanges"):
             self.exchanges.clear()
+            connection.send_json(200, {})
+        elif request.method == "POST" and request.path.startswith("/control/gates/"):
+            self.open_gate(request.path.removeprefix("/control/gates/"))
             connection.send_json(200, {})
         else:
             connection.send_json(404, _error(f"there is no {request.method} {request.path}", "not_found_error"))
@@ -144,17 +153,19 @@ class OpenAIServer:
         if script.fault == "garbage_body":
             connection.send(200, "application/json", b"<html>\xff\xfe{ this is no JSON")
         elif exchange.body.get("stream") and script.fault != "not_sse":
-            await _stream(script, exchange, connection)
+            await _stream(script, exchange, connection, self._gates[script.gate] if script.gate else None)
         else:
             await asyncio.sleep(script.token_seconds * (len(list(script.pieces())) - 1))
             connection.send_json(200, _completion(script, exchange))
         return "answered"
 
 
-async def _stream(script: Script, exchange: Exchange, connection: "_Connection") -> None:
+async def _stream(script: Script, exchange: Exchange, connection: "_Connection", gate: asyncio.Event | None) -> None:
     connection.begin_stream()
     for number, piece in enumerate(script.pieces()):
         if number == script.after_chunks:
+            if gate is not None:
+                await gate.wait()
             if script.fault == "reset":
                 raise BrokenOff
             if script.fault == "stall":
@@ -341,6 +352,10 @@ class FakeModel:
 
     def stop(self) -> None:
         self._wait(asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop))
+
+    def open_gate(self, name: str) -> None:
+        """Let answers that wait at the gate, and those that come to it later, go on."""
+        self._loop.call_soon_threadsafe(self._server.open_gate, name)
 
     def exchanges(self, text: str = "") -> list[Exchange]:
         """The requests whose last user message contains the text, oldest first."""

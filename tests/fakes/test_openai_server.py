@@ -77,6 +77,16 @@ async def test_first_piece_and_each_later_one_wait_as_scripted(model: FakeModel,
     assert exchange.model_seconds >= 0.1 + 3 * 0.05
 
 
+async def test_answer_waits_at_its_gate_until_it_is_opened(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    script = Script(answer="abcd", chunks=4, after_chunks=2, gate="noon")
+    chunks = aiter(await client.chat.completions.create(**ask(script), stream=True))
+    assert text_of([await anext(chunks) for _ in range(2)]) == "ab"
+    waiting = asyncio.ensure_future(anext(chunks))
+    assert await asyncio.wait([waiting], timeout=0.1) == (set(), {waiting})
+    model.open_gate("noon")
+    assert text_of([await waiting, *[chunk async for chunk in chunks]]) == "cd"
+
+
 async def test_refused_requests_say_when_to_retry_and_end_after_so_many_times(client: openai.AsyncOpenAI) -> None:
     script = Script(status=429, times=2, retry_after=0.5)
     for _ in range(2):
@@ -209,6 +219,7 @@ async def test_process_of_its_own_tells_what_it_was_asked() -> None:
         async with httpx.AsyncClient(base_url=url.removesuffix("/v1")) as control:
             exchanges = (await control.get("/control/exchanges")).json()
             assert [exchange["outcome"] for exchange in exchanges] == ["answered"]
+            assert (await control.post("/control/gates/noon")).status_code == 200
             await control.delete("/control/exchanges")
             assert (await control.get("/control/exchanges")).json() == []
     finally:
