@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.agents.agent import Agent, AgentConfig, AgentDraft, Owner
 from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuperseded, ProjectDeleted, ProjectNotFound
 from services.agents.store import AgentPage, AgentPosition, Claim
-from services.runtime.database import Database, UtcDateTime
+from services.runtime.database import Database, UtcDateTime, prepared
 from services.runtime.idempotency import IdempotencyKeys, RequestKey
 
 metadata = sa.MetaData()
@@ -158,8 +159,7 @@ class SqlAgentStore:
     async def find_agent(self, owner: Owner, name: str) -> Agent:
         """See AgentStore."""
         async with self._database.read() as connection:
-            found = await connection.execute(sa.select(_agents).where(_of(_agents, owner), _agents.c.name == name))
-            row = found.first()
+            row = (await connection.execute(*_named(owner.user_id, owner.project_id, name))).first()
         if row is None:
             raise AgentNotFound(name)
         return _agent(row)
@@ -199,23 +199,16 @@ class SqlAgentStore:
         async with self._database.write() as connection:
             # Locked, so that of two attempts the second sees the first.
             await _lock_space(connection, owner)
-            task = sa.and_(
-                _of(_executions, owner), _executions.c.run_id == claim.run_id, _executions.c.task_id == claim.task_id
-            )
-            found = await connection.execute(
-                sa.select(_agents, _executions.c.run_epoch, _executions.c.attempt)
-                .select_from(_agents.outerjoin(_executions, task))
-                .where(_of(_agents, owner), _agents.c.id == agent_id)
-            )
-            row = found.first()
+            task = (owner.user_id, owner.project_id, claim.run_id, claim.task_id)
+            row = (await connection.execute(*_claimed(*task, agent_id))).first()
             if row is None:
                 raise AgentNotFound(agent_id)
             rank = {"run_epoch": claim.run_epoch, "attempt": claim.attempt, "updated_at": now}
             if row.run_epoch is None:
                 this = {**asdict(owner), "run_id": claim.run_id, "task_id": claim.task_id}
-                await connection.execute(sa.insert(_executions).values(**this, **rank))
+                await connection.execute(_INSERT_CLAIM, {**this, **rank})
             elif (row.run_epoch, row.attempt) < claim.rank:
-                await connection.execute(sa.update(_executions).where(task).values(**rank))
+                await connection.execute(sa.update(_executions).where(_task(*task)).values(**rank))
             else:
                 raise ExecutionSuperseded(claim.run_id, claim.task_id)
             return _agent(row)
@@ -230,6 +223,35 @@ def _of(table: sa.Table, owner: Owner) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.user_id == owner.user_id, table.c.project_id == owner.project_id)
 
 
+def _task(user_id: Any, project_id: Any, run_id: Any, task_id: Any) -> sa.ColumnElement[bool]:
+    claims = _executions.c
+    return sa.and_(_of(_executions, Owner(user_id, project_id)), claims.run_id == run_id, claims.task_id == task_id)
+
+
+_INSERT_CLAIM = sa.insert(_executions)
+
+
+@prepared
+def _claimed(user_id: Any, project_id: Any, run_id: Any, task_id: Any, agent_id: Any) -> sa.Select[Any]:
+    """The agent, and the claim of the task where there is one."""
+    return (
+        sa.select(_agents, _executions.c.run_epoch, _executions.c.attempt)
+        .select_from(_agents.outerjoin(_executions, _task(user_id, project_id, run_id, task_id)))
+        .where(_of(_agents, Owner(user_id, project_id)), _agents.c.id == agent_id)
+    )
+
+
+@prepared
+def _named(user_id: Any, project_id: Any, name: Any) -> sa.Select[Any]:
+    return sa.select(_agents).where(_of(_agents, Owner(user_id, project_id)), _agents.c.name == name)
+
+
+@prepared
+def _locked_space(user_id: Any, project_id: Any) -> ReturningUpdate[tuple[str]]:
+    space = _of(_spaces, Owner(user_id, project_id))
+    return sa.update(_spaces).where(space).values(state=_spaces.c.state).returning(_spaces.c.state)
+
+
 def _newest_first(agents: sa.Select[Any]) -> sa.Select[Any]:
     return agents.order_by(_agents.c.created_at.desc(), _agents.c.id.desc())
 
@@ -237,8 +259,7 @@ def _newest_first(agents: sa.Select[Any]) -> sa.Select[Any]:
 async def _lock_space(connection: AsyncConnection, owner: Owner) -> str | None:
     """Keep every other writer out of the project until this transaction ends; return the state of its worker space."""
     # An UPDATE locks on every database; FOR UPDATE would be ignored by SQLite.
-    locked = sa.update(_spaces).where(_of(_spaces, owner)).values(state=_spaces.c.state).returning(_spaces.c.state)
-    state: str | None = await connection.scalar(locked)
+    state: str | None = await connection.scalar(*_locked_space(owner.user_id, owner.project_id))
     return state
 
 

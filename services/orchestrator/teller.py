@@ -20,7 +20,8 @@ from services.runtime.tasks import repeating
 
 log = structlog.get_logger()
 
-_FLUSH_SECONDS = 0.05
+# Long enough that the beginning and the end of a short run are recorded together.
+_FLUSH_SECONDS = 0.25
 _SWEEP_LIMIT = 50
 # Younger events are on their way: their run's process publishes them.
 _LEFT_AFTER = timedelta(seconds=10)

@@ -128,6 +128,10 @@ def _field_check(field: "AnyField") -> Check | None:
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
     value_checks = list(_value_checks(field, rules))
     most = rules.max_items if rules.HasField("max_items") else None
+    # Only what has rules is walked into: an event on its way through has hundreds of fields, and hardly any.
+    inner = None if field.message_type is None or _is_well_known(field.message_type) else field.message_type
+    if not required and not value_checks and most is None and (inner is None or not _has_rules(inner, frozenset())):
+        return None
 
     def check(message: Message, prefix: str) -> Iterable[Violation]:
         path = f"{prefix}{name}"
@@ -154,6 +158,26 @@ def _field_check(field: "AnyField") -> Check | None:
             yield from _checker(value.DESCRIPTOR)(value, f"{path}.")
 
     return check
+
+
+def _has_rules(descriptor: "AnyDescriptor", within: frozenset[str]) -> bool:
+    """Whether a value of this message can break any rule. `within` are the messages it was reached through."""
+    if descriptor.full_name in within:
+        return False
+    within |= {descriptor.full_name}
+    return any(_field_has_rules(field, within) for field in descriptor.fields)
+
+
+def _field_has_rules(field: "AnyField", within: frozenset[str]) -> bool:
+    if is_output_only(field):
+        return False
+    if field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
+        return True
+    rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
+    if rules.HasField("max_items") or any(True for _ in _value_checks(field, rules)):
+        return True
+    inner = field.message_type
+    return inner is not None and not _is_well_known(inner) and _has_rules(inner, within)
 
 
 def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[ValueCheck]:

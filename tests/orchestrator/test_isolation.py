@@ -63,7 +63,10 @@ async def test_what_is_not_mine_is_missing(ann: Client, stage: Stage, service: s
     stage.agents.script("Wait.", [HOLD])
     run = await ann.create("Wait.", request_id="k")
     await stage.agents.execution("Wait.")
-    before = stage.query("SELECT * FROM chat_sessions"), stage.query("SELECT id, state, epoch FROM runs")
+    before = (
+        stage.query("SELECT id, title, message_count, deleted FROM chat_sessions"),
+        stage.query("SELECT id, state, epoch FROM runs"),
+    )
     user_id = new_id() if stranger == "another user" else ann.user_id
     async with stage.client(user_id) as other:
         # The stranger's own project is fine; Ann's ids under it are not, nor is her project under their token.
@@ -83,7 +86,9 @@ async def test_what_is_not_mine_is_missing(ann: Client, stage: Stage, service: s
                 reason = reason or ("PROJECT_NOT_FOUND" if method in PARENTS_ONLY else "SESSION_NOT_FOUND")
                 with answers(grpc.StatusCode.NOT_FOUND, reason):
                     await call(other, service, method, request(session_id, run_id))
-        rows = stage.query("SELECT * FROM chat_sessions WHERE id != ?", other.session_id)
+        rows = stage.query(
+            "SELECT id, title, message_count, deleted FROM chat_sessions WHERE id != ?", other.session_id
+        )
         assert [row for row in rows if row in before[0]] == before[0]
         assert stage.query("SELECT id, state, epoch FROM runs") == before[1]
 

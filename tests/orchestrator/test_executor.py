@@ -1,0 +1,315 @@
+"""Executor between its store and its tasks: the moments at which something is committed and not yet acted upon."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.orchestrator import executor as module
+from services.orchestrator import service
+from services.orchestrator.executor import Executor
+from services.orchestrator.model import Accepted, Agent, Lease, Message, Outcome, Owner, RunState, Usage
+from services.orchestrator.ports import Completed, Delta, Progress
+from services.orchestrator.service import RunService
+from services.orchestrator.store import RunStore
+from services.orchestrator.tables import run_tasks
+from services.orchestrator.teller import Teller
+from services.orchestrator.waiting import Waiting
+from services.runtime.ids import new_id
+from tests.conformance.orchestrator_stores import AGENT, NOW, ONE, Stores, a_message, lease_of, sqlite
+from tests.orchestrator.fake_streams import FakeStreams
+
+
+class HeldAgents:
+    """Implements `Agents`: tasks end when the test says so, or are closed."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.began: list[Lease] = []
+        self.closed: list[Lease] = []
+        self._changed = asyncio.Condition()
+
+    async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
+        return AGENT
+
+    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
+        await self._note(self.began, lease)
+        try:
+            await self.go.wait()
+            yield Completed("Done.", Usage())
+        finally:
+            await self._note(self.closed, lease)
+
+    async def _note(self, list: list[Lease], lease: Lease) -> None:
+        list.append(lease)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(condition)
+
+
+class Gate:
+    """Stands in for one method of a store: lets the call commit, and holds its answer back."""
+
+    def __init__(self, store: RunStore, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.committed = asyncio.Event()
+        self.open = asyncio.Event()
+        self._method: Callable[..., Awaitable[Any]] = getattr(store, method)
+        monkeypatch.setattr(store, method, self._call)
+
+    async def _call(self, *arguments: Any) -> Any:
+        result = await self._method(*arguments)
+        self.committed.set()
+        await self.open.wait()
+        return result
+
+
+class World:
+    """One process: its executor, on a real store."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        self.agents = HeldAgents()
+        self.streams = FakeStreams()
+        self.waiting = Waiting()
+        self.teller = Teller(stores.runs, self.streams, lambda: NOW)
+        self.executor = Executor(stores.runs, self.agents, self.teller, self.waiting, lambda: NOW, ONE)
+
+    async def send(self, owner: Owner, session_id: str) -> str:
+        return (await self.executor.accept(owner, a_message(session_id), None)).run.id
+
+    async def until_over(self, run_id: str) -> None:
+        """Wait until the run's end was heard."""
+        await self.streams.until(lambda: any(event.final for run, event in self.streams.heard if run == run_id))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with sqlite(tmp_path) as stores:
+        world = World(stores)
+        yield world
+        world.agents.go.set()
+        async with asyncio.timeout(10):
+            await world.executor.drain()
+
+
+@pytest.fixture
+async def ann(world: World) -> Owner:
+    return await world.stores.project()
+
+
+@pytest.fixture
+async def chat(world: World, ann: Owner) -> str:
+    return await world.stores.session(ann)
+
+
+async def test_renewing_does_not_cut_off_a_run_that_has_just_ended(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await world.send(ann, chat)
+    second = await world.send(ann, chat)
+    gate = Gate(world.stores.runs, "succeed", monkeypatch)
+    world.agents.go.set()
+    await gate.committed.wait()
+    await world.executor._renew()
+    gate.open.set()
+    await world.until_over(first)
+    await world.until_over(second)
+
+
+async def test_renewal_that_began_before_the_end_does_not_cut_it_off_either(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await world.send(ann, chat)
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+    ended = Gate(world.stores.runs, "succeed", monkeypatch)
+    renew = world.stores.runs.renew
+
+    async def renew_late(process: str, run_ids: Any) -> set[str]:
+        # Asked while the run was live, answered when it had ended.
+        world.agents.go.set()
+        await ended.committed.wait()
+        return await renew(process, run_ids)
+
+    monkeypatch.setattr(world.stores.runs, "renew", renew_late)
+    await world.executor._renew()
+    ended.open.set()
+    await world.until_over(first)
+
+
+async def test_drain_waits_for_an_end_that_is_being_committed(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await world.send(ann, chat)
+    await world.send(ann, chat)
+    gate = Gate(world.stores.runs, "succeed", monkeypatch)
+    world.agents.go.set()
+    await gate.committed.wait()
+    draining = asyncio.create_task(world.executor.drain())
+    await asyncio.sleep(0)
+    gate.open.set()
+    async with asyncio.timeout(10):
+        await draining
+    assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
+    # What it set free is for the next process, at once.
+    assert await world.stores.others.orphaned(10) == [chat]
+
+
+async def test_caller_that_leaves_after_the_commit_leaves_no_orphan(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(world.stores.runs, "accept", monkeypatch)
+    calling = asyncio.create_task(world.send(ann, chat))
+    await gate.committed.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    gate.open.set()
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+
+
+async def test_caller_that_leaves_while_cancelling_stops_the_run_all_the_same(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await world.send(ann, chat), await world.send(ann, chat)
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+    gate = Gate(world.stores.runs, "cancel", monkeypatch)
+    calling = asyncio.create_task(world.executor.cancel(ann, first))
+    await gate.committed.wait()
+    calling.cancel()
+    gate.open.set()
+    await world.until_over(first)
+    await world.agents.until(lambda: [each.run_id for each in world.agents.began] == [first, second])
+    assert [each.run_id for each in world.agents.closed] == [first]
+
+
+async def test_process_that_takes_its_own_run_over_works_on_it_once(world: World, ann: Owner, chat: str) -> None:
+    run_id = await world.send(ann, chat)
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+    await world.stores.expire(run_id)
+    await world.executor._adopt_orphans()
+    await world.agents.until(lambda: len(world.agents.began) == 2 and len(world.agents.closed) == 1)
+    assert [each.epoch for each in world.agents.closed] == [1]
+    # The end of the earlier task has not made it forget the later one: it is renewed.
+    assert world.executor.runs_here(run_id)
+    await world.stores.expire(run_id)
+    await world.executor._renew()
+    assert await world.stores.others.orphaned(10) == []
+    world.agents.go.set()
+    await world.until_over(run_id)
+    assert [event.n for _, event in world.streams.heard] == [1, 2, 3, 4]
+
+
+async def test_run_that_was_lost_is_stopped_by_the_next_renewal(world: World, ann: Owner, chat: str) -> None:
+    run_id = await world.send(ann, chat)
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+    await world.stores.expire(run_id)
+    assert isinstance(await world.stores.others.adopt(chat, "another process", NOW), Lease)
+    await world.executor._renew()
+    await world.agents.until(lambda: len(world.agents.closed) == 1)
+    await world.executor.drain()
+    # Neither drained back nor ended: it is the other's.
+    assert (await world.stores.row(run_id)).owner == "another process"
+    assert await world.stores.others.renew("another process", [run_id]) == {run_id}
+
+
+async def test_all_that_nobody_works_on_is_taken_however_much_it_is(
+    world: World, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SWEEP_LIMIT", 3)
+    for _ in range(8):
+        await world.stores.expire((await world.stores.running(ann, await world.stores.session(ann))).run_id)
+    await world.executor._adopt_orphans()
+    await world.agents.until(lambda: len(world.agents.began) == 8)
+
+
+async def test_run_that_cannot_be_taken_does_not_keep_others_from_it(
+    world: World, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SWEEP_LIMIT", 1)
+    broken, sound = [await world.stores.running(ann, await world.stores.session(ann)) for _ in range(2)]
+    await world.stores.execute(sa.delete(run_tasks).where(run_tasks.c.run_id == broken.run_id))
+    for lease in (broken, sound):
+        await world.stores.expire(lease.run_id)
+    await world.executor._adopt_orphans()
+    await world.agents.until(lambda: [each.run_id for each in world.agents.began] == [sound.run_id])
+
+
+async def test_run_that_breaks_off_for_no_known_reason_is_taken_again_and_then_given_up(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(world.agents, "execute", broken)
+    run_id = await world.send(ann, chat)
+    for _ in range(5):
+        await world.executor._finish()
+        if (await world.stores.runs.get_run(ann, run_id)).state is RunState.FAILED:
+            break
+        await world.stores.expire(run_id)
+        await world.executor._adopt_orphans()
+    run = await world.stores.runs.get_run(ann, run_id)
+    assert run.error is not None
+    assert run.error.reason == "RUN_ABANDONED"
+    await world.until_over(run_id)
+    numbers = [event.n for _, event in world.streams.heard]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+# Who waits
+
+
+class EndsInBetween:
+    """Of RunStore what waiting needs: the run ends right after it was read as running."""
+
+    def __init__(self, waiting: Waiting, answer: Message) -> None:
+        self._waiting = waiting
+        self._answer = answer
+        self.read = 0
+
+    async def get_outcome(self, owner: Owner, run_id: str) -> Outcome:
+        self.read += 1
+        if self.read == 1:
+            self._waiting.wake(run_id)
+            return Outcome(RunState.RUNNING, None, None)
+        return Outcome(RunState.SUCCEEDED, None, self._answer)
+
+
+async def test_end_between_reading_and_waiting_is_not_missed(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_POLL_SECONDS", 3600.0)
+    accepted = await world.stores.send(ann, chat)
+    answer = (await world.stores.sessions.list_messages(ann, chat, 1, "")).elements[0]
+    store: Any = EndsInBetween(world.waiting, answer)
+    runs = RunService(store, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
+    async with asyncio.timeout(10):
+        assert await runs.answer(ann, Accepted(accepted.run, joined=True), 3600.0) == answer
+
+
+async def test_end_in_another_process_is_noticed(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_POLL_SECONDS", 0.01)
+    accepted = await world.stores.send(ann, chat, process="another process")
+    run_service = RunService(world.stores.runs, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
+    waiting = asyncio.create_task(run_service.answer(ann, accepted, 60.0))
+    await world.stores.others.succeed(lease_of(accepted), "another process", "Done.", Usage(), NOW)
+    async with asyncio.timeout(10):
+        assert (await waiting).content == "Done."
+
+
+async def test_draining_wakes_all_who_wait() -> None:
+    waiting = Waiting()
+    with waiting.for_run("one") as one, waiting.for_run("one") as other, waiting.for_run("two") as two:
+        waiting.wake("one")
+        assert (one.is_set(), other.is_set(), two.is_set()) == (True, True, False)
+        waiting.wake_all()
+        assert two.is_set()
+    waiting.wake("one")
