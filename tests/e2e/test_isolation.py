@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import AGENT, Api, Chat, answer
+from tests.e2e.polling import eventually
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SENDING = {"content": "Let me in.", "target_agent": AGENT}
@@ -70,6 +71,14 @@ class Estate:
 async def estate(api: Api) -> Estate:
     chat = await api.new_chat()
     reply = await answer(chat.send("Hello."))
+
+    async def told() -> bool:
+        """Whether the run's end is published and that is recorded: nothing moves after it."""
+        events = await answer(api.http.get(f"{chat.project_path}/runs/{reply['run_id']}:events"))
+        run = await chat.run(reply["run_id"])
+        return bool(run["last_event_id"]) and run["last_event_id"] == events["events"][-1]["id"]
+
+    await eventually(told, what="the run's end is recorded as published")
     ids = {
         "project_id": chat.project_id,
         "session_id": chat.session_id,
