@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
+
+log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
@@ -46,7 +49,7 @@ class SqliteDatabase:
         event.listen(self._engine, "begin", _begin)
         self._writing = asyncio.Lock()
         self._commits = 0
-        self._checkpoint: asyncio.Future[None] | None = None
+        self._checkpointing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -63,18 +66,31 @@ class SqliteDatabase:
                 with connection.begin():
                     yield cast(AsyncConnection, _Connection(connection))
             self._commits += 1
-            if self._commits % _COMMITS_A_CHECKPOINT == 0 and (self._checkpoint is None or self._checkpoint.done()):
-                self._checkpoint = asyncio.ensure_future(asyncio.to_thread(self._check_point, "PASSIVE"))
+            if self._commits % _COMMITS_A_CHECKPOINT == 0 and (
+                self._checkpointing is None or self._checkpointing.done()
+            ):
+                self._checkpointing = asyncio.create_task(self._checkpoint(), name=f"checkpoint {self._path.name}")
 
     async def close(self) -> None:
         """Give back every connection and leave one file."""
-        if self._checkpoint is not None:
-            await asyncio.wait([self._checkpoint])
+        if self._checkpointing is not None:
+            await asyncio.wait([self._checkpointing])
         self._engine.dispose()
-        await asyncio.to_thread(self._check_point, "TRUNCATE")
+        await asyncio.to_thread(self._move_log, "TRUNCATE")
 
-    def _check_point(self, mode: str) -> None:
-        """Move what is committed from the log into the file. Neither readers nor writers wait for a passive one."""
+    async def _checkpoint(self) -> None:
+        # Writers wait for it, the event loop does not: beside writers it would never get to the end of the log, which
+        # would grow for as long as they go on.
+        async with self._writing:
+            try:
+                await asyncio.to_thread(self._move_log, "PASSIVE")
+            except sqlite3.Error as error:
+                log.warning(
+                    "checkpoint failed, the next one does its work too", database=self._path.name, error=str(error)
+                )
+
+    def _move_log(self, mode: str) -> None:
+        """Move what is committed from the log into the file."""
         connection = sqlite3.connect(self._path, timeout=1.0)
         try:
             connection.execute(f"PRAGMA wal_checkpoint({mode})")
