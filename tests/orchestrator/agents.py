@@ -52,6 +52,9 @@ class ScriptedAgents(ExecutionServiceServicer):
         self.agent_id = new_id()
         self.name = "CodeAssistant"
         self.deleted = False
+        self.resolving = asyncio.Event()
+        self.may_resolve = asyncio.Event()
+        self.may_resolve.set()
         self.executions: list[Execution] = []
         self._scripts: dict[str, list[Sequence[Step]]] = {}
         self._began = asyncio.Condition()
@@ -71,6 +74,8 @@ class ScriptedAgents(ExecutionServiceServicer):
         return self.of(instruction)[number - 1]
 
     async def ResolveAgent(self, request: pb.ResolveAgentRequest, context: Context) -> pb.ResolveAgentResponse:
+        self.resolving.set()
+        await self.may_resolve.wait()
         if self.deleted or request.target not in (self.name, self.agent_id):
             raise AgentNotFound(f"agent {request.target} does not exist in this project", agent=request.target)
         return pb.ResolveAgentResponse(agent=agent_pb2.Agent(id=self.agent_id, name=self.name))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.orchestrator import executor as module
 from services.orchestrator import service
 from services.orchestrator.executor import Executor
-from services.orchestrator.model import Accepted, Agent, Lease, Message, Outcome, Owner, RunState, Usage
+from services.orchestrator.model import Accepted, Agent, Lease, Message, OnBusy, Outcome, Owner, RunState, Usage
 from services.orchestrator.ports import Completed, Delta, Progress
 from services.orchestrator.service import RunService
 from services.orchestrator.store import RunStore
@@ -54,15 +54,20 @@ class HeldAgents:
 
 
 class Gate:
-    """Stands in for one method of a store: lets the call commit, and holds its answer back."""
+    """Stands in for one method of a store: lets the call commit, and holds its answer back; or `before`, the call."""
 
-    def __init__(self, store: RunStore, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, store: RunStore, method: str, monkeypatch: pytest.MonkeyPatch, *, before: bool = False) -> None:
+        self.reached = asyncio.Event()
         self.committed = asyncio.Event()
+        self._before = before
         self.open = asyncio.Event()
         self._method: Callable[..., Awaitable[Any]] = getattr(store, method)
         monkeypatch.setattr(store, method, self._call)
 
     async def _call(self, *arguments: Any) -> Any:
+        self.reached.set()
+        if self._before:
+            await self.open.wait()
         result = await self._method(*arguments)
         self.committed.set()
         await self.open.wait()
@@ -186,6 +191,28 @@ async def test_caller_that_leaves_while_cancelling_stops_the_run_all_the_same(
     await world.until_over(first)
     await world.agents.until(lambda: [each.run_id for each in world.agents.began] == [first, second])
     assert [each.run_id for each in world.agents.closed] == [first]
+
+
+async def test_replaced_run_is_stopped_without_waiting_for_a_renewal(world: World, ann: Owner, chat: str) -> None:
+    first = await world.send(ann, chat)
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+    await world.executor.accept(ann, a_message(chat, on_busy=OnBusy.REPLACE), None)
+    await world.agents.until(lambda: len(world.agents.closed) == 1)
+    assert world.agents.closed[0].run_id == first
+
+
+async def test_releasing_waits_for_what_is_being_accepted(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.executor.drain()
+    gate = Gate(world.stores.runs, "accept", monkeypatch, before=True)
+    accepting = asyncio.create_task(world.send(ann, chat))
+    await gate.reached.wait()
+    releasing = asyncio.create_task(world.executor.release())
+    await asyncio.sleep(0)
+    gate.open.set()
+    await asyncio.gather(accepting, releasing)
+    assert await world.stores.others.orphaned(10) == [chat]
 
 
 async def test_process_that_takes_its_own_run_over_works_on_it_once(world: World, ann: Owner, chat: str) -> None:

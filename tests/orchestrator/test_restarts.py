@@ -8,6 +8,7 @@ import pytest
 from codelab.orchestrator.v1 import run_pb2
 
 from codelab_client.errors import ApiError
+from services.orchestrator.executor import Executor
 from tests.orchestrator.agents import HOLD
 from tests.orchestrator.stage import Client, Stage, answers, decoded, eventually, kind, rest
 
@@ -91,6 +92,28 @@ async def test_killed_process_loses_nothing(stage: Stage, moment: str) -> None:
         said = [content for (content,) in stage.query("SELECT content FROM messages ORDER BY position")]
         then = [line for n in range(len(queued)) for line in (f"then {n}", f"Echo: then {n}")]
         assert said == ["Recite.", "Tyger Tyger", *then]
+
+
+async def test_message_accepted_after_the_drain_is_free_for_the_next_process(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain = Executor.drain
+
+    async def drain_then_resolve(executor: Executor) -> None:
+        await drain(executor)
+        stage.agents.may_resolve.set()
+
+    monkeypatch.setattr(Executor, "drain", drain_then_resolve)
+    stage.agents.may_resolve.clear()
+    async with stage.serving_streams(), stage.serving_agents(), stage.client_later() as ann:
+        async with stage.serving_orchestrator():
+            await ann.begin()
+            sending = asyncio.create_task(ann.create("late", request_id="k"))
+            await stage.agents.resolving.wait()
+        run = await sending
+        assert stage.query("SELECT state, lease_until FROM runs") == [("running", 0)]
+        async with stage.serving_orchestrator():
+            assert (await ann.finished(run.id)).state == SUCCEEDED
 
 
 async def test_message_accepted_while_draining_is_no_orphan(stage: Stage) -> None:

@@ -86,6 +86,7 @@ async def test_who_lost_the_lease_stops_speaking(stores: Stores, ann: Owner) -> 
     teller = a_teller(stores, streams, farewell_seconds=3600)
     lease = await stores.running(ann, await stores.session(ann))
     await speak_and_lose_the_lease(teller, lease, streams)
+    assert teller._speaking == {}
     async with asyncio.timeout(10):
         await teller.stop()
     assert len(await unpublished(stores)) == 2
