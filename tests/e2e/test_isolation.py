@@ -72,13 +72,11 @@ async def estate(api: Api) -> Estate:
     chat = await api.new_chat()
     reply = await answer(chat.send("Hello."))
 
-    async def told() -> bool:
-        """Whether the run's end is published and that is recorded: nothing moves after it."""
-        events = await answer(api.http.get(f"{chat.project_path}/runs/{reply['run_id']}:events"))
-        run = await chat.run(reply["run_id"])
-        return bool(run["last_event_id"]) and run["last_event_id"] == events["events"][-1]["id"]
+    async def recorded() -> bool:
+        return all(event["id"] for event in await chat.timeline(reply["run_id"]))
 
-    await eventually(told, what="the run's end is recorded as published")
+    # Until its events are recorded as published, a session's last_event_id moves.
+    await eventually(recorded)
     ids = {
         "project_id": chat.project_id,
         "session_id": chat.session_id,
