@@ -1,36 +1,23 @@
-"""Run the gateway alone: `python -m gateway`."""
+"""The gateway as a process: `python -m gateway`."""
 
-import asyncio
-import signal
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from gateway.server import GatewayServer
-from services.runtime.errors import StartupError
+from services.runtime.process import main
 from services.runtime.settings import Settings
-from services.runtime.telemetry import configure_logging
 
 
-async def run(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM, then stop in order."""
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked_to_stop.set)
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[GatewayServer]:
+    """The gateway, listening while the block runs. Raise StartupError."""
     server = GatewayServer(settings)
-    await server.start()
-    await asked_to_stop.wait()
-    await server.stop()
-
-
-def main() -> None:
-    """Read the settings and run; what prevents the start is one line on stderr."""
     try:
-        settings = Settings.load()
-        configure_logging(settings, "gateway")
-        asyncio.run(run(settings))
-    except StartupError as error:
-        sys.exit(f"codelab: {error}")
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
 
 
 if __name__ == "__main__":
-    main()
+    main("gateway", running)

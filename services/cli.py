@@ -79,9 +79,10 @@ def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _gateway(_: argparse.Namespace) -> None:
-    from gateway.__main__ import main as run
+    from gateway.__main__ import running
+    from services.runtime.process import main as run
 
-    run()
+    run("gateway", running)
 
 
 def _token(arguments: argparse.Namespace) -> None:

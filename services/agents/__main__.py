@@ -1,7 +1,5 @@
 """The agents service as a process: `python -m services.agents`."""
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -26,11 +24,11 @@ from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
 from services.runtime.database import create_tables
 from services.runtime.ids import new_id, utc_now
+from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.sqlite import SqliteDatabase
 from services.runtime.tasks import repeating
-from services.runtime.telemetry import configure_logging
 
 _HOUSEKEEPING_SECONDS = 3600.0
 
@@ -90,16 +88,5 @@ async def _model(settings: Settings) -> AsyncIterator[Model]:
         await model.close()
 
 
-async def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    settings = Settings.load()
-    configure_logging(settings, "agents")
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(settings):
-        await stopping.wait()
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    main("agents", running)

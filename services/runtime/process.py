@@ -15,8 +15,6 @@ from services.runtime.telemetry import configure_logging
 
 log = structlog.get_logger()
 
-EXIT_CANNOT_START = 1
-
 Running = Callable[[Settings], AbstractAsyncContextManager[Any]]
 
 
@@ -34,19 +32,33 @@ def main(name: str, running: Running) -> None:
 
 
 async def until_stopped(running: Running, settings: Settings) -> None:
-    """Enter `running`, wait for a signal, leave it. A second signal ends the process at once."""
+    """Enter `running`, wait for a signal, leave it.
+
+    A signal that comes before it is entered ends the entering. A second signal ends the process at once.
+    """
     stopped = asyncio.Event()
+    entered = False
     loop = asyncio.get_running_loop()
+    this_task = asyncio.current_task()
+    assert this_task is not None
 
     def stop(number: signal.Signals) -> None:
         log.info("stopping", signal=number.name)
         stopped.set()
-        # Whoever asks twice does not want to wait for the drain.
+        # Whoever asks twice does not want to wait for the drain, nor to read a KeyboardInterrupt's traceback.
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+        if not entered:
+            this_task.cancel()
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop, each)
-    async with running(settings):
-        log.info("started")
-        await stopped.wait()
+    try:
+        async with running(settings):
+            entered = True
+            log.info("started")
+            await stopped.wait()
+    except asyncio.CancelledError:
+        if entered or not stopped.is_set():
+            raise

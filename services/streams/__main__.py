@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from codelab.orchestrator.v1 import session_service_pb2
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
 
-from services.runtime import process
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
+from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.tasks import repeating
@@ -69,4 +69,4 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
 
 
 if __name__ == "__main__":
-    process.main("streams", running)
+    main("streams", running)
