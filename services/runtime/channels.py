@@ -5,7 +5,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from codelab_client.channel import connect
 from services.runtime.auth import TokenMinter, current_caller
-from services.runtime.settings import Settings
+from services.runtime.settings import SERVICES, Settings
 from services.runtime.telemetry import current_traceparent
 
 # A stream has no deadline of its own; its token must outlive the longest run.
@@ -13,18 +13,21 @@ STREAM_TOKEN_SECONDS = 24 * 3600
 
 
 class Peers:
-    """The other services, as `service` sees them. Owns the channels: `close` when done."""
+    """The other services, as `service` sees them. Owns the channels: `close` when done.
+
+    Raise StartupError if the settings do not say where they are.
+    """
 
     def __init__(self, service: str, settings: Settings, minter: TokenMinter) -> None:
         self._service = service
-        self._settings = settings
+        self._addresses = {peer: settings.peer_address(peer) for peer in SERVICES}
         self._minter = minter
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def channel(self, peer: str, *services: ServiceDescriptor) -> grpc.aio.Channel:
         """The channel to the service `peer`. `services` are those called over it: safe calls are repeated."""
         if peer not in self._channels:
-            self._channels[peer] = connect(self._settings.peer_address(peer), services)
+            self._channels[peer] = connect(self._addresses[peer], services)
         return self._channels[peer]
 
     def metadata(self, user_id: str, timeout: float | None) -> tuple[tuple[str, str], ...]:

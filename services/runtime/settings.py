@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -85,6 +86,11 @@ class Settings(BaseModel):
     cors_origins: str = _env("CORS_ORIGINS", "")
     """Comma-separated origins that browsers may call from; `*` is any."""
 
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: str) -> str:
+        return value.lower()
+
     @field_validator("database_url")
     @classmethod
     def _database_is_known(cls, value: str) -> str:
@@ -110,8 +116,8 @@ class Settings(BaseModel):
 
     @field_validator("openai_base_url", "jwt_jwks_url")
     @classmethod
-    def _is_http_url(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
+    def _url_is_http(cls, value: str) -> str:
+        if value and not _is_http_url(value):
             raise ValueError("must be an http:// or https:// URL")
         return value
 
@@ -119,8 +125,8 @@ class Settings(BaseModel):
     @classmethod
     def _backends_are_addresses(cls, value: str) -> str:
         for address in filter(None, (each.strip() for each in value.split(","))):
-            _, _, port = address.rpartition(":")
-            if not port.isdigit():
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
                 raise ValueError("each address must be host:port")
         return value
 
@@ -156,9 +162,11 @@ class Settings(BaseModel):
         return f"{self.host}:{self.grpc_port_base + SERVICES.index(service)}"
 
     def peer_address(self, service: str) -> str:
-        """`host:port` where the other services find this one."""
+        """`host:port` where the other services find this one. Raise StartupError if `backends` does not say."""
         listed = self.backend_addresses
-        return listed[SERVICES.index(service)] if len(listed) == len(SERVICES) else self.listen_address(service)
+        if len(listed) != len(SERVICES):
+            raise StartupError(f"CODELAB_BACKENDS: services need {len(SERVICES)} addresses, of {', '.join(SERVICES)}")
+        return listed[SERVICES.index(service)]
 
     @property
     def backend_addresses(self) -> list[str]:
@@ -172,10 +180,18 @@ class Settings(BaseModel):
         return [each.strip() for each in self.cors_origins.split(",") if each.strip()]
 
 
+def _is_http_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _line(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     name = ".".join(str(part) for part in error["loc"])
     if not name:
         return message
     # Never the value: it may be a secret.
-    return f"{name}: {message[:1].lower()}{message[1:]}"
+    return f"{name}: {message}" if error["type"] == "value_error" else f"{name}: {message[:1].lower()}{message[1:]}"

@@ -17,6 +17,8 @@ WRONG = [
     ("CODELAB_GRPC_PORT_BASE", "7998"),
     ("CODELAB_BACKENDS", "secret-host"),
     ("CODELAB_BACKENDS", "10.0.0.1:9101,10.0.0.2:http"),
+    ("CODELAB_BACKENDS", ":9101"),
+    ("CODELAB_BACKENDS", "10.0.0.1:99999"),
     ("CODELAB_REFLECTION", "maybe"),
     ("CODELAB_LOG_LEVEL", "loud"),
     ("CODELAB_LOG_FORMAT", "xml"),
@@ -31,7 +33,10 @@ WRONG = [
     ("JWT_SECRET_KEY", "too-short"),
     ("SERVICE_TOKEN_KEY", "too-short-too"),
     ("JWT_JWKS_URL", "keys.example.com"),
+    ("JWT_JWKS_URL", "https://:443"),
     ("OPENAI_BASE_URL", "localhost:11434"),
+    ("OPENAI_BASE_URL", "http:///v1"),
+    ("OPENAI_BASE_URL", "http://models:port/v1"),
     ("CODELAB_MODEL_TIMEOUT_SECONDS", "soon"),
     ("CODELAB_MODEL_RETRIES", "11"),
     ("CODELAB_MODEL_RETRIES", "-1"),
@@ -96,6 +101,16 @@ def test_services_are_found_where_backends_say() -> None:
     settings = Settings.load({"CODELAB_BACKENDS": " p:1, a:2,o:3 ,s:4,"})
     assert [settings.peer_address(each) for each in SERVICES] == ["p:1", "a:2", "o:3", "s:4"]
     assert settings.listen_address("projects") == "127.0.0.1:9101"
+
+
+def test_service_refuses_another_number_of_backends_than_there_are_services() -> None:
+    with pytest.raises(StartupError, match="CODELAB_BACKENDS"):
+        Settings.load({"CODELAB_BACKENDS": "x:1,y:2"}).peer_address("agents")
+
+
+def test_level_and_format_of_logs_are_taken_in_any_case() -> None:
+    settings = Settings.load({"CODELAB_LOG_LEVEL": "DEBUG", "CODELAB_LOG_FORMAT": "Json"})
+    assert (settings.log_level, settings.log_format) == ("debug", "json")
 
 
 def test_gateway_takes_any_number_of_backends() -> None:
