@@ -20,6 +20,8 @@ REFLECTION_SECONDS = 5.0
 HEALTH_SECONDS = 1.0
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 3.0
+# A suite that starts or stops does not do so all at once: only an absence that lasts is worth a line.
+_COMPLAIN_AFTER_SECONDS = 3.0
 # Replicas change behind one address without the connection showing it.
 _LOOK_AGAIN_SECONDS = 60.0
 
@@ -110,7 +112,9 @@ async def watch(backend: Backend, changed: Callable[[Backend], None], first: asy
     Looks again when the connection was lost, because a restarted backend may offer other things. `first` is set after
     the first attempt, whatever became of it.
     """
+    now = asyncio.get_running_loop().time
     delay = _FIRST_RETRY_SECONDS
+    failing_since: float | None = None
     complained = False
     while True:
         try:
@@ -121,11 +125,12 @@ async def watch(backend: Backend, changed: Callable[[Backend], None], first: asy
                     services=[each.full_name for each in backend.services],
                 )
                 changed(backend)
-            delay, complained = _FIRST_RETRY_SECONDS, False
+            delay, failing_since, complained = _FIRST_RETRY_SECONDS, None, False
         # Whatever a backend answers with: the others must not lose their watchers for it, nor it its own.
         except Exception as error:
-            if not complained:
-                log.warning("backend does not describe itself yet", address=backend.address, cause=_cause(error))
+            failing_since = now() if failing_since is None else failing_since
+            if not complained and now() - failing_since >= _COMPLAIN_AFTER_SECONDS:
+                log.warning("backend does not describe itself", address=backend.address, cause=_cause(error))
                 complained = True
             first.set()
             # Spread out, so that gateways do not ask a starting backend all at once.
