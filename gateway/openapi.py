@@ -15,9 +15,10 @@ from gateway.templates import ANY, REST, Template
 from gateway.transcode import hidden_fields, query_parameters
 
 _INTRODUCTION = (
-    "A personal multi-agent AI platform. Everything needs a bearer token. JSON is snake_case; every field is always"
-    " present in answers; times are RFC 3339 in UTC with milliseconds. Unknown fields are refused, fields that only the"
-    " server sets are ignored. A trailing slash is optional everywhere. Errors are RFC 9457 `application/problem+json`."
+    "A personal multi-agent AI platform. Everything under `/my` needs a bearer token. JSON is snake_case; every field"
+    " is always present in answers; times are RFC 3339 in UTC with milliseconds. Unknown fields are refused, fields"
+    " that only the server sets are ignored. A trailing slash is optional everywhere. Errors are RFC 9457"
+    " `application/problem+json`."
 )
 _STREAM = (
     " Answered as Server-Sent Events, or as NDJSON (one JSON object a line) if the Accept header asks for it. An error"
@@ -81,12 +82,16 @@ def document(
 
 def _operation(binding: Binding, comments: Comments, schemas: Schemas, security: dict[str, Any]) -> dict[str, Any]:
     method = binding.rpc.method
+    text = comments.of(method.full_name)
+    summary = comments.summary_of(method.full_name) or method.name
     parameters = _path_parameters(binding, comments) + _header_parameters(binding, schemas, comments)
     operation: dict[str, Any] = {
         "tags": [_tag(method.containing_service.name)],
-        "summary": comments.summary_of(method.full_name) or method.name,
-        "description": comments.of(method.full_name),
+        # Viewers show a summary as it stands, and the description as Markdown below it.
+        "summary": summary.replace("`", ""),
     }
+    if text != f"{summary}.":
+        operation["description"] = text
     for parameter in query_parameters(binding):
         parameters.append(
             {

@@ -55,6 +55,8 @@ def test_texts_are_the_protos_comments(garden_document: dict[str, Any], contract
         for path in document_["paths"].values():
             for operation in path.values():
                 assert operation["summary"]
+                assert "`" not in operation["summary"], "viewers show it as it stands"
+                assert operation.get("description") != f"{operation['summary']}.", "said twice"
                 assert all(parameter["description"] for parameter in operation.get("parameters", ()))
 
 
