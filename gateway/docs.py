@@ -9,9 +9,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from gateway.health import Page, package_version, page
+from gateway.health import Page, page
 from gateway.openapi import document
 from gateway.site import Routes, Site
+from services.runtime.version import package_version
 
 _ASSETS = "/docs/assets"
 # The pages can load nothing from elsewhere, whatever their scripts would like to (ReDoc has a logo on a CDN).

@@ -1,8 +1,6 @@
 """`/health`: the gateway lives. `/ready`: what lies behind it can serve."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 import orjson
 from starlette.requests import Request
@@ -12,19 +10,11 @@ from starlette.routing import BaseRoute, Route
 from gateway.backends import check_all
 from gateway.edge import Exchange
 from gateway.site import Site
+from services.runtime.version import package_version
 
 Page = Callable[[Request], Awaitable[Response]]
 
 _NO_STORE = {"cache-control": "no-store"}
-
-
-@cache
-def package_version() -> str:
-    """The version of this installation; `0` where it runs without having been installed."""
-    try:
-        return version("codelab")
-    except PackageNotFoundError:
-        return "0"
 
 
 def overall(checks: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Generator
 
 import structlog
@@ -13,13 +12,13 @@ from gateway.app import build_app
 from gateway.contract import ContractError
 from gateway.routes import DuplicateRoute
 from services.runtime.errors import StartupError
+from services.runtime.ports import listen
 from services.runtime.settings import Settings
 
 log = structlog.get_logger()
 
 # Beyond what proxies and load balancers keep an idle connection (usually 60 s): they, not we, should close it.
 _KEEP_ALIVE_SECONDS = 75
-_BACKLOG = 2048
 # How long streams may take to be ended by their services, which may be stopping too.
 _STREAMS_END_SECONDS = 1.0
 
@@ -36,7 +35,7 @@ class GatewayServer:
 
     async def start(self) -> None:
         """Listen. Raise StartupError if the port is taken or the backends' annotations cannot be served."""
-        listener = _listen(self._settings.host, self._settings.http_port)
+        listener = listen("the gateway", self._settings.host, self._settings.http_port, "CODELAB_HTTP_PORT")
         try:
             self._app = build_app(self._settings)
             # Entered here and not by uvicorn, which would turn what it raises into a traceback.
@@ -57,7 +56,6 @@ class GatewayServer:
                 log_config=None,
                 log_level="warning",
                 server_header=False,
-                backlog=_BACKLOG,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )
@@ -79,35 +77,9 @@ class GatewayServer:
         await self._resources.aclose()
         log.debug("gateway stopped")
 
-    async def wait(self) -> None:
-        """Return when the server has ended."""
-        if self._serving is not None:
-            await self._serving
-
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Signals belong to whoever embeds the server."""
         yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Bound here, so that a taken port is one line and not uvicorn's exit."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StartupError(f"the gateway cannot listen on {host}: {error.strerror}. Set CODELAB_HOST") from None
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise StartupError(
-            f"the gateway cannot listen on {host}:{port}: {error.strerror}."
-            " Stop what uses it, or set CODELAB_HTTP_PORT or CODELAB_HOST"
-        ) from None
-    listener.setblocking(False)
-    return listener

@@ -3,17 +3,20 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 from services.runtime.errors import StartupError
 from services.runtime.ids import is_uuid, new_id
 from services.runtime.settings import SERVICES, Settings
+from services.runtime.version import package_version
 
 _DEVELOPMENT_TOKEN_DAYS = 30
+# Ten years. Beyond a point a time of expiry is a number that other software cannot read.
+_LONGEST_TOKEN_HOURS = 87_600
 
 
 def main() -> None:
@@ -25,26 +28,32 @@ def main() -> None:
         arguments.run(arguments)
     except StartupError as error:
         sys.exit(f"codelab: {error}")
+    except KeyboardInterrupt:
+        # Ctrl-C before the command took signals over: as a shell reports it, and without a traceback.
+        sys.exit(128 + signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="codelab", description="Run CodeLab Core, or a part of it.")
-    parser.add_argument("--version", action="version", version=f"codelab {_version()}")
+    parser.add_argument("--version", action="version", version=f"codelab {package_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    up = commands.add_parser("up", help="run the whole suite on this machine")
+    def command(name: str, what: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+
+    up = command("up", "run the whole suite on this machine")
     up.add_argument("--processes", action="store_true", help="one process for each service and the gateway")
     up.set_defaults(run=_up)
 
-    serve = commands.add_parser("serve", help="run one service")
+    serve = command("serve", "run one service")
     serve.add_argument("service", choices=SERVICES)
     serve.set_defaults(run=_serve)
 
-    gateway = commands.add_parser("gateway", help="run the HTTP gateway")
+    gateway = command("gateway", "run the HTTP gateway")
     gateway.set_defaults(run=_gateway)
 
-    token = commands.add_parser("token", help="print a token for a user, or for a service that acts for one")
-    token.add_argument("--user", metavar="UUID", help="the user; a development user of this folder if left out")
+    token = command("token", "print a token for a user, or for a service that acts for one")
+    token.add_argument("--user", metavar="UUID", help="the user (default: the development user of this data folder)")
     token.add_argument("--email", help="an email address to put in a user's token")
     token.add_argument("--service", metavar="NAME", help="print a service token: NAME acts for the user")
     token.add_argument("--hours", type=float, default=24.0 * _DEVELOPMENT_TOKEN_DAYS, help="lifetime (default 30 days)")
@@ -55,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> None:
     from services.runtime.process import until_stopped
     from services.runtime.telemetry import configure_logging
-    from services.suite import PidFile, in_many_processes, in_one_process
+    from services.suite import claimed, in_many_processes, in_one_process
 
     settings = Settings.load()
     configure_logging(settings, "suite")
@@ -63,9 +72,8 @@ def _up(arguments: argparse.Namespace) -> None:
 
     @asynccontextmanager
     async def running(settings: Settings) -> AsyncIterator[None]:
-        async with suite(settings):
-            # Written when the ports are ours: another suite's file is not for us to replace.
-            with PidFile(settings.data_dir):
+        with claimed(settings):
+            async with suite(settings):
                 print(_welcome(settings), flush=True)
                 yield
 
@@ -89,13 +97,17 @@ def _token(arguments: argparse.Namespace) -> None:
     from services.runtime.auth import Keys, TokenMinter
 
     settings = Settings.load()
-    user = arguments.user or _development_user(settings)
+    user = _development_user(settings) if arguments.user is None else arguments.user
     if not is_uuid(user):
         raise StartupError(f"--user must be a UUID, such as {new_id()}")
-    if arguments.hours <= 0:
-        raise StartupError("--hours must be more than 0")
+    if not 0 < arguments.hours <= _LONGEST_TOKEN_HOURS:
+        raise StartupError(f"--hours must be more than 0 and at most {_LONGEST_TOKEN_HOURS} (ten years)")
+    if arguments.service == "":
+        raise StartupError("--service must be the name of a service, such as one's own")
+    if arguments.service and arguments.email:
+        raise StartupError("--email belongs to users' tokens: leave it out with --service")
     minter = TokenMinter(Keys.of(settings))
-    seconds = arguments.hours * 3600
+    seconds = max(1.0, arguments.hours * 3600)
     if arguments.service:
         print(minter.service_token(arguments.service, user, seconds))
     elif settings.jwt_jwks_url:
@@ -123,7 +135,8 @@ def _welcome(settings: Settings) -> str:
         if settings.openai_api_key or settings.openai_base_url
         else "built-in offline model (set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
     )
-    lines = [f"CodeLab Core {_version()} is ready.", "", f"  URL    {url}", f"  Docs   {url}/docs", f"  Model  {model}"]
+    ready = f"CodeLab Core {package_version()} is ready."
+    lines = [ready, "", f"  URL    {url}", f"  Docs   {url}/docs", f"  Model  {model}"]
     if settings.jwt_jwks_url:
         return "\n".join([*lines, "  Token  from your identity provider (JWT_JWKS_URL)", ""])
     token = TokenMinter(Keys.of(settings)).user_token(_development_user(settings), _DEVELOPMENT_TOKEN_DAYS * 24 * 3600)
@@ -141,14 +154,6 @@ def _welcome(settings: Settings) -> str:
             "",
         ]
     )
-
-
-def _version() -> str:
-    try:
-        return version("codelab")
-    except PackageNotFoundError:
-        # Run from a checkout that is not installed.
-        return os.environ.get("CODELAB_VERSION", "0.0.0+checkout")
 
 
 if __name__ == "__main__":

@@ -5,19 +5,20 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from http.client import HTTPException
-from pathlib import Path
 from urllib.request import urlopen
 
 import structlog
 
-from gateway.server import GatewayServer
+from gateway.__main__ import running as gateway
 from services.agents.__main__ import running as agents
 from services.orchestrator.__main__ import running as orchestrator
 from services.projects.__main__ import running as projects
+from services.runtime.data_folder import DataFolder
 from services.runtime.errors import StartupError
+from services.runtime.ports import listen
 from services.runtime.settings import SERVICES, Settings
 from services.streams.__main__ import running as streams
 
@@ -27,14 +28,28 @@ log = structlog.get_logger()
 _IN_ORDER = (streams, agents, orchestrator, projects)
 
 
+@contextmanager
+def claimed(settings: Settings) -> Iterator[None]:
+    """Hold the data folder as its one suite, which `make down` finds by `suite.pid`. Raise StartupError."""
+    if not settings.reflection:
+        raise StartupError("CODELAB_REFLECTION: the gateway learns its routes by it: unset it to run the whole suite")
+    folder = DataFolder(settings.data_dir)
+    folder.lock("suite")
+    pid_file = settings.data_dir / "suite.pid"
+    try:
+        pid_file.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        pid_file.unlink(missing_ok=True)
+        folder.release()
+
+
 @asynccontextmanager
 async def in_one_process(settings: Settings) -> AsyncIterator[None]:
     """Every service and the gateway on this event loop, ready while the block runs."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(running(settings)) for running in _IN_ORDER]
-        gateway = GatewayServer(settings)
-        await gateway.start()
-        stack.push_async_callback(gateway.stop)
+        await stack.enter_async_context(gateway(settings))
         await _until_ready(settings)
         yield
         # Streams say goodbye while there is still a gateway to carry it.
@@ -44,13 +59,14 @@ async def in_one_process(settings: Settings) -> AsyncIterator[None]:
 @asynccontextmanager
 async def in_many_processes(settings: Settings) -> AsyncIterator[None]:
     """A process for each service and the gateway. If one ends by itself, so do all, and this process with an error."""
+    _refuse_what_is_taken(settings)
     commands = [*(("serve", service) for service in SERVICES), ("gateway",)]
     children = {" ".join(command): await _spawn(*command) for command in commands}
     watching = asyncio.create_task(_first_to_end(children), name="watch processes")
-    # Whoever waits for a signal to stop is also told by one when there is nothing left to wait for.
-    watching.add_done_callback(_stop_this_process)
     try:
         await _until_ready(settings, unless=watching)
+        # Whoever waits for a signal to stop is also told by one when there is nothing left to wait for.
+        watching.add_done_callback(_stop_this_process)
         yield
         if watching.done():
             raise StartupError(watching.result())
@@ -67,18 +83,17 @@ def _stop_this_process(watching: asyncio.Task[str]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class PidFile:
-    """The file by which `make down` finds the suite of a data folder."""
+def _refuse_what_is_taken(settings: Settings) -> None:
+    """Raise StartupError if the children cannot have their data or their ports.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "suite.pid"
-
-    def __enter__(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.write_text(f"{os.getpid()}\n")
-
-    def __exit__(self, *_: object) -> None:
-        self._path.unlink(missing_ok=True)
+    They would say so themselves, all at once; and whoever has the ports would be taken for them, and be ready already.
+    """
+    folder = DataFolder(settings.data_dir)
+    for offset, service in enumerate(SERVICES):
+        folder.lock(service)
+        listen(service, settings.host, settings.grpc_port_base + offset, "CODELAB_GRPC_PORT_BASE").close()
+    folder.release()
+    listen("the gateway", settings.host, settings.http_port, "CODELAB_HTTP_PORT").close()
 
 
 async def _spawn(*arguments: str) -> asyncio.subprocess.Process:

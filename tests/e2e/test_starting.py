@@ -72,18 +72,42 @@ async def test_taken_port_stops_the_start_with_one_line(folder: Path, variable: 
     assert variable in line
 
 
-async def test_second_suite_on_the_same_data_is_refused(suite: Suite) -> None:
+@pytest.mark.parametrize("command", [["up"], ["up", "--processes"]], ids=" ".join)
+async def test_second_suite_on_the_same_data_is_refused(suite: Suite, command: list[str]) -> None:
+    before = sorted((suite.folder / "data").glob("*.pid"))
     ports = {"CODELAB_HTTP_PORT": str(free_ports()), "CODELAB_GRPC_PORT_BASE": str(free_ports(4))}
-    result = await run_codelab("up", environment={**suite.environment, **ports}, folder=suite.folder)
+    result = await run_codelab(*command, environment={**suite.environment, **ports}, folder=suite.folder)
     assert "CODELAB_DATA_DIR" in one_line(result)
+    assert sorted((suite.folder / "data").glob("*.pid")) == before, "`make down` must find the suite that runs"
 
 
-async def test_token_for_what_is_no_user_is_refused(folder: Path) -> None:
-    result = await run_codelab("token", "--user", "ann", environment=clean_environment(), folder=folder)
-    assert result.code != 0
+async def test_processes_on_anothers_ports_do_not_take_its_readiness_for_theirs(suite: Suite, folder: Path) -> None:
+    environment = {**suite.environment, "CODELAB_DATA_DIR": str(folder / "data")}
+    result = await run_codelab("up", "--processes", environment=environment, folder=folder)
+    assert "CODELAB_GRPC_PORT_BASE" in one_line(result)
     assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert "UUID" in result.stderr
+
+
+async def test_suite_without_reflection_is_refused(folder: Path) -> None:
+    assert "CODELAB_REFLECTION" in await refused(folder, "up", CODELAB_REFLECTION="false")
+
+
+async def test_token_that_cannot_be_meant_is_refused(folder: Path) -> None:
+    wrong = {
+        "UUID": ["--user", "ann"],
+        "--user": ["--user", ""],
+        "--service": ["--service", ""],
+        "--email": ["--service", "reports", "--email", "ann@example.com"],
+        "--hours": ["--hours", "nan"],
+        "ten years": ["--hours", "1e300"],
+    }
+    environment = clean_environment()
+    results = await asyncio.gather(
+        *(run_codelab("token", *each, environment=environment, folder=folder) for each in wrong.values())
+    )
+    for named, result in zip(wrong, results, strict=True):
+        assert named in one_line(result)
+        assert result.stdout == ""
 
 
 async def test_up_with_processes_serves_and_takes_its_children_with_it(folder: Path, model: FakeModel) -> None:
