@@ -18,7 +18,7 @@ from gateway.site import Endpoint, Routes
 from gateway.streaming import MEDIA_TYPES, OpenStreams, Stream
 from gateway.transcode import BadInput, NoSuchResource
 from services.runtime.auth import TokenVerifier
-from services.runtime.errors import CodelabError
+from services.runtime.errors import CodelabError, Unauthenticated
 
 JSON = "application/json"
 # A send waits up to 120 s in its service, which then says so itself; the gateway's limit lies beyond.
@@ -79,7 +79,10 @@ class Transcoding:
         # A ticket in the query stands in for the header; the service that made it is the one that can judge it.
         if authorization is not None or not transcoder.has_ticket(query):
             try:
-                await self.verifier.verify(authorization)
+                caller = await self.verifier.verify(authorization)
+                # Services speak gRPC: what leaks of their tokens, or even their key, opens nothing from outside.
+                if caller.service is not None:
+                    raise Unauthenticated("service tokens are for gRPC: send a user's token")
             except CodelabError as error:
                 raise problems.from_domain(error) from None
         offered = MEDIA_TYPES if binding.rpc.streaming else (JSON,)

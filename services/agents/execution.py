@@ -9,7 +9,7 @@ from typing import Any
 
 from services.agents.agent import Agent, Owner
 from services.agents.bus import AgentBus, Place
-from services.agents.errors import AgentNotFound, ExecutionSuperseded
+from services.agents.errors import AgentNotFound, ExecutionSuperseded, ModelFailed
 from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
 from services.agents.happenings import Happenings
 from services.agents.models import Message, Model, ModelRequest, Usage
@@ -19,6 +19,9 @@ from services.runtime.errors import CodelabError
 from services.runtime.ids import Clock
 
 CLAIMS_KEPT = timedelta(days=7)
+LONGEST_ANSWER = 1_000_000
+"""In code points: far beyond what models write, so that one that never stops does. An event that holds an answer twice
+must fit into a message between services, 16 MiB."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,8 @@ class Executions:
                 if isinstance(piece, Usage):
                     usage = piece
                 else:
+                    if offset + len(piece) > LONGEST_ANSWER:
+                        raise ModelFailed(f"the model's answer is longer than {LONGEST_ANSWER:,} characters")
                     emit(Delta(offset, piece))
                     pieces.append(piece)
                     offset += len(piece)

@@ -5,6 +5,7 @@ from typing import Any
 from services.agents.errors import ModelFailed
 from services.agents.models import Usage
 
+_MOST_TOKENS = 2**31 - 1
 _BROKEN_OFF = "the model's answer broke off: try again"
 
 
@@ -58,7 +59,8 @@ def usage_of(chunk: Any) -> Usage | None:
 
 def _count(usage: Any, name: str) -> int:
     value = getattr(usage, name, 0)
-    return max(0, value) if isinstance(value, int) else 0
+    # What cannot be a count counts nothing: no answer is lost for it.
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0
 
 
 def _empty(finish_reason: str) -> str:

@@ -16,6 +16,7 @@ from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuper
 from services.agents.store import AgentPage, AgentPosition, Claim
 from services.runtime.database import Database, UtcDateTime, prepared
 from services.runtime.idempotency import IdempotencyKeys, RequestKey
+from services.runtime.pages import fitting
 
 metadata = sa.MetaData()
 _keys = IdempotencyKeys(metadata)
@@ -149,7 +150,8 @@ class SqlAgentStore:
             count = sa.select(sa.func.count()).select_from(_agents).where(_of(_agents, owner))
             total = await connection.scalar(count)
             agents = [_agent(row) for row in await connection.execute(page)]
-        return AgentPage(tuple(agents[:size]), total or 0, more=len(agents) > size)
+        shown = fitting(agents, size, lambda agent: [agent.config.system_prompt, *agent.config.tools])
+        return AgentPage(tuple(shown), total or 0, more=len(agents) > len(shown))
 
     async def get_agent(self, owner: Owner, agent_id: str) -> Agent:
         """See AgentStore."""

@@ -17,6 +17,7 @@ from services.orchestrator.waiting import Waiting
 from services.runtime.errors import CodelabError
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
+from services.runtime.pages import fitting
 from services.runtime.tasks import repeating
 
 log = structlog.get_logger()
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 Result = TypeVar("Result")
 
 HISTORY_MESSAGES = 50
+# Many times what a prompt holds of it, and well below what one call may carry.
+HISTORY_BYTES = 1024 * 1024
 # At an agents service that is out of reach: about 15 s in all, enough for a restart.
 ATTEMPTS = 6
 _BACKOFF_SECONDS = 0.5
@@ -175,7 +178,7 @@ class Executor:
 
     async def _execute(self, lease: Lease, publisher: RunPublisher) -> tuple[Lease, Completed | Failure]:
         """Try the task until it is done or failed for good. Return the lease as it is then, too. Raise LeaseLost."""
-        history = await self._runs.history(lease, HISTORY_MESSAGES)
+        history = _latest(await self._runs.history(lease, HISTORY_MESSAGES))
         for tries in range(1, ATTEMPTS + 1):
             if not lease.fresh or tries > 1:
                 lease = await self._runs.begin_attempt(lease, self._process, self._clock())
@@ -250,6 +253,12 @@ class Executor:
         elif adopted is not None:
             self._follow(adopted)
         return adopted is not None
+
+
+def _latest(history: list[Message]) -> list[Message]:
+    """The end of a history (oldest first) that a call to the agents service can carry."""
+    newest_first = fitting(history[::-1], HISTORY_MESSAGES, lambda message: [message.content], HISTORY_BYTES)
+    return list(reversed(newest_first))
 
 
 def _failure(error: CodelabError) -> Failure:

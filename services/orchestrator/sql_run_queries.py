@@ -32,7 +32,7 @@ from services.orchestrator.sql_session_store import message_of, require_project,
 from services.orchestrator.tables import chat_sessions, idempotency_keys, messages, run_events, run_tasks, runs
 from services.runtime.database import Database, epoch_now, prepared
 from services.runtime.idempotency import RequestKey
-from services.runtime.pages import decode_token, encode_token
+from services.runtime.pages import decode_token, encode_token, fitting
 
 
 class SqlRunQueries:
@@ -81,10 +81,10 @@ class SqlRunQueries:
                     select.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(page_size + 1)
                 )
             ).all()
-            page = rows[:page_size]
-            loaded = await _with_tasks(connection, page)
-        token = encode_token([page[-1].created_at, page[-1].id], *query) if len(rows) > page_size else ""
-        return Page(loaded, total or 0, token)
+            loaded = fitting(await _with_tasks(connection, rows[:page_size]), page_size, _texts)
+        last = loaded[-1] if len(rows) > len(loaded) else None
+        token = "" if last is None else encode_token([last.created_at, last.id], *query)
+        return Page(list(loaded), total or 0, token)
 
     async def list_events(self, owner: Owner, run_id: str, page_size: int, page_token: str) -> Page[Event]:
         query = ("events", owner, run_id)
@@ -236,6 +236,11 @@ def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
         finished_at=row.finished_at,
         last_event_id=row.last_event_id,
     )
+
+
+def _texts(run: Run) -> list[str | None]:
+    """What may be long in a run."""
+    return [text for task in run.plan.tasks for text in (task.instruction, task.output)]
 
 
 def load_event(row: sa.Row[tuple[object, ...]]) -> Event:

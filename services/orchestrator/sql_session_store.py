@@ -20,7 +20,7 @@ from services.orchestrator.tables import (
 )
 from services.runtime.database import Database, prepared
 from services.runtime.idempotency import RequestKey
-from services.runtime.pages import decode_token, encode_token
+from services.runtime.pages import decode_token, encode_token, fitting
 
 
 class SqlSessionStore:
@@ -133,8 +133,8 @@ class SqlSessionStore:
         async with self._database.read() as connection:
             session = await _session_row(connection, owner, session_id)
             rows = (await connection.execute(select.order_by(messages.c.position.desc()).limit(page_size + 1))).all()
-        page = rows[:page_size]
-        token = encode_token([page[-1].position], *query) if len(rows) > page_size else ""
+        page = fitting(rows, page_size, lambda row: [row.content])
+        token = encode_token([page[-1].position], *query) if len(rows) > len(page) else ""
         return Page([message_of(row) for row in reversed(page)], session.message_count, token)
 
     async def deleted_sessions(self, limit: int, project: Owner | None = None) -> dict[Owner, list[str]]:

@@ -114,7 +114,7 @@ class TokenVerifier:
             raise Unauthenticated("the token has expired: get a new one") from None
         except jwt.PyJWKClientConnectionError:
             raise Unauthenticated("the token cannot be verified: the key set is out of reach, try again") from None
-        except (jwt.PyJWTError, ValueError):
+        except (jwt.PyJWTError, ValueError, OverflowError):
             raise Unauthenticated("the token is not valid") from None
 
     async def _user_claims(self, token: str) -> dict[str, Any]:

@@ -4,13 +4,18 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from services.runtime.errors import InvalidPageToken
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of text on a page, unless its first element alone has more: 200 long messages are more than gRPC's 16 MiB."""
+
+Element = TypeVar("Element")
 
 Position = list[Any]
 """Where a page ended, in the order of the list: strings, whole numbers and aware datetimes."""
@@ -19,6 +24,21 @@ Position = list[Any]
 def page_size(requested: int) -> int:
     """The number of elements a page has when `requested` were asked for; 0 asks for the default."""
     return min(requested, MAX_PAGE_SIZE) if requested > 0 else DEFAULT_PAGE_SIZE
+
+
+def fitting(
+    elements: Sequence[Element],
+    size: int,
+    texts: Callable[[Element], Iterable[str | None]],
+    most_bytes: int = PAGE_BYTES,
+) -> Sequence[Element]:
+    """The first `size` elements, or as many as fit into `most_bytes` of UTF-8, but at least one if there is any."""
+    left = most_bytes
+    for index, element in enumerate(elements[:size]):
+        left -= sum(len(text.encode()) for text in texts(element) if text)
+        if left < 0 and index:
+            return elements[:index]
+    return elements[:size]
 
 
 def encode_token(position: Position, *query: object) -> str:

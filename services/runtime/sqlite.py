@@ -130,4 +130,8 @@ def _configure(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("codelab_begin", "BEGIN"))
+    begin = connection.get_execution_options().get("codelab_begin", "BEGIN")
+    # Past SQLAlchemy, which would take ten times as long for it.
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(begin).close()

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from codelab.agents.v1 import agent_pb2, execution_service_pb2
 
+from services.agents import execution
 from tests.agents.calls import Agents, Execution, User, events_of, new_uuid, refused, serving
 from tests.e2e.polling import eventually
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
@@ -206,6 +207,18 @@ async def test_refused_call_is_repeated_and_counted(answering: Agents, user: Use
     assert events[-1].completed.output == DEFAULT_ANSWER
     assert events[-1].completed.usage.model_calls == 3
     assert len(model.exchanges()) == 3
+
+
+async def test_answer_that_does_not_end_is_ended(
+    answering: Agents, user: User, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "LONGEST_ANSWER", 10)
+    agent_id = await make(answering, user)
+    fits, endless = Script(answer="abcde" * 2), Script(answer="abcde" * 40, chunks=40, token_seconds=0.2)
+    assert (await events_of(answering.execute(user, agent_id, fits.directive())))[-1].completed.output == "abcdeabcde"
+    with refused(grpc.StatusCode.INTERNAL, "MODEL_FAILED"):
+        await events_of(answering.execute(user, agent_id, endless.directive()))
+    await eventually(lambda: model.exchanges()[1].outcome == "closed_by_client", within=2.0)
 
 
 async def test_call_that_said_something_is_not_repeated(answering: Agents, user: User, model: FakeModel) -> None:

@@ -223,8 +223,9 @@ def test_half_a_character_is_replaced() -> None:
 
 
 def test_usage_that_is_no_number_counts_nothing() -> None:
-    odd = SimpleNamespace(usage=SimpleNamespace(prompt_tokens="many", completion_tokens=-3))
-    assert usage_of(odd) == Usage(0, 0)
+    for odd in ("many", -3, True, 2.5, 10**30):
+        chunk = SimpleNamespace(usage=SimpleNamespace(prompt_tokens=odd, completion_tokens=odd))
+        assert str(usage_of(chunk)) == str(Usage(0, 0))
 
 
 # Failures

@@ -17,6 +17,7 @@ from services.runtime.database import create_tables
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
+from services.runtime.pages import PAGE_BYTES
 from services.runtime.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -210,6 +211,16 @@ async def test_pages_show_every_agent_once_newest_first_also_those_of_one_moment
         after = (seen[-1].created_at, seen[-1].id)
     assert len(seen) == 8
     assert seen == sorted(seen, key=lambda each: (each.created_at, each.id), reverse=True)
+
+
+async def test_page_of_long_agents_has_fewer(store: AgentStore, owner: Owner) -> None:
+    await space(store, owner)
+    for number in range(3):
+        config = AgentConfig(system_prompt="x" * (PAGE_BYTES // 2))
+        await store.create_agent(agent(owner, f"Agent {number}", NOW + timedelta(seconds=number), config), None)
+    page = await store.list_agents(owner, 50, None)
+    assert [each.name for each in page.agents] == ["Agent 2", "Agent 1"]
+    assert page.more
 
 
 async def test_deleted_agent_is_gone_and_its_name_free(store: AgentStore, owner: Owner) -> None:

@@ -39,6 +39,7 @@ from services.orchestrator.tables import chat_sessions, messages, run_events, ru
 from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
+from services.runtime.pages import PAGE_BYTES
 from tests.conformance.orchestrator_stores import (
     AGENT,
     BACKENDS,
@@ -766,6 +767,16 @@ async def test_runs_come_newest_first_in_pages_by_state_and_session(
     assert running.elements[0] == await store.get_run(ann, elsewhere)
     both = await store.list_runs(ann, (RunState.RUNNING, RunState.QUEUED), None, 10, "")
     assert both.total == 7
+
+
+async def test_page_of_long_runs_has_fewer_and_loses_none(
+    stores: Stores, store: RunStore, ann: Owner, chat: str
+) -> None:
+    sent = [(await stores.send(ann, chat, "x" * PAGE_BYTES, now=NOW + SECOND * n)).run.id for n in range(2)]
+    first = await store.list_runs(ann, (), None, 50, "")
+    second = await store.list_runs(ann, (), None, 50, first.next_page_token)
+    assert [each.id for each in first.elements + second.elements] == sent[::-1]
+    assert (len(first.elements), first.total, second.next_page_token) == (1, 2, "")
 
 
 async def test_page_tokens_are_good_for_their_own_list_alone(

@@ -16,6 +16,7 @@ from services.orchestrator.tables import metadata
 from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
+from services.runtime.pages import PAGE_BYTES
 from tests.conformance.orchestrator_stores import BACKENDS, NOW, ONE, SECOND, Stores, a_key
 
 
@@ -271,6 +272,17 @@ async def test_messages_are_paged_backwards_and_read_forwards(stores: Stores, st
     second = await store.list_messages(ann, session_id, 4, first.next_page_token)
     assert [each.content for each in second.elements] == ["question 0", "answer 0"]
     assert (first.total, second.total, second.next_page_token) == (6, 6, "")
+
+
+async def test_page_of_long_messages_has_fewer_and_loses_none(stores: Stores, store: SessionStore, ann: Owner) -> None:
+    session_id = await stores.session(ann)
+    for letter in "abc":
+        await stores.send(ann, session_id, letter * (PAGE_BYTES // 2))
+    first = await store.list_messages(ann, session_id, 50, "")
+    second = await store.list_messages(ann, session_id, 50, first.next_page_token)
+    assert [each.content[0] for each in first.elements] == ["b", "c"]
+    assert [each.content[0] for each in second.elements] == ["a"]
+    assert (first.total, second.next_page_token) == (3, "")
 
 
 # Deletion

@@ -363,6 +363,7 @@ async def test_refusal_that_passes_is_retried_before_the_first_token(ann: Api, m
     chat = await ann.new_chat()
     script = Script(status=status, times=1, key=chat.session_id, retry_after=0.1)
     assert (await answer(chat.send(saying(f"{chat.session_id}?", script))))["content"] == DEFAULT_ANSWER
+    await eventually(lambda: not model.open_now(chat.session_id))
     assert [each.outcome for each in model.exchanges(chat.session_id)] == ["refused", "answered"]
 
 

@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from tests.e2e.polling import eventually
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
-from tests.fakes.openai_server import FakeModel
+from tests.fakes.openai_server import Exchange, FakeModel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +45,13 @@ def text_of(chunks: list[ChatCompletionChunk]) -> str:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
+async def ended(model: FakeModel, text: str = "") -> Exchange:
+    """The first exchange, once the model knows that it is over: the client may know it earlier."""
+    exchange: Exchange = await eventually(lambda: next(iter(model.exchanges(text)), None))
+    await eventually(lambda: exchange.outcome != "open")
+    return exchange
+
+
 async def test_streamed_answer_comes_in_the_pieces_that_were_asked_for(client: openai.AsyncOpenAI) -> None:
     chunks = await stream(client, Script(answer="𝄞e\u0301中文ab", chunks=7))
     assert [chunk.choices[0].delta.content for chunk in chunks[:-1]] == list("𝄞e\u0301中文ab")
@@ -71,7 +78,7 @@ async def test_usage_ends_a_stream_only_where_it_is_asked_for(client: openai.Asy
 
 async def test_first_piece_and_each_later_one_wait_as_scripted(model: FakeModel, client: openai.AsyncOpenAI) -> None:
     await stream(client, Script(answer="abcd", chunks=4, first_token_seconds=0.1, token_seconds=0.05))
-    exchange = model.exchanges()[0]
+    exchange = await ended(model)
     assert exchange.first_piece_at is not None
     assert exchange.first_piece_at - exchange.received_at >= 0.1
     assert exchange.model_seconds >= 0.1 + 3 * 0.05
@@ -172,7 +179,7 @@ async def test_client_that_closes_early_is_seen(model: FakeModel, client: openai
 
 async def test_requests_are_recorded_with_body_and_headers(model: FakeModel, client: openai.AsyncOpenAI) -> None:
     await stream(client)
-    exchange = model.exchanges("Hello.")[0]
+    exchange = await ended(model, "Hello.")
     assert exchange.headers["authorization"] == "Bearer sk-test"
     assert exchange.body["model"] == "gpt-test"
     assert exchange.outcome == "answered"
@@ -217,8 +224,12 @@ async def test_process_of_its_own_tells_what_it_was_asked() -> None:
         async with openai.AsyncOpenAI(api_key="sk-test", base_url=url, max_retries=0) as client:
             assert text_of(await stream(client)) == DEFAULT_ANSWER
         async with httpx.AsyncClient(base_url=url.removesuffix("/v1")) as control:
-            exchanges = (await control.get("/control/exchanges")).json()
-            assert [exchange["outcome"] for exchange in exchanges] == ["answered"]
+
+            async def answered() -> bool:
+                exchanges = (await control.get("/control/exchanges")).json()
+                return [exchange["outcome"] for exchange in exchanges] == ["answered"]
+
+            await eventually(answered)
             assert (await control.post("/control/gates/noon")).status_code == 200
             await control.delete("/control/exchanges")
             assert (await control.get("/control/exchanges")).json() == []

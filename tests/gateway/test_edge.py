@@ -166,8 +166,9 @@ async def test_star_permits_every_origin(gateway: Any, shared_garden: Garden) ->
         assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_internal_callers_are_admitted(
+async def test_service_tokens_are_for_grpc_alone(
     client: httpx.AsyncClient, garden: Garden, settings: Settings, tmp_path: Path
 ) -> None:
     token = TokenMinter(Keys.of(settings)).service_token("reporting", USER, 60)
-    assert (await client.get(PLANT, headers={"authorization": f"Bearer {token}"})).status_code == 200
+    answer = await client.get(PLANT, headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["reason"]) == (401, "UNAUTHENTICATED")

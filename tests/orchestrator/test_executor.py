@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
-from services.orchestrator.executor import Executor
+from services.orchestrator.executor import HISTORY_BYTES, Executor
 from services.orchestrator.model import Accepted, Agent, Lease, Message, OnBusy, Outcome, Owner, RunState, Usage
 from services.orchestrator.ports import Completed, Delta, Progress
 from services.orchestrator.service import RunService
@@ -29,6 +29,7 @@ class HeldAgents:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.began: list[Lease] = []
+        self.histories: list[list[Message]] = []
         self.closed: list[Lease] = []
         self._changed = asyncio.Condition()
 
@@ -36,6 +37,7 @@ class HeldAgents:
         return AGENT
 
     async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
+        self.histories.append(history)
         await self._note(self.began, lease)
         try:
             await self.go.wait()
@@ -111,6 +113,14 @@ async def ann(world: World) -> Owner:
 @pytest.fixture
 async def chat(world: World, ann: Owner) -> str:
     return await world.stores.session(ann)
+
+
+async def test_history_is_cut_to_what_a_call_can_carry(world: World, ann: Owner, chat: str) -> None:
+    world.agents.go.set()
+    for letter in "abc":
+        long = a_message(chat, letter * (HISTORY_BYTES // 2))
+        await world.until_over((await world.executor.accept(ann, long, None)).run.id)
+    assert [message.content[:5] for message in world.agents.histories[-1]] == ["Done.", "bbbbb", "Done."]
 
 
 async def test_renewing_does_not_cut_off_a_run_that_has_just_ended(

@@ -61,6 +61,7 @@ REFUSED: dict[str, Callable[[], str | None]] = {
     "no exp": lambda: f"Bearer {signed(exp=None)}",
     "exp that is no number": lambda: f"Bearer {signed(exp='soon')}",
     "exp without bounds": lambda: f"Bearer {signed(exp=1e400)}",
+    "exp beyond a double": lambda: f"Bearer {signed(exp=10**400)}",
     "sub that is no UUID": lambda: f"Bearer {signed(sub='admin')}",
     "service token with the users' key": lambda: f"Bearer {signed(**SERVICE)}",
     "user token with the services' key": lambda: f"Bearer {signed(KEYS.service_secret)}",

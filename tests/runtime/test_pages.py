@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.runtime.errors import InvalidPageToken
-from services.runtime.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, decode_token, encode_token, page_size
+from services.runtime.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, decode_token, encode_token, fitting, page_size
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 QUERY = ("projects", "user", None)
@@ -86,3 +86,11 @@ def test_moment_is_one_that_exists_in_utc() -> None:
     assert moment == datetime(2026, 5, 17, 14, 30, 15, tzinfo=timezone(timedelta(hours=2)))
     with pytest.raises(InvalidPageToken):
         decode_token(forged("0001-01-01T00:00:00+23:59", "a", 1), *QUERY, types=TYPES)
+
+
+@pytest.mark.parametrize(
+    ("most_bytes", "shown"), [(100, ["ä", "bb", "cc"]), (6, ["ä", "bb", "cc"]), (5, ["ä", "bb"]), (1, ["ä"])]
+)
+def test_page_of_large_elements_ends_early_but_not_before_the_first(most_bytes: int, shown: list[str]) -> None:
+    assert fitting(["ä", "bb", "cc", "dd"], 3, lambda element: [element, None], most_bytes) == shown
+    assert fitting([], 3, lambda element: [element], most_bytes) == []
