@@ -4,12 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-PROTOS := $(shell find protos/codelab -name '*.proto' 2>/dev/null)
+PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
 PID_FILE := $(or $(CODELAB_DATA_DIR),.codelab)/suite.pid
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all check lock bench clean
+.PHONY: help up down test test-all check lock bench clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,7 @@ check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/buf lint $(DESCRIPTORS) --path codelab
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/lock.py --check
+	@! git ls-files --cached --ignored --exclude-standard 2>/dev/null | grep . || { echo 'generated, and yet tracked' >&2; exit 1; }
 
 lock: $(if $(wildcard $(BIN)/uv),,$(VENV)/.dev) ## Write the locks anew from pyproject.toml; UPGRADE=1 moves every pin
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python .ci/lock.py $(if $(UPGRADE),--upgrade)
@@ -83,5 +84,9 @@ PROBLEM = $(shell \
     echo "'$(PYTHON)' has no venv: apt-get install python3-venv"; \
   fi)
 
-$(DESCRIPTORS): $(PROTOS) protos/generate.py | $(VENV)/.runtime
+$(DESCRIPTORS): $(PROTOS) $(VENV)/.protos protos/generate.py | $(VENV)/.runtime
 	@$(BIN)/python protos/generate.py
+
+# The names of all protos: what is generated from one that is gone must go too, and no file is newer for it.
+$(VENV)/.protos: always | $(VENV)/.runtime
+	@echo '$(PROTOS)' | cmp -s - $@ || echo '$(PROTOS)' >$@
