@@ -151,14 +151,16 @@ class Executor:
         if before is not None:
             # This process was too slow to renew, and has taken the run from itself.
             before.cancel()
-        self._live[lease.run_id] = self._own(self._run(lease), f"run {lease.run_id}")
+        task = self._live[lease.run_id] = self._own(self._run(lease), f"run {lease.run_id}")
+        # Not in the task: one that is cancelled before its first step does nothing, not even clean up.
+        task.add_done_callback(lambda ended: self._leave(lease, ended))
 
     async def _run(self, lease: Lease) -> None:
         try:
             async with self._teller.speaking(lease) as publisher:
                 lease, result = await self._execute(lease, publisher)
                 # From here on nobody stops it: what the end commits has to be told, and sets the next run free.
-                self._leave(lease)
+                self._leave(lease, asyncio.current_task())
                 ended = await self._settle(lease, result)
                 publisher.events(ended.outbox.events)
             self._waiting.wake(lease.run_id)
@@ -169,11 +171,9 @@ class Executor:
         except Exception:
             # The lease expires and somebody takes the run over, or fails it after too many times.
             log.exception("run broke off", run_id=lease.run_id)
-        finally:
-            self._leave(lease)
 
-    def _leave(self, lease: Lease) -> None:
-        if self._live.get(lease.run_id) is asyncio.current_task():
+    def _leave(self, lease: Lease, task: "asyncio.Task[None] | None") -> None:
+        if task is not None and self._live.get(lease.run_id) is task:
             del self._live[lease.run_id]
 
     async def _execute(self, lease: Lease, publisher: RunPublisher) -> tuple[Lease, Completed | Failure]:

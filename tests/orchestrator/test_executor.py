@@ -242,6 +242,17 @@ async def test_process_that_takes_its_own_run_over_works_on_it_once(world: World
     assert [event.n for _, event in world.streams.heard] == [1, 2, 3, 4]
 
 
+async def test_run_that_is_replaced_before_its_first_step_is_forgotten(world: World, ann: Owner, chat: str) -> None:
+    first, second = await asyncio.gather(
+        *(world.executor.accept(ann, a_message(chat, on_busy=OnBusy.REPLACE), None) for _ in range(2))
+    )
+    await world.until_over(first.run.id)
+    await world.agents.until(lambda: [each.run_id for each in world.agents.began] == [second.run.id])
+    # Whoever waits for it would otherwise think, until its deadline, that it is still worked on.
+    assert not world.executor.runs_here(first.run.id)
+    assert world.executor.runs_here(second.run.id)
+
+
 async def test_run_that_was_lost_is_stopped_by_the_next_renewal(world: World, ann: Owner, chat: str) -> None:
     run_id = await world.send(ann, chat)
     await world.agents.until(lambda: len(world.agents.began) == 1)
