@@ -31,6 +31,8 @@ def channel_options(
         ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.max_pings_without_data", 0),
+        # A proxy in the environment is for the way out, not for the way to one's own services.
+        ("grpc.enable_http_proxy", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         # A restarted server is found again at once, not after gRPC's default of up to two minutes.

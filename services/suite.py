@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from http.client import HTTPException
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import structlog
 
@@ -23,6 +23,9 @@ from services.runtime.settings import SERVICES, Settings
 from services.streams.__main__ import running as streams
 
 log = structlog.get_logger()
+
+# What runs on this machine is not asked through the proxy of the environment.
+_DIRECTLY = build_opener(ProxyHandler({}))
 
 # Callees first, so that what a crash left finds whom to call; stopped in the opposite order.
 _IN_ORDER = (streams, agents, orchestrator, projects)
@@ -124,7 +127,7 @@ async def _until_ready(settings: Settings, unless: asyncio.Task[str] | None = No
 
 def _is_ready(settings: Settings) -> bool:
     try:
-        with urlopen(f"{base_url(settings)}/ready", timeout=5) as answer:
+        with _DIRECTLY.open(f"{base_url(settings)}/ready", timeout=5) as answer:
             return bool(json.load(answer)["status"] == "ready")
     except (OSError, HTTPException):
         return False

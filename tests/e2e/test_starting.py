@@ -121,6 +121,16 @@ async def test_up_with_processes_serves_and_takes_its_children_with_it(folder: P
         await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the end of every child")
 
 
+async def test_proxy_of_the_environment_is_not_asked_for_services_on_this_machine(folder: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_ports()}"
+    proxies = dict.fromkeys(["http_proxy", "HTTP_PROXY", "https_proxy", "grpc_proxy"], nowhere)
+    async with running(Layout.ONE, folder, **proxies, no_proxy="", NO_PROXY="") as suite:
+        async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+            chat = await api.new_chat()
+            assert "offline model" in (await answer(chat.send("Hello.")))["content"]
+        assert await suite.stop() == {"up": 0}
+
+
 @pytest.mark.parametrize("suite", [Layout.FIVE], indirect=True, ids=str)
 async def test_gateway_waits_for_services_that_start_later(suite: Suite, ann: Api) -> None:
     projects = suite.processes.pop("projects")
