@@ -135,7 +135,7 @@ def _is_ready(settings: Settings) -> bool:
 
 def base_url(settings: Settings) -> str:
     """Where a browser on this machine finds the gateway."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.url_host
     return f"http://{host}:{settings.http_port}"
 
 

@@ -157,9 +157,14 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise StartupError("; ".join(_line(each) for each in error.errors(include_url=False))) from None
 
+    @property
+    def url_host(self) -> str:
+        """`host` as it stands before a port: an IPv6 address in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def listen_address(self, service: str) -> str:
         """`host:port` that a service listens on."""
-        return f"{self.host}:{self.grpc_port_base + SERVICES.index(service)}"
+        return f"{self.url_host}:{self.grpc_port_base + SERVICES.index(service)}"
 
     def peer_address(self, service: str) -> str:
         """`host:port` where the other services find this one. Raise StartupError if `backends` does not say."""

@@ -94,7 +94,7 @@ def test_settings_cannot_be_changed() -> None:
 def test_services_are_found_in_the_order_of_their_ports() -> None:
     settings = Settings.load({"CODELAB_GRPC_PORT_BASE": "7000", "CODELAB_HOST": "::1"})
     assert [settings.peer_address(each) for each in SERVICES] == settings.backend_addresses
-    assert settings.listen_address("orchestrator").endswith(":7002")
+    assert settings.listen_address("orchestrator") == "[::1]:7002"
 
 
 def test_services_are_found_where_backends_say() -> None:
