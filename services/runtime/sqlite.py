@@ -43,7 +43,12 @@ class SqliteDatabase:
         self._path = path
         # Never waits for a connection: that would hold up the loop, and with it whoever could give one back.
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)), poolclass=QueuePool, pool_size=4, max_overflow=-1
+            sa.URL.create("sqlite", database=str(path)),
+            poolclass=QueuePool,
+            pool_size=4,
+            max_overflow=-1,
+            # What a failed statement was to write is what people wrote: no error may carry it into a log.
+            hide_parameters=True,
         )
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)

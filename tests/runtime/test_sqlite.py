@@ -103,6 +103,13 @@ async def test_nested_transaction_is_undone_alone(database: SqliteDatabase) -> N
     assert await lent(database) == 1
 
 
+async def test_error_does_not_repeat_what_was_to_be_written(database: SqliteDatabase) -> None:
+    async with database.write() as connection:
+        with pytest.raises(sa.exc.IntegrityError) as refused:
+            await connection.execute(sa.insert(books).values(id=2, shelf_id=987654321))
+    assert "987654321" not in str(refused.value)
+
+
 async def test_log_is_moved_into_the_file_while_writing_and_gone_at_the_end(
     database: SqliteDatabase, tmp_path: Path
 ) -> None:
