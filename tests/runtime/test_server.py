@@ -28,6 +28,7 @@ from services.runtime.ids import new_id
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.telemetry import current_traceparent
+from tests.e2e.polling import eventually
 
 USER = new_id()
 PROJECTS = "codelab.projects.v1.ProjectService"
@@ -301,6 +302,8 @@ async def test_each_call_is_a_line_at_debug_level(running: Running) -> None:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         await running.get(traceparent=TRACE)
         await running.fails_with(NotFound("lost"))
+        # The caller of a call that fails may know before the server has written its line.
+        await eventually(lambda: [line["event"] for line in lines].count("call served") == 2, what="the second line")
     served = [line for line in lines if line["event"] == "call served"]
     assert [(line["code"], line["log_level"]) for line in served] == [("OK", "debug"), ("NOT_FOUND", "debug")]
     assert served[0]["method"] == f"/{PROJECTS}/GetProject"
