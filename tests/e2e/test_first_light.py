@@ -271,6 +271,22 @@ async def test_message_that_replaces_cancels_the_active_and_the_waiting(ann: Api
     await eventually(lambda: not model.open_now(chat.session_id))
 
 
+async def test_of_messages_that_replace_each_other_at_once_one_is_answered_and_the_rest_told(ann: Api) -> None:
+    chat = await ann.new_chat()
+    async with asyncio.timeout(8):
+        responses = await asyncio.gather(*(chat.send(f"No, {number}!", on_busy="replace") for number in range(20)))
+    answers = [response.json() for response in responses if response.status_code == 200]
+    for response in responses:
+        if response.status_code != 200:
+            problem(response, 409, "RUN_CANCELLED")
+    runs = (await answer(ann.http.get(f"{chat.project_path}/runs", params={"session_id": chat.session_id})))["runs"]
+    assert len(runs) == 20
+    assert sorted(run["id"] for run in runs if run["state"] == "succeeded") == sorted(run["run_id"] for run in answers)
+    assert runs[0]["state"] == "succeeded", "the last one to come replaces and is not replaced"
+    for run in runs:
+        assert [event["final"] for event in await chat.timeline(run["id"])].count(True) == 1
+
+
 # -- who may see what ---------------------------------------------------------------------------------------------
 
 
