@@ -217,7 +217,7 @@ async def test_page_of_long_agents_has_fewer(store: AgentStore, owner: Owner) ->
     await space(store, owner)
     for number in range(3):
         config = AgentConfig(system_prompt="x" * (PAGE_BYTES // 2))
-        await store.create_agent(agent(owner, f"Agent {number}", NOW + timedelta(seconds=number), config), None)
+        await store.create_agent(agent(owner, f"Agent {number}", NOW + timedelta(seconds=number + 1), config), None)
     page = await store.list_agents(owner, 50, None)
     assert [each.name for each in page.agents] == ["Agent 2", "Agent 1"]
     assert page.more
