@@ -8,6 +8,9 @@ import pytest
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
+# gRPC's own library would write lines of its own between the dots. Read when grpc is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 REQUIRE_ALL = os.environ.get("CODELAB_REQUIRE_ALL") == "1"
 """`make test-all`: a test that is skipped, for whatever reason, has failed."""
 
