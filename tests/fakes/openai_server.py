@@ -307,7 +307,8 @@ class _Connection(asyncio.Protocol):
         self.send_chunk(b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n")
 
     def send_chunk(self, data: bytes) -> None:
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if not self.transport.is_closing():
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def end_stream(self) -> None:
         self.transport.write(b"0\r\n\r\n")
