@@ -45,6 +45,8 @@ class PieceReader:
             text, self._half = text[:-1], text[-1]
         if not text.isascii():
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        # Databases refuse it, and no reader misses it.
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         self._blank = self._blank and not text.strip()
         return text
 

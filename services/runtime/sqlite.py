@@ -32,8 +32,8 @@ _PRAGMAS = (
     "busy_timeout=1000",
     "foreign_keys=ON",
 )
-# About 4 MB at a message or two a transaction.
-_COMMITS_A_CHECKPOINT = 500
+# What a start after a crash reads again, and what the log takes on the disk.
+_LOG_BYTES = 4 * 1024 * 1024
 
 
 class SqliteDatabase:
@@ -53,7 +53,7 @@ class SqliteDatabase:
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         self._writing = asyncio.Lock()
-        self._commits = 0
+        self._log = path.with_name(f"{path.name}-wal")
         self._checkpointing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -70,10 +70,8 @@ class SqliteDatabase:
                 connection = idle.execution_options(codelab_begin="BEGIN IMMEDIATE")
                 with connection.begin():
                     yield cast(AsyncConnection, _Connection(connection))
-            self._commits += 1
-            if self._commits % _COMMITS_A_CHECKPOINT == 0 and (
-                self._checkpointing is None or self._checkpointing.done()
-            ):
+            idle_checkpoint = self._checkpointing is None or self._checkpointing.done()
+            if idle_checkpoint and self._log_bytes() > _LOG_BYTES:
                 self._checkpointing = asyncio.create_task(self._checkpoint(), name=f"checkpoint {self._path.name}")
 
     async def close(self) -> None:
@@ -81,24 +79,30 @@ class SqliteDatabase:
         if self._checkpointing is not None:
             await asyncio.wait([self._checkpointing])
         self._engine.dispose()
-        await asyncio.to_thread(self._move_log, "TRUNCATE")
+        await asyncio.to_thread(self._move_log)
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:  # Somebody removed the folder; SQLite goes on in what it has open.
+            return 0
 
     async def _checkpoint(self) -> None:
         # Writers wait for it, the event loop does not: beside writers it would never get to the end of the log, which
         # would grow for as long as they go on.
         async with self._writing:
             try:
-                await asyncio.to_thread(self._move_log, "PASSIVE")
+                await asyncio.to_thread(self._move_log)
             except sqlite3.Error as error:
                 log.warning(
                     "checkpoint failed, the next one does its work too", database=self._path.name, error=str(error)
                 )
 
-    def _move_log(self, mode: str) -> None:
+    def _move_log(self) -> None:
         """Move what is committed from the log into the file."""
         connection = sqlite3.connect(self._path, timeout=1.0)
         try:
-            connection.execute(f"PRAGMA wal_checkpoint({mode})")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
 

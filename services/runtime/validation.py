@@ -186,6 +186,8 @@ def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[
             None if len(value) >= least else f"must have at least {least} character{'s' if least != 1 else ''}"
         )
     if rules.HasField("max_length"):
+        # Databases and the C strings of others cannot hold it.
+        yield lambda value: None if "\0" not in value else "must not contain U+0000"  # type: ignore[operator]
         yield lambda value, most=rules.max_length: (  # type: ignore[misc]
             None if len(value) <= most else f"must have at most {most} characters"
         )

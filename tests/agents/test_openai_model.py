@@ -222,6 +222,10 @@ def test_half_a_character_is_replaced() -> None:
     assert texts == ["\ufffda", "b", "\ufffd"]
 
 
+def test_nul_is_replaced() -> None:
+    assert PieceReader().read(chunk("a\0b")) == "a\ufffdb"
+
+
 def test_usage_that_is_no_number_counts_nothing() -> None:
     for odd in ("many", -3, True, 2.5, 10**30):
         chunk = SimpleNamespace(usage=SimpleNamespace(prompt_tokens=odd, completion_tokens=odd))

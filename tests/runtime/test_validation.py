@@ -38,6 +38,7 @@ WRONG: dict[str, tuple[Message, list[tuple[str, str]]]] = {
         [("request_id", "must have at least 1 character")],
     ),
     "too long": (agent("x" * 101), [("agent.name", "must have at most 100 characters")]),
+    "NUL": (agent("A\0B"), [("agent.name", "must not contain U+0000")]),
     "length in code points": (agent("🦉" * 101), [("agent.name", "must have at most 100 characters")]),
     "pattern": (agent(" Ada"), [("agent.name", r"must match \S(.*\S)?")]),
     "minimum": (agent(concurrency_limit=0), [("agent.config.concurrency_limit", "must be at least 1")]),
