@@ -14,7 +14,7 @@ from tests.fakes.openai_server import FakeModel
 QUICK = {
     "CODELAB_MODEL_TIMEOUT_SECONDS": "1.5",
     "CODELAB_LEASE_SECONDS": "2",
-    "CODELAB_HEARTBEAT_SECONDS": "1",
+    "CODELAB_HEARTBEAT_SECONDS": "0.5",
     "CODELAB_DRAIN_SECONDS": "5",
     "CODELAB_LOG_LEVEL": "info",
 }

@@ -20,6 +20,8 @@ from tests.fakes.openai_script import DEFAULT_ANSWER
 
 pytestmark = pytest.mark.e2e_external
 
+# One user for all of these tests: a token costs a process.
+USER = str(uuid.uuid4())
 SERVED = {
     "projects": {"codelab.projects.v1.ProjectService"},
     "agents": {
@@ -92,7 +94,7 @@ async def grpcurl(suite: Suite) -> Grpcurl:
     program = find_grpcurl()
     if program is None:
         pytest.skip("grpcurl is not installed")
-    return Grpcurl(program, suite, await suite.token(str(uuid.uuid4())))
+    return Grpcurl(program, suite, await suite.token(USER))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -151,8 +153,7 @@ async def test_call_without_a_token_is_unauthenticated(grpcurl: Grpcurl) -> None
 
 
 async def test_internal_method_admits_services_and_no_user(grpcurl: Grpcurl) -> None:
-    user = str(uuid.uuid4())
-    token = await grpcurl.suite.service_token("orchestrator", user)
+    token = await grpcurl.suite.service_token("orchestrator", USER)
     internal = Grpcurl(grpcurl.program, grpcurl.suite, token)
     request = json.dumps({"project_id": str(uuid.uuid4()), "target": AGENT})
     method = "codelab.agents.v1.ExecutionService/ResolveAgent"
@@ -164,4 +165,4 @@ async def test_internal_method_admits_services_and_no_user(grpcurl: Grpcurl) -> 
     assert "AGENT_NOT_FOUND" in output
     # Public methods know it as that user.
     [whoami] = await internal.call("projects", "codelab.projects.v1.ProjectService/GetCurrentUser")
-    assert whoami["user"]["id"] == user
+    assert whoami["user"]["id"] == USER
