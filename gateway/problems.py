@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import grpc
@@ -35,11 +35,9 @@ _SPOKEN_BY_SERVICES = frozenset(
 )
 _UNREACHABLE = "the service behind this route is not reachable, try again"
 _OWN_WORDS = {
-    grpc.StatusCode.UNAVAILABLE: ("BACKEND_UNAVAILABLE", _UNREACHABLE),
     grpc.StatusCode.DEADLINE_EXCEEDED: ("DEADLINE_EXCEEDED", "the service behind this route did not answer in time"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: ("RESOURCE_EXHAUSTED", "a limit of the service behind this route is reached"),
     grpc.StatusCode.UNIMPLEMENTED: ("UNIMPLEMENTED", "the service behind this route does not offer this"),
-    grpc.StatusCode.CANCELLED: ("CANCELLED", "the call was cancelled"),
 }
 
 
@@ -121,9 +119,10 @@ def from_rpc(error: grpc.aio.AioRpcError, rpc: str, body_field: str) -> Problem:
         reason = answer.code.name
     elif reason is None:
         log.warning("backend failed", rpc=rpc, code=answer.code.name, detail=answer.detail)
+        # Where the gateway itself cancels a call there is nobody to tell: who hears of it has lost the backend.
+        if answer.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            return replace(unreachable(), retry_after=retry_after or 1.0)
         reason, detail = _OWN_WORDS.get(answer.code, ("INTERNAL", "internal error"))
-        if answer.code is grpc.StatusCode.UNAVAILABLE and retry_after is None:
-            retry_after = 1.0
     elif errors and body_field:
         detail = "; ".join(f"{name}: {text}" for name, text in errors)
     return Problem(status, answer.code.name, reason, detail, tuple(errors), answer.metadata, retry_after)

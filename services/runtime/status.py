@@ -103,7 +103,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, callee: str) -> CodelabError:
         return passed_on
     if answer.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"the {callee} service did not answer in time: try again")
-    if answer.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    # INTERNAL without a reason is the transport's too: it says so of a peer that died in the middle of a call.
+    if answer.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL):
         return Unavailable(
             f"the {callee} service is out of reach at the moment: try again",
             retry_after=1.0,

@@ -121,6 +121,17 @@ async def test_text_that_may_be_the_transports_is_not_shown(
     assert ("10.0.0.7" in answer.text) == shown
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
+async def test_backend_that_is_lost_in_mid_call_is_unavailable(
+    client: httpx.AsyncClient, garden: Garden, code: grpc.StatusCode
+) -> None:
+    garden.on("WaterPlant", (code, "the server stops"))
+    answer = await client.post(f"{PLANT}:water", json={})
+    problem = answer.json()
+    assert (problem["status"], problem["code"], problem["reason"]) == (503, "UNAVAILABLE", "BACKEND_UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+
+
 async def test_handler_that_breaks_is_an_internal_error(client: httpx.AsyncClient, garden: Garden) -> None:
     async def explode(*_: Any) -> None:
         raise RuntimeError("secret")

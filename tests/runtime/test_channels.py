@@ -63,6 +63,14 @@ async def test_peer_out_of_reach_is_named_without_a_sockets_text(tmp_path: Path)
     await peers.close()
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE])
+def test_peer_that_dies_in_mid_call_is_out_of_reach(code: grpc.StatusCode) -> None:
+    died = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "Internal error from Core")
+    error = from_rpc_error(died, "agents")
+    assert type(error) is Unavailable
+    assert "Core" not in error.detail
+
+
 async def test_channel_to_a_peer_is_one() -> None:
     peers = Peers("projects", Settings.load({}), TokenMinter(KEYS))
     assert peers.channel("agents") is peers.channel("agents") is not peers.channel("streams")
