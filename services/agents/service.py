@@ -11,7 +11,7 @@ from services.agents.execution import Executions
 from services.agents.starter_pack import STARTER_PACK
 from services.agents.store import AgentStore
 from services.runtime import pages
-from services.runtime.errors import InvalidArgument, InvalidPageToken
+from services.runtime.errors import InvalidArgument
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock, NewId, is_uuid
 
@@ -67,13 +67,13 @@ class AgentService:
     async def list(self, owner: Owner, page_size: int, page_token: str) -> AgentList:
         """Return a page of the project's agents. Raise ProjectNotFound, InvalidPageToken."""
         query = ("agents", owner.user_id, owner.project_id)
-        position = pages.decode_token(page_token, *query, types=(str, str))
-        after = None if position is None else (_moment(str(position[0])), str(position[1]))
+        position = pages.decode_token(page_token, *query, types=(datetime, str))
+        after = None if position is None else (position[0], position[1])
         page = await self._store.list_agents(owner, pages.page_size(page_size), after)
         token = ""
         if page.more:
             last = page.agents[-1]
-            token = pages.encode_token([last.created_at.isoformat(), last.id], *query)
+            token = pages.encode_token([last.created_at, last.id], *query)
         return AgentList(await self._live(page.agents), page.total, token)
 
     async def get(self, owner: Owner, agent_id: str) -> Agent:
@@ -125,13 +125,3 @@ def _refuse_uuid(name: str) -> None:
     # A target that looks like one is an id: an agent of that name could never be addressed.
     if is_uuid(name):
         raise InvalidArgument(("agent.name", "must not look like a UUID"))
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidPageToken from None
-    if moment.tzinfo is None:
-        raise InvalidPageToken
-    return moment

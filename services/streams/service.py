@@ -178,7 +178,9 @@ class StreamService:
             reader.subscription.end(EndReason.SHUTDOWN)
         if self.open_streams:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), self._limits.stop_seconds)
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+                async with asyncio.timeout(self._limits.stop_seconds):
+                    await self._idle.wait()
         # A reader that takes nothing is not waited for.
         for reader in self._readers:
             reader.cut()

@@ -8,11 +8,17 @@ from codelab.agents.v1 import agent_pb2, agent_service_pb2, worker_space_service
 from codelab.projects.v1 import project_pb2, project_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import new_id
-from services.runtime.messages import struct
 from services.runtime.validation import ValidationInterceptor, mask_paths, validate
+
+
+def struct(values: dict[str, Any]) -> Struct:
+    made = Struct()
+    made.update(values)
+    return made
 
 
 def agent(name: str = "Ada", **config: Any) -> agent_service_pb2.CreateAgentRequest:
