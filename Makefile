@@ -9,10 +9,10 @@ DESCRIPTORS := protos/codelab/descriptors.binpb
 PID_FILE := $(or $(CODELAB_DATA_DIR),.codelab)/suite.pid
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all check lock bench clean always
+.PHONY: help up down test test-all check lock contract-baseline bench clean always
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 up: $(VENV)/.runtime $(DESCRIPTORS) ## Install what is needed, then run the whole suite in the foreground
 	@exec $(BIN)/codelab up
@@ -41,12 +41,16 @@ check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(BIN)/buf lint $(DESCRIPTORS) --path codelab
+	$(BIN)/python protos/baseline.py
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/lock.py --check
 	@! git ls-files --cached --ignored --exclude-standard 2>/dev/null | grep . || { echo 'generated, and yet tracked' >&2; exit 1; }
 
 lock: $(if $(wildcard $(BIN)/uv),,$(VENV)/.dev) ## Write the locks anew from pyproject.toml; UPGRADE=1 moves every pin
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python .ci/lock.py $(if $(UPGRADE),--upgrade)
+
+contract-baseline: $(VENV)/.dev $(DESCRIPTORS) ## Write down what was added to the contract; what breaks its clients is refused
+	@$(BIN)/python protos/baseline.py --write
 
 bench: $(VENV)/.dev $(DESCRIPTORS) ## Measure a direct call: overhead, CPU, start-up, memory
 	@$(BIN)/python -m tests.bench.direct_call
