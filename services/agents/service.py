@@ -83,7 +83,7 @@ class AgentService:
     async def resolve(self, owner: Owner, target: str) -> Agent:
         """Return the agent that a target means: by id if it is UUID-shaped, else by name. Raise AgentNotFound."""
         if is_uuid(target):
-            return await self.get(owner, target.lower())
+            return await self.get(owner, target)
         return (await self._live((await self._store.find_agent(owner, target),)))[0]
 
     async def update(self, owner: Owner, agent_id: str, wanted: AgentDraft, paths: frozenset[str]) -> Agent:

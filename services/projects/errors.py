@@ -1,7 +1,6 @@
 """What can go wrong with projects, in the caller's words."""
 
 from services.runtime.errors import NotFound, Unavailable
-from services.runtime.ids import is_uuid
 
 
 class ProjectNotFound(NotFound):
@@ -10,11 +9,7 @@ class ProjectNotFound(NotFound):
     reason = "PROJECT_NOT_FOUND"
 
     def __init__(self, project_id: str) -> None:
-        if is_uuid(project_id):
-            super().__init__(f"project {project_id} does not exist", project_id=project_id)
-        else:
-            # What is not an id is not repeated: it has any length, and an answer's metadata has not.
-            super().__init__("the project does not exist")
+        super().__init__(f"project {project_id} does not exist", project_id=project_id)
 
 
 class ProjectRolledBack(Unavailable):

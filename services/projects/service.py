@@ -8,10 +8,9 @@ from typing import Protocol
 
 import structlog
 
-from services.projects.errors import ProjectNotFound
 from services.projects.store import Changes, Position, Project, ProjectStore, State, User
 from services.runtime.idempotency import RequestKey
-from services.runtime.ids import Clock, NewId, is_uuid
+from services.runtime.ids import Clock, NewId
 from services.runtime.pages import decode_token, encode_token, page_size
 
 log = structlog.get_logger()
@@ -117,7 +116,7 @@ class ProjectService:
 
     async def get(self, user_id: str, project_id: str) -> Project:
         """Return a project. Raise ProjectNotFound."""
-        return await self._store.get_project(user_id, _id(project_id))
+        return await self._store.get_project(user_id, project_id)
 
     async def list(self, user_id: str, size: int, token: str) -> tuple[Sequence[Project], int, str]:
         """Return a page of the user's projects, newest first, their number in all pages, and the next page's token.
@@ -135,11 +134,11 @@ class ProjectService:
 
     async def update(self, user_id: str, project_id: str, changes: Changes) -> Project:
         """Change a project and return it. Raise ProjectNotFound."""
-        return await self._store.update_project(user_id, _id(project_id), changes, self._clock())
+        return await self._store.update_project(user_id, project_id, changes, self._clock())
 
     async def delete(self, user_id: str, project_id: str) -> None:
         """Delete a project: it is gone for its user at once, its parts soon after. Raise ProjectNotFound."""
-        await self._store.delete_project(user_id, _id(project_id), self._clock())
+        await self._store.delete_project(user_id, project_id, self._clock())
         self._removal_due()
         log.info("project deleted", project_id=project_id, user_id=user_id)
 
@@ -148,12 +147,6 @@ class ProjectService:
         deadline = now() + timeout * _SHARE_OF_PARTS
         for part in self._parts:
             await part.make(project.user_id, project.id, max(0.0, deadline - now()))
-
-
-def _id(project_id: str) -> str:
-    if not is_uuid(project_id):
-        raise ProjectNotFound(project_id)
-    return project_id.lower()
 
 
 def _storable(email: str | None) -> str | None:

@@ -75,6 +75,8 @@ def _part(part: object, expected: type) -> object:
             raise InvalidPageToken
         if isinstance(part, str):
             part.encode()  # Raises ValueError for half a surrogate pair.
+            if "\0" in part:
+                raise InvalidPageToken
         return part
     raise InvalidPageToken
 

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
 from services.runtime.interceptors import Interceptor
+from services.runtime.resource_ids import settle_ids
 
 if TYPE_CHECKING:
     from services.runtime.messages import AnyDescriptor, AnyField
@@ -26,13 +27,14 @@ _STRUCT = "google.protobuf.Struct"
 
 
 class ValidationInterceptor(Interceptor):
-    """Refuses requests whose values break the rules, naming every field that does."""
+    """Refuses requests whose values break the rules, naming every field that does; ids pass in their one form."""
 
     def check(self, request: Message) -> None:
         """Raise InvalidArgument with all violations."""
         violations = tuple(validate(request))
         if violations:
             raise InvalidArgument(*violations)
+        settle_ids(request)
 
 
 def validate(request: Message) -> list[Violation]:

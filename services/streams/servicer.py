@@ -9,8 +9,6 @@ from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_s
 
 from services.runtime.auth import current_caller
 from services.runtime.errors import InvalidArgument
-from services.runtime.ids import is_uuid
-from services.streams.errors import SessionNotFound
 from services.streams.frames import EVENT_TYPES, from_proto, to_wire
 from services.streams.service import StreamService
 from services.streams.store import NewEvent, RunKey, SessionKey
@@ -29,9 +27,7 @@ class EventServicer:
     async def Subscribe(self, request: event_service_pb2.SubscribeRequest, context: Context) -> AsyncIterator[bytes]:
         """Yield SubscribeResponses, serialised already: all readers of an event share its bytes."""
         caller = current_caller()
-        if not (is_uuid(request.project_id) and is_uuid(request.session_id)):
-            raise SessionNotFound(request.session_id)
-        session = SessionKey(caller.user_id, request.project_id.lower(), request.session_id.lower())
+        session = _session(request.project_id, request.session_id)
         after = request.after if request.HasField("after") else None
         async with self._service.subscribe(
             session, after, _filter(request), caller.expires_at, _cut_this_call()
@@ -54,7 +50,7 @@ class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
         if opening is None or opening.WhichOneof("frame") != "open":
             raise InvalidArgument(("open", "must come first"))
         session = _session(opening.open.project_id, opening.open.session_id)
-        run = RunKey(opening.open.run_id.lower(), opening.open.epoch)
+        run = RunKey(opening.open.run_id, opening.open.epoch)
         async with self._service.publish(session, run) as publication:
             # Tells the publisher that it was admitted, which may not have anything to send yet.
             await context.send_initial_metadata(())
@@ -89,7 +85,7 @@ def add_event_servicer_to_server(servicer: EventServicer, server: grpc.aio.Serve
 
 
 def _session(project_id: str, session_id: str) -> SessionKey:
-    return SessionKey(current_caller().user_id, project_id.lower(), session_id.lower())
+    return SessionKey(current_caller().user_id, project_id, session_id)
 
 
 def _filter(request: event_service_pb2.SubscribeRequest) -> Filter:
@@ -100,7 +96,7 @@ def _filter(request: event_service_pb2.SubscribeRequest) -> Filter:
     ]
     if unknown:
         raise InvalidArgument(*unknown)
-    return Filter(request.run_id.lower() if request.HasField("run_id") else None, frozenset(request.type))
+    return Filter(request.run_id if request.HasField("run_id") else None, frozenset(request.type))
 
 
 def _cut_this_call() -> Callable[[], object]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from codelab.options.v1 import options_pb2
-from google.api import annotations_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FieldDescriptorProto,
@@ -82,3 +82,25 @@ def test_public_rpc_carries_no_64_bit_integer(rpc: str) -> None:
         if field.type in INTEGERS_OF_64_BITS
     ]
     assert not wide
+
+
+def _id_fields(message: str) -> Iterator[tuple[str, options_pb2.FieldRules]]:
+    """What callers fill that holds ids, by its name or by its own word."""
+    for field in MESSAGES[message].field:
+        rules = field.options.Extensions[options_pb2.field]
+        output_only = field_behavior_pb2.OUTPUT_ONLY in field.options.Extensions[field_behavior_pb2.field_behavior]
+        by_name = field.type == field.TYPE_STRING and field.name.removesuffix("s").endswith(("_id", "target_agent"))
+        if (by_name and not output_only and not rules.idempotency_key) or rules.resource:
+            yield field.name, rules
+
+
+# Events are told by services and go to readers as they are: their ids are looked up nowhere.
+TOLD = _reachable(".codelab.orchestrator.v1.Event", set())
+REQUESTS = sorted(set().union(*(_reachable(method.input_type, set()) for method in METHODS.values())) - TOLD)
+
+
+@pytest.mark.parametrize("request_", [name for name in REQUESTS if any(_id_fields(name))])
+def test_every_id_of_a_request_says_which_resource_it_identifies(request_: str) -> None:
+    kinds = {name.rpartition(".")[2].lower() for name in MESSAGES}
+    for field, rules in _id_fields(request_):
+        assert rules.resource in kinds, f"give {request_}.{field} its (codelab.options.v1.field).resource"
