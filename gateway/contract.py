@@ -149,6 +149,12 @@ def rules_of(field: FieldDescriptor) -> options_pb2.FieldRules:
     return field.GetOptions().Extensions[options_pb2.field] if field.has_options else _NO_FIELD_RULES
 
 
+def errors_of(method: MethodDescriptor) -> Iterable[options_pb2.ErrorRule]:
+    """How the contract says that an RPC can fail."""
+    rules: options_pb2.MethodRules = method.GetOptions().Extensions[options_pb2.method]
+    return rules.errors
+
+
 def behaviors_of(field: FieldDescriptor) -> Iterable[int]:
     """The google.api.field_behavior values of a field."""
     if not field.has_options:
@@ -212,11 +218,15 @@ def optional_fields(message: Descriptor) -> frozenset[str]:
     return frozenset(field.name for field in proto.field if field.proto3_optional)
 
 
+def nullable_fields(message: Descriptor) -> frozenset[str]:
+    """Names of the fields that null is a value of: those that are `optional`, and the members of real oneofs."""
+    members = (field.name for field in message.fields if field.containing_oneof is not None)
+    return optional_fields(message) | frozenset(members)
+
+
 def is_nullable(field: FieldDescriptor) -> bool:
-    """Whether null is a value of the field on input: it is `optional`, or a member of a real oneof."""
-    return (
-        field.containing_type is not None and field.name in optional_fields(field.containing_type)
-    ) or field.containing_oneof is not None
+    """Whether null is a value of the field on input."""
+    return field.containing_type is not None and field.name in nullable_fields(field.containing_type)
 
 
 def enum_names(enum: EnumDescriptor) -> dict[int, str | None]:

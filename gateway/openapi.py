@@ -1,14 +1,17 @@
 """The OpenAPI 3.1 document of a set of bindings."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.comments import Comments
 from gateway.contract import Binding, field_at, field_with, is_required
-from gateway.negotiation import MAX_BODY_BYTES
-from gateway.problems import MEDIA_TYPE as PROBLEM
+from gateway.examples import Answers, NoExample, parameter_example, request_example
+from gateway.refusals import ProblemResponses
 from gateway.schemas import INPUT, OUTPUT, PATCH, Schema, Schemas
 from gateway.streaming import NDJSON, SSE
 from gateway.templates import ANY, REST, Template
@@ -21,49 +24,43 @@ _INTRODUCTION = (
     " `application/problem+json`."
 )
 _STREAM = (
-    " Answered as Server-Sent Events, or as NDJSON (one JSON object a line) if the Accept header asks for it. An error"
-    ' after the answer began is the last frame: the SSE event `problem`, or the NDJSON line `{"problem": {…}}`.'
+    " Answered as Server-Sent Events (`event` is the type, `data` the object), or as NDJSON (an object a line) if the"
+    " Accept header asks for it. An error after the answer began is the last frame: the SSE event `problem`, or the"
+    ' NDJSON line `{"problem": {…}}`.'
 )
 _LAST_EVENT_ID = "The id of the last event that was seen; it wins over the query. EventSource sends it by itself."
-_ERRORS = {
-    "400": "The request has the wrong form: its JSON, encoding, a field's name or type, or a page token.",
-    "401": "The token is missing, malformed, expired or wrongly signed.",
-    "403": "The caller may not do this.",
-    "404": "It does not exist, or belongs to somebody else.",
-    "406": "The Accept header takes nothing that this route answers with.",
-    "408": "The body arrived too slowly.",
-    "409": "It exists already, is busy, or is in a state that does not permit this.",
-    "413": f"The body is larger than {MAX_BODY_BYTES} bytes.",
-    "415": "The body is not JSON.",
-    "422": "A value fails validation; `errors` names each.",
-    "429": "A limit is reached; the Retry-After header says when to try again.",
-    "499": "The call was cancelled.",
-    "500": "Something went wrong.",
-    "501": "This version cannot do it.",
-    "503": "Something that is needed is out of reach; try again.",
-    "504": "It took too long.",
-}
-_ONLY_WITH_BODY = ("408", "413", "415")
 _BEARER = "bearer"
 _TICKET = "ticket"
+# Of a stream of events, as an example.
+_BLOCKS = 3
+_TEXT: Schema = {"type": "string"}
+_HEADERS: dict[str, dict[str, Any]] = {
+    "X-Trace-Id": {
+        "description": "Names the request in logs.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
+    "Retry-After": {
+        "description": "After how many seconds to try again, if that is known.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "How to prove who one is.", "schema": {"type": "string", "const": "Bearer"}},
+}
 
 
 def document(
     bindings: Sequence[Binding], descriptors: descriptor_pb2.FileDescriptorSet, version: str
 ) -> dict[str, Any]:
     """Describe the bindings, with the comments that `descriptors` carry."""
-    comments = Comments(descriptors)
-    schemas = Schemas(comments)
-    schemas.components["Problem"] = _problem_schema()
+    describe = _Describer(Comments(descriptors))
+    describe.schemas.components["Problem"] = _problem_schema()
     paths: dict[str, dict[str, Any]] = _own_paths()
     identifiers: set[str] = set()
-    security: dict[str, Any] = {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     tags: dict[str, dict[str, str]] = {}
     for binding in bindings:
         service = binding.rpc.method.containing_service
-        tags.setdefault(service.full_name, {"name": _tag(service.name), "description": comments.of(service.full_name)})
-        operation = _operation(binding, comments, schemas, security)
-        operation["operationId"] = _identifier(binding, identifiers)
+        text = describe.comments.of(service.full_name)
+        tags.setdefault(service.full_name, {"name": _tag(service.name), "description": text})
+        operation = {"operationId": _identifier(binding, identifiers), **describe.operation(binding)}
         paths.setdefault(_path(binding.template), {})[binding.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -73,45 +70,163 @@ def document(
         "tags": [*tags.values(), {"name": "Gateway", "description": "The gateway itself."}],
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
-            "responses": {f"Problem{status}": _problem_response(text) for status, text in _ERRORS.items()},
-            "securitySchemes": security,
+            "schemas": describe.schemas.components,
+            "responses": describe.problems.responses,
+            "examples": {**describe.examples, **describe.problems.examples},
+            "headers": _HEADERS,
+            "securitySchemes": describe.security,
         },
     }
 
 
-def _operation(binding: Binding, comments: Comments, schemas: Schemas, security: dict[str, Any]) -> dict[str, Any]:
-    method = binding.rpc.method
-    text = comments.of(method.full_name)
-    summary = comments.summary_of(method.full_name) or method.name
-    parameters = _path_parameters(binding, comments) + _header_parameters(binding, schemas, comments)
-    operation: dict[str, Any] = {
-        "tags": [_tag(method.containing_service.name)],
-        # Viewers show a summary as it stands, and the description as Markdown below it.
-        "summary": summary.replace("`", ""),
-    }
-    if text != f"{summary}.":
-        operation["description"] = text
-    for parameter in query_parameters(binding):
-        parameters.append(
-            {
-                "name": parameter.name,
-                "in": "query",
-                "required": is_required(parameter.field),
-                "schema": schemas.parameter(parameter.field),
-                "description": comments.of(parameter.field.full_name),
+class _Describer:
+    """Describes operations one by one, and collects the components that they share."""
+
+    def __init__(self, comments: Comments) -> None:
+        self.comments = comments
+        self.schemas = Schemas(comments)
+        self.problems = ProblemResponses()
+        self.examples: dict[str, dict[str, Any]] = {}
+        self._answers = Answers()
+        self.security: dict[str, Any] = {
+            _BEARER: {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "A user's token, such as `codelab token` prints.",
             }
-        )
-        if parameter.secret:
-            security[_TICKET] = {"type": "apiKey", "in": "query", "name": parameter.name}
+        }
+
+    def operation(self, binding: Binding) -> dict[str, Any]:
+        method = binding.rpc.method
+        text = self.comments.of(method.full_name)
+        summary = self.comments.summary_of(method.full_name) or method.name
+        operation: dict[str, Any] = {
+            "tags": [_tag(method.containing_service.name)],
+            # Viewers show a summary as it stands, and the description as Markdown below it.
+            "summary": summary.replace("`", ""),
+        }
+        if text != f"{summary}.":
+            operation["description"] = text
+        secret = next((each.name for each in query_parameters(binding) if each.secret), None)
+        if secret is not None:
+            self.security[_TICKET] = {
+                "type": "apiKey",
+                "in": "query",
+                "name": secret,
+                "description": "A signed ticket, for who cannot send headers.",
+            }
             operation["security"] = [{_BEARER: []}, {_TICKET: []}]
-    if parameters:
-        operation["parameters"] = parameters
-    body = _request_body(binding, schemas)
-    if body is not None:
-        operation["requestBody"] = body
-    operation["responses"] = _responses(binding, schemas, comments)
-    return operation
+        parameters = [*self._path_parameters(binding), *self._query(binding), *self._headers(binding)]
+        if parameters:
+            operation["parameters"] = parameters
+        if binding.body:
+            operation["requestBody"] = self._request_body(binding)
+        operation["responses"] = {
+            str(binding.rpc.success_status): self._success(binding),
+            **self.problems.of(binding),
+        }
+        return operation
+
+    def _path_parameters(self, binding: Binding) -> Iterator[dict[str, Any]]:
+        for segment in _path_segments(binding.template):
+            if segment.startswith("{"):
+                name = segment[1:-1]
+                field = field_at(binding.rpc.method.input_type, name)
+                parameter = {"name": name, "in": "path", "required": True}
+                yield (
+                    {**parameter, "schema": _TEXT, "description": ""} if field is None else self._with(parameter, field)
+                )
+
+    def _query(self, binding: Binding) -> Iterator[dict[str, Any]]:
+        for each in query_parameters(binding):
+            yield self._with({"name": each.name, "in": "query", "required": is_required(each.field)}, each.field)
+
+    def _headers(self, binding: Binding) -> Iterator[dict[str, Any]]:
+        for name, role in (("Idempotency-Key", "idempotency_key"), ("Last-Event-ID", "cursor")):
+            field = field_with(binding.rpc.method.input_type, role)
+            if field is not None:
+                parameter = self._with({"name": name, "in": "header", "required": False}, field)
+                yield {**parameter, "description": _LAST_EVENT_ID} if role == "cursor" else parameter
+
+    def _with(self, parameter: dict[str, Any], field: FieldDescriptor) -> dict[str, Any]:
+        """The parameter with what its field says of it."""
+        described = {**parameter, "schema": self.schemas.parameter(field)}
+        described["description"] = self.comments.of(field.full_name)
+        example = parameter_example(field)
+        return described if example is None else {**described, "example": example}
+
+    def _request_body(self, binding: Binding) -> dict[str, Any]:
+        kind = PATCH if binding.method == "PATCH" else INPUT
+        field, hidden = binding.request_body, hidden_fields(binding)
+        if field is None:
+            schema = self.schemas.message(binding.rpc.method.input_type, kind, hidden)
+        else:
+            schema = self.schemas.field(field, kind)
+            schema.pop("description", None)
+        name = _referred(schema)
+        content: dict[str, Any] = {"schema": schema}
+        message = binding.rpc.method.input_type if field is None else field.message_type
+        if name and message is not None:
+            with suppress(NoExample):
+                content["examples"] = self._example(
+                    name, request_example(message, hidden if field is None else frozenset())
+                )
+        required = bool(self.schemas.components.get(name, {}).get("required"))
+        return {"required": required, "content": {"application/json": content}}
+
+    def _success(self, binding: Binding) -> dict[str, Any]:
+        text = self.comments.of(binding.rpc.method.output_type.full_name) or "Done."
+        headers = {"X-Trace-Id": {"$ref": "#/components/headers/X-Trace-Id"}}
+        if binding.rpc.success_status == 204:
+            return {"description": text, "headers": headers}
+        schema = self.schemas.message(binding.shown, OUTPUT)
+        name = _referred(schema)
+        if binding.rpc.streaming:
+            return {
+                "description": f"{text}{_STREAM}",
+                "headers": headers,
+                "content": self._stream(binding, schema, name),
+            }
+        content = {"schema": schema, "examples": self._example(name, self._answers.of(binding.shown))}
+        return {"description": text, "headers": headers, "content": {"application/json": content}}
+
+    def _stream(self, binding: Binding, schema: Schema, name: str) -> dict[str, Any]:
+        variants = self._answers.variants_of(binding.shown) or {"": self._answers.of(binding.shown)}
+        lines: dict[str, Any] = {}
+        for variant, value in variants.items():
+            lines |= self._example(f"{name}_{variant}" if variant else name, value)
+        event_id = field_with(binding.shown, "event_id")
+        blocks = [
+            "".join(
+                [
+                    f"id: {value[event_id.name]}\n" if event_id is not None and value[event_id.name] else "",
+                    f"event: {variant}\n" if variant else "",
+                    f"data: {json.dumps(value, ensure_ascii=False)}\n\n",
+                ]
+            )
+            for variant, value in list(variants.items())[:_BLOCKS]
+        ]
+        self.schemas.components.setdefault("StreamProblem", _STREAM_PROBLEM)
+        line = {"anyOf": [schema, {"$ref": "#/components/schemas/StreamProblem"}]}
+        return {
+            SSE: {
+                "schema": {"type": "string", "description": f"Blocks whose `data` is a `{name}`."},
+                "examples": self._example(f"{name}Stream", "".join(blocks)),
+            },
+            NDJSON: {"schema": line, "examples": lines},
+        }
+
+    def _example(self, name: str, value: Any) -> dict[str, Any]:
+        """The examples of a media type: a reference to the one of this name."""
+        self.examples.setdefault(name, {"value": value})
+        return {name: {"$ref": f"#/components/examples/{name}"}}
+
+
+def _referred(schema: Schema) -> str:
+    """The name of the component that a schema refers to; empty if it is no reference."""
+    reference: str = schema.get("$ref", "")
+    return reference.rpartition("/")[2]
 
 
 def _path(template: Template) -> str:
@@ -131,71 +246,6 @@ def _path_segments(template: Template) -> list[str]:
         for index, segment in enumerate(template.segments)
         if index in named or index not in covered
     ]
-
-
-def _path_parameters(binding: Binding, comments: Comments) -> list[dict[str, Any]]:
-    parameters = []
-    for segment in _path_segments(binding.template):
-        if not segment.startswith("{"):
-            continue
-        name = segment[1:-1]
-        field = field_at(binding.rpc.method.input_type, name)
-        text = comments.of(field.full_name) if field is not None else ""
-        parameters.append(
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": text}
-        )
-    return parameters
-
-
-def _header_parameters(binding: Binding, schemas: Schemas, comments: Comments) -> list[dict[str, Any]]:
-    request = binding.rpc.method.input_type
-    parameters = []
-    for name, role in (("Idempotency-Key", "idempotency_key"), ("Last-Event-ID", "cursor")):
-        field = field_with(request, role)
-        if field is not None:
-            text = _LAST_EVENT_ID if role == "cursor" else comments.of(field.full_name)
-            schema = schemas.parameter(field)
-            parameters.append({"name": name, "in": "header", "required": False, "schema": schema, "description": text})
-    return parameters
-
-
-def _request_body(binding: Binding, schemas: Schemas) -> dict[str, Any] | None:
-    if not binding.body:
-        return None
-    kind = PATCH if binding.method == "PATCH" else INPUT
-    field = binding.request_body
-    if field is None:
-        schema = schemas.message(binding.rpc.method.input_type, kind, hidden_fields(binding))
-    else:
-        schema = schemas.field(field, kind)
-        schema.pop("description", None)
-    name = schema.get("$ref", "").rpartition("/")[2]
-    required = bool(schemas.components.get(name, {}).get("required"))
-    return {"required": required, "content": {"application/json": {"schema": schema}}}
-
-
-def _responses(binding: Binding, schemas: Schemas, comments: Comments) -> dict[str, Any]:
-    rpc = binding.rpc
-    text = comments.of(rpc.method.output_type.full_name) or "Done."
-    success: dict[str, Any] = {"description": text}
-    if rpc.success_status != 204:
-        schema = schemas.message(binding.shown, OUTPUT)
-        if rpc.streaming:
-            success["description"] = f"{text}{_STREAM}"
-            success["content"] = {SSE: {"schema": {"type": "string"}}, NDJSON: {"schema": schema}}
-        else:
-            success["content"] = {"application/json": {"schema": schema}}
-    success["headers"] = {"X-Trace-Id": {"description": "Names the request in logs.", "schema": {"type": "string"}}}
-    errors = {
-        status: {"$ref": f"#/components/responses/Problem{status}"}
-        for status in _ERRORS
-        if binding.body or status not in _ONLY_WITH_BODY
-    }
-    return {str(rpc.success_status): success, **errors}
-
-
-def _problem_response(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
 def _problem_schema() -> Schema:
@@ -218,6 +268,14 @@ def _problem_schema() -> Schema:
         "properties": properties,
         "required": list(properties),
     }
+
+
+_STREAM_PROBLEM: Schema = {
+    "type": "object",
+    "description": "The last line of a stream that an error ends.",
+    "properties": {"problem": {"$ref": "#/components/schemas/Problem"}},
+    "required": ["problem"],
+}
 
 
 def _own_paths() -> dict[str, dict[str, Any]]:

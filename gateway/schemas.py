@@ -23,6 +23,7 @@ from gateway.contract import (
     tag_of,
     tagged_oneof,
 )
+from gateway.examples import default_of
 
 Schema = dict[str, Any]
 
@@ -89,18 +90,23 @@ class Schemas:
         else:
             schema = self._single(field, kind, rules)
             # What the server fills is null on the way in ("the default again") and never on the way out.
-            if is_nullable(field) and not (kind == OUTPUT and rules.server_default):
+            # A message inside of itself must end somewhere.
+            endless = kind == OUTPUT and field.message_type is not None and field.message_type is field.containing_type
+            if endless or (is_nullable(field) and not (kind == OUTPUT and rules.server_default)):
                 schema = _or_null(schema)
         comment = self._comments.of(field.full_name)
         if comment:
             schema["description"] = comment
+        if kind == OUTPUT and is_output_only(field):
+            schema["readOnly"] = True
         return schema
 
     def parameter(self, field: FieldDescriptor) -> Schema:
         """The schema of a field's value in a query or a header, where null cannot be said."""
         single = self._single(field, INPUT, rules_of(field))
         if not field.is_repeated:
-            return single
+            default = default_of(field)
+            return single if default is None else {**single, "default": default}
         schema: Schema = {"type": "array", "items": single}
         if rules_of(field).HasField("max_items"):
             schema["maxItems"] = rules_of(field).max_items
@@ -197,8 +203,11 @@ def _string(field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) ->
     schema: Schema = {"type": "string"}
     if field.type == _F.TYPE_BYTES:
         schema["contentEncoding"] = "base64"
-    if rules.uuid:
+    if rules.uuid or (rules.resource and not rules.min_length):
+        # What takes names as well is no UUID, and then it must not be empty.
         schema["format"] = "uuid"
+    elif rules.format:
+        schema["format"] = rules.format
     if kind == OUTPUT:
         return schema
     if rules.HasField("min_length"):

@@ -19,7 +19,7 @@ DESCRIPTORS = ROOT / "codelab" / "descriptors.binpb"
 BASELINE = ROOT / "baseline.txtpb"
 PACKAGE = "codelab"
 # What only options need is no part of any message.
-_OF_OPTIONS = ("google/api/", "google/protobuf/descriptor.proto", "codelab/options/")
+_OF_OPTIONS = ("google/api/", "google/rpc/", "google/protobuf/descriptor.proto", "codelab/options/")
 _KEPT = ("map_entry", "idempotency_level")
 _ON_ONE_LINE = ("FieldDescriptorProto", "EnumValueDescriptorProto", "MethodDescriptorProto")
 
