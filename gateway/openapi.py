@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
+from gateway import own_operations as own
 from gateway.comments import Comments
 from gateway.contract import Binding, field_at, field_with, is_required
 from gateway.examples import Answers, NoExample, parameter_example, request_example
@@ -34,17 +35,6 @@ _TICKET = "ticket"
 # Of a stream of events, as an example.
 _BLOCKS = 3
 _TEXT: Schema = {"type": "string"}
-_HEADERS: dict[str, dict[str, Any]] = {
-    "X-Trace-Id": {
-        "description": "Names the request in logs.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    },
-    "Retry-After": {
-        "description": "After how many seconds to try again, if that is known.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "WWW-Authenticate": {"description": "How to prove who one is.", "schema": {"type": "string", "const": "Bearer"}},
-}
 
 
 def document(
@@ -52,8 +42,9 @@ def document(
 ) -> dict[str, Any]:
     """Describe the bindings, with the comments that `descriptors` carry."""
     describe = _Describer(Comments(descriptors))
-    describe.schemas.components["Problem"] = _problem_schema()
-    paths: dict[str, dict[str, Any]] = _own_paths()
+    for name, schema in own.SCHEMAS.items():
+        describe.schemas.add(name, schema)
+    paths: dict[str, dict[str, Any]] = dict(own.PATHS)
     identifiers: set[str] = set()
     tags: dict[str, dict[str, str]] = {}
     for binding in bindings:
@@ -67,13 +58,13 @@ def document(
         "info": {"title": "CodeLab Core", "version": version, "description": _INTRODUCTION},
         "servers": [{"url": "/"}],
         "security": [{_BEARER: []}],
-        "tags": [*tags.values(), {"name": "Gateway", "description": "The gateway itself."}],
+        "tags": [*tags.values(), own.TAG],
         "paths": paths,
         "components": {
             "schemas": describe.schemas.components,
             "responses": describe.problems.responses,
-            "examples": {**describe.examples, **describe.problems.examples},
-            "headers": _HEADERS,
+            "examples": {**own.EXAMPLES, **describe.examples, **describe.problems.examples},
+            "headers": own.HEADERS,
             "securitySchemes": describe.security,
         },
     }
@@ -207,7 +198,6 @@ class _Describer:
             )
             for variant, value in list(variants.items())[:_BLOCKS]
         ]
-        self.schemas.components.setdefault("StreamProblem", _STREAM_PROBLEM)
         line = {"anyOf": [schema, {"$ref": "#/components/schemas/StreamProblem"}]}
         return {
             SSE: {
@@ -246,69 +236,6 @@ def _path_segments(template: Template) -> list[str]:
         for index, segment in enumerate(template.segments)
         if index in named or index not in covered
     ]
-
-
-def _problem_schema() -> Schema:
-    text = {"type": "string"}
-    fault = {"type": "object", "properties": {"field": text, "detail": text}, "required": ["field", "detail"]}
-    properties: dict[str, Schema] = {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": text,
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "A sentence for people."},
-        "code": {"type": "string", "description": "The gRPC code."},
-        "reason": {"type": "string", "description": "A stable name for programs."},
-        "errors": {"type": "array", "items": fault, "description": "What is wrong with which field."},
-        "trace_id": {"type": "string", "description": "Names the request in logs."},
-        "metadata": {"type": "object", "additionalProperties": text},
-    }
-    return {
-        "type": "object",
-        "description": "An error, as RFC 9457 has it.",
-        "properties": properties,
-        "required": list(properties),
-    }
-
-
-_STREAM_PROBLEM: Schema = {
-    "type": "object",
-    "description": "The last line of a stream that an error ends.",
-    "properties": {"problem": {"$ref": "#/components/schemas/Problem"}},
-    "required": ["problem"],
-}
-
-
-def _own_paths() -> dict[str, dict[str, Any]]:
-    def page(name: str, summary: str, schema: Schema, statuses: dict[str, str]) -> dict[str, Any]:
-        content = {"application/json": {"schema": schema}}
-        return {
-            "get": {
-                "tags": ["Gateway"],
-                "summary": summary,
-                "operationId": name,
-                "security": [],
-                "responses": {status: {"description": text, "content": content} for status, text in statuses.items()},
-            }
-        }
-
-    def described(**properties: Schema) -> Schema:
-        return {"type": "object", "properties": properties, "required": list(properties)}
-
-    text: Schema = {"type": "string"}
-    health = described(status={"type": "string", "const": "ok"}, version=text)
-    ready = described(
-        status={"type": "string", "enum": ["ready", "degraded", "unavailable"]},
-        checks={"type": "object", "additionalProperties": text},
-    )
-    return {
-        "/health": page("health", "Say that the gateway lives", health, {"200": "It lives."}),
-        "/ready": page(
-            "ready",
-            "Say whether the services behind the gateway can serve",
-            ready,
-            {"200": "All or some of them can.", "503": "None of them can."},
-        ),
-    }
 
 
 def _identifier(binding: Binding, taken: set[str]) -> str:

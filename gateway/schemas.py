@@ -63,6 +63,11 @@ class Schemas:
         self._comments = comments
         self._names: dict[str, str] = {}
 
+    def add(self, name: str, schema: Schema) -> None:
+        """Add a schema that no message has; a message of the same name gets another one."""
+        self.components[name] = schema
+        self._names[name] = ""
+
     def message(self, message: Descriptor, kind: str, hidden: frozenset[str] = frozenset()) -> Schema:
         """The schema of a message in a role: OUTPUT, INPUT or PATCH. `hidden` fields are not part of it."""
         known = _WELL_KNOWN_SCHEMAS.get(message.full_name)
@@ -130,17 +135,18 @@ class Schemas:
         return number
 
     def _enum(self, enum: EnumDescriptor) -> Schema:
-        names = [name for name in enum_names(enum).values() if name is not None]
-        schema: Schema = {"type": "string", "enum": names}
-        texts = [
-            f"- `{name}`: {text}"
-            for number, name in enum_names(enum).items()
-            if name is not None
-            and (text := self._comments.of(f"{enum.full_name}.{enum.values_by_number[number].name}"))
-        ]
-        if texts:
-            schema["description"] = "\n".join(texts)
-        return schema
+        name = self._name(enum, OUTPUT)
+        if name not in self.components:
+            values = {value: number for number, value in enum_names(enum).items() if value is not None}
+            schema: Schema = {"type": "string", "enum": list(values)}
+            texts = [
+                f"- `{value}`: {text}"
+                for value, number in values.items()
+                if (text := self._comments.of(f"{enum.full_name}.{enum.values_by_number[number].name}"))
+            ]
+            text = "\n".join([self._comments.of(enum.full_name), "", *texts]).strip()
+            self.components[name] = {**schema, "description": text} if text else schema
+        return _reference(name)
 
     def _object(self, message: Descriptor, kind: str, hidden: frozenset[str], name: str) -> Schema:
         properties: dict[str, Schema] = {}
@@ -191,8 +197,8 @@ class Schemas:
             "discriminator": {"propertyName": tag.type_field, "mapping": mapping},
         }
 
-    def _name(self, message: Descriptor, kind: str) -> str:
-        """The message's short name, or its full one where another message has the short one already."""
+    def _name(self, message: Descriptor | EnumDescriptor, kind: str) -> str:
+        """The type's short name, or its full one where another type has the short one already."""
         short = message.full_name.removeprefix(f"{message.file.package}.")
         if self._names.setdefault(short, message.full_name) != message.full_name:
             short = message.full_name
@@ -239,9 +245,4 @@ def _reference(name: str) -> Schema:
 def _or_null(schema: Schema) -> Schema:
     if "$ref" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
-    if "type" not in schema:
-        return schema
-    schema = {**schema, "type": [schema["type"], "null"]}
-    if "enum" in schema:
-        schema["enum"] = [*schema["enum"], None]
-    return schema
+    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else schema
