@@ -52,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     gateway = command("gateway", "run the HTTP gateway")
     gateway.set_defaults(run=_gateway)
 
+    migrate = command("migrate", "bring the schema of every service's database to what this version needs")
+    migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
+    migrate.set_defaults(run=_migrate)
+
     token = command("token", "print a token for a user, or for a service that acts for one")
     token.add_argument("--user", metavar="UUID", help="the user (default: the development user of this data folder)")
     token.add_argument("--email", help="an email address to put in a user's token")
@@ -91,6 +95,16 @@ def _gateway(_: argparse.Namespace) -> None:
     from services.runtime.process import main as run
 
     run("gateway", running)
+
+
+def _migrate(arguments: argparse.Namespace) -> None:
+    from services.runtime.databases import migrate
+    from services.runtime.telemetry import configure_logging
+
+    settings = Settings.load()
+    configure_logging(settings, "migrate")
+    for line in asyncio.run(migrate(settings, check=arguments.check)):
+        print(line)
 
 
 def _token(arguments: argparse.Namespace) -> None:

@@ -1,10 +1,16 @@
 """What every test shares."""
 
 import os
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import pytest_asyncio
+
+from tests import databases, postgres
+from tests.databases import Place
+from tests.postgres import PostgresServer
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -13,6 +19,24 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 REQUIRE_ALL = os.environ.get("CODELAB_REQUIRE_ALL") == "1"
 """`make test-all`: a test that is skipped, for whatever reason, has failed."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of the tests' own."""
+    programs = postgres.programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgres.running(programs) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server_backed)])
+async def database_place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    """An empty database, of each kind."""
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    async with databases.place(tmp_path, server) as place:
+        yield place
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,15 +19,14 @@ from services.agents.offline_model import OfflineModel
 from services.agents.openai_model import OpenAIModel
 from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
-from services.agents.sql_store import SqlAgentStore, metadata
+from services.agents.sql_store import SqlAgentStore
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
-from services.runtime.database import create_tables
+from services.runtime.databases import open_database
 from services.runtime.ids import new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
-from services.runtime.sqlite import SqliteDatabase
 from services.runtime.tasks import repeating
 
 _HOUSEKEEPING_SECONDS = 3600.0
@@ -41,9 +40,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         folder.lock("agents")
         opened.callback(folder.release)
 
-        database = SqliteDatabase(settings.data_dir / "agents.db")
-        opened.push_async_callback(database.close)
-        await create_tables(database, metadata)
+        database = await opened.enter_async_context(open_database("agents", settings))
 
         store = SqlAgentStore(database)
         bus = MemoryAgentBus()

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -14,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from services.agents.agent import Agent, AgentConfig, AgentDraft, Owner
 from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuperseded, ProjectDeleted, ProjectNotFound
 from services.agents.store import AgentPage, AgentPosition, Claim
-from services.runtime.database import Database, UtcDateTime, prepared
+from services.runtime.database import Database, Json, UtcDateTime, prepared
 from services.runtime.idempotency import IdempotencyKeys, RequestKey
 from services.runtime.pages import fitting
 
@@ -44,7 +43,7 @@ _agents = sa.Table(
     sa.Column("user_id", sa.String(36), nullable=False),
     sa.Column("name", sa.String(100), nullable=False),
     sa.Column("status", sa.String(10), nullable=False),
-    sa.Column("config", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+    sa.Column("config", Json, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),

@@ -20,18 +20,16 @@ from services.orchestrator.servicer import LifecycleServicer, RunServicer, Sessi
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.streams_client import StreamsClient
-from services.orchestrator.tables import metadata
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
 from services.runtime.data_folder import DataFolder
-from services.runtime.database import create_tables
+from services.runtime.databases import open_database
 from services.runtime.ids import new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
-from services.runtime.sqlite import SqliteDatabase
 
 
 @asynccontextmanager
@@ -42,9 +40,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         folder.lock("orchestrator")
         stack.callback(folder.release)
 
-        database = SqliteDatabase(settings.data_dir / "orchestrator.db")
-        stack.push_async_callback(database.close)
-        await create_tables(database, metadata)
+        database = await stack.enter_async_context(open_database("orchestrator", settings))
         sessions = SqlSessionStore(database)
         runs = SqlRunStore(database, settings.lease_seconds)
 

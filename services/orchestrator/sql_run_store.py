@@ -1,7 +1,8 @@
 """Runs in a SQL database: acceptance, leases, and ends. What is only read is in sql_run_queries.
 
-Order of locks, everywhere: the project's row, the session's, the run's. A write under a lease begins with an UPDATE on
-(id, owner, epoch): it waits for whoever holds the row, and changes nothing if the lease went to somebody else.
+Order of locks, everywhere: the project's row, the sessions', the runs'; several of a kind in the order of their ids. A
+write under a lease begins with an UPDATE on (id, owner, epoch): it waits for whoever holds the row, and changes nothing
+if the lease went to somebody else.
 """
 
 from collections.abc import Collection, Sequence
@@ -55,7 +56,7 @@ from services.orchestrator.sql_run_rows import (
 )
 from services.orchestrator.sql_session_store import lock_project
 from services.orchestrator.tables import chat_sessions, idempotency_keys, run_events, run_tasks, runs
-from services.runtime.database import Database, epoch_now, prepared
+from services.runtime.database import Database, epoch_now, lock_rows, prepared
 from services.runtime.idempotency import RequestKey
 
 # A direct run's plan is this one task.
@@ -214,11 +215,10 @@ class SqlRunStore(SqlRunQueries):
 
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:
         async with self._database.write() as connection:
+            leased = (runs.c.id.in_(sorted(run_ids)), runs.c.owner == process, runs.c.state.in_(LEASED))
+            await lock_rows(connection, runs.c.id, *leased)
             renewed = await connection.execute(
-                sa.update(runs)
-                .where(runs.c.id.in_(sorted(run_ids)), runs.c.owner == process, runs.c.state.in_(LEASED))
-                .values(lease_until=self._lease_end())
-                .returning(runs.c.id)
+                sa.update(runs).where(*leased).values(lease_until=self._lease_end()).returning(runs.c.id)
             )
             return {row.id for row in renewed}
 
@@ -249,9 +249,11 @@ class SqlRunStore(SqlRunQueries):
 
     async def release(self, process: str) -> None:
         async with self._database.write() as connection:
+            leased = (runs.c.owner == process, runs.c.state.in_(LEASED), runs.c.lease_until > 0)
+            await lock_rows(connection, runs.c.id, *leased)
             await connection.execute(
                 sa.update(runs)
-                .where(runs.c.owner == process, runs.c.state.in_(LEASED), runs.c.lease_until > 0)
+                .where(*leased)
                 # The takeover will count one attempt: this one was no failure.
                 .values(lease_until=0, attempts=runs.c.attempts - 1)
             )
@@ -264,7 +266,10 @@ class SqlRunStore(SqlRunQueries):
             latest.pop(run_id, None)
             latest[run_id] = id
         heads = [{"of_run": run_id, "event_id": id} for run_id, id in latest.items()]
+        of_sessions = sa.select(runs.c.session_id).where(runs.c.id.in_(latest))
         async with self._database.write() as connection:
+            await lock_rows(connection, chat_sessions.c.id, chat_sessions.c.id.in_(of_sessions))
+            await lock_rows(connection, runs.c.id, runs.c.id.in_(latest))
             await connection.execute(_SESSION_HEAD, heads)
             await connection.execute(_RUN_HEAD, heads)
             await connection.execute(_EVENT_PUBLISHED, events)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import ProjectDeleted, ProjectNotFound, SessionNotFound
@@ -18,7 +19,7 @@ from services.orchestrator.tables import (
     run_tasks,
     runs,
 )
-from services.runtime.database import Database, prepared
+from services.runtime.database import Database, lock_rows, prepared
 from services.runtime.idempotency import RequestKey
 from services.runtime.pages import decode_token, encode_token, fitting
 
@@ -31,24 +32,21 @@ class SqlSessionStore:
 
     async def admit_project(self, owner: Owner) -> None:
         async with self._database.write() as connection:
-            deleted = await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner)))
-            if deleted:
+            await connection.execute(_inserted_project(owner, deleted=False).on_conflict_do_nothing())
+            if await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner))):
                 raise ProjectDeleted(owner.project_id)
-            if deleted is None:
-                await connection.execute(sa.insert(projects).values(user_id=owner.user_id, project_id=owner.project_id))
 
     async def delete_project(self, owner: Owner) -> list[str]:
         async with self._database.write() as connection:
             # The tombstone first: whoever creates something in the project waits for this row, and then sees it.
-            closed = await connection.execute(sa.update(projects).where(*_project(owner)).values(deleted=True))
-            if not closed.rowcount:
-                await connection.execute(
-                    sa.insert(projects).values(user_id=owner.user_id, project_id=owner.project_id, deleted=True)
-                )
-            await connection.execute(sa.update(chat_sessions).where(*_sessions(owner)).values(deleted=True))
-            return await _cancel_runs(
-                connection, runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id
+            tombstone = _inserted_project(owner, deleted=True)
+            await connection.execute(
+                tombstone.on_conflict_do_update(index_elements=list(projects.primary_key), set_={"deleted": True})
             )
+            left = (*_sessions(owner), chat_sessions.c.deleted.is_(False))
+            await lock_rows(connection, chat_sessions.c.id, *left)
+            await connection.execute(sa.update(chat_sessions).where(*left).values(deleted=True))
+            return await _cancel_runs(connection, owner, runs.c.project_id == owner.project_id)
 
     async def create_session(
         self, owner: Owner, session_id: str, title: str | None, key: RequestKey | None, now: datetime
@@ -121,7 +119,7 @@ class SqlSessionStore:
             )
             if not deleted.rowcount:
                 raise SessionNotFound(session_id)
-            return await _cancel_runs(connection, runs.c.session_id == session_id, runs.c.user_id == owner.user_id)
+            return await _cancel_runs(connection, owner, runs.c.session_id == session_id)
 
     async def list_messages(self, owner: Owner, session_id: str, page_size: int, page_token: str) -> Page[Message]:
         query = ("messages", owner, session_id)
@@ -148,9 +146,9 @@ class SqlSessionStore:
 
     async def purge_sessions(self, owner: Owner, session_ids: Sequence[str]) -> None:
         async with self._database.write() as connection:
-            doomed = sa.select(chat_sessions.c.id).where(
-                *_sessions(owner), chat_sessions.c.id.in_(session_ids), chat_sessions.c.deleted.is_(True)
-            )
+            these = (*_sessions(owner), chat_sessions.c.id.in_(session_ids), chat_sessions.c.deleted.is_(True))
+            await lock_rows(connection, chat_sessions.c.id, *these)
+            doomed = sa.select(chat_sessions.c.id).where(*these)
             doomed_runs = sa.select(runs.c.id).where(runs.c.session_id.in_(doomed))
             await idempotency_keys.forget(connection, owner.user_id, doomed_runs)
             await idempotency_keys.forget(connection, owner.user_id, doomed)
@@ -158,11 +156,7 @@ class SqlSessionStore:
             await connection.execute(sa.delete(run_tasks).where(run_tasks.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(runs).where(runs.c.session_id.in_(doomed)))
             await connection.execute(sa.delete(messages).where(messages.c.session_id.in_(doomed)))
-            await connection.execute(
-                sa.delete(chat_sessions).where(
-                    *_sessions(owner), chat_sessions.c.id.in_(session_ids), chat_sessions.c.deleted.is_(True)
-                )
-            )
+            await connection.execute(sa.delete(chat_sessions).where(*these))
 
 
 async def lock_project(connection: AsyncConnection, owner: Owner) -> None:
@@ -184,11 +178,13 @@ async def require_session(connection: AsyncConnection, owner: Owner, session_id:
         raise SessionNotFound(session_id)
 
 
-async def _cancel_runs(connection: AsyncConnection, *where: sa.ColumnElement[bool]) -> list[str]:
+async def _cancel_runs(connection: AsyncConnection, owner: Owner, which: sa.ColumnElement[bool]) -> list[str]:
     """Cancel unfinished runs of what is being deleted, without events: nobody may see them any more."""
+    unfinished = (runs.c.user_id == owner.user_id, which, runs.c.state.not_in(FINISHED))
+    await lock_rows(connection, runs.c.id, *unfinished)
     cancelled = await connection.execute(
         sa.update(runs)
-        .where(*where, runs.c.state.not_in(FINISHED))
+        .where(*unfinished)
         .values(state=RunState.CANCELLED, owner=None, epoch=runs.c.epoch + 1)
         .returning(runs.c.id)
     )
@@ -210,6 +206,11 @@ def _locked_project(user_id: Any, project_id: Any) -> sa.Select[tuple[bool]]:
 @prepared
 def _visible_session(user_id: Any, project_id: Any, session_id: Any) -> sa.Select[tuple[str]]:
     return sa.select(chat_sessions.c.id).where(*_visible(Owner(user_id, project_id), session_id))
+
+
+def _inserted_project(owner: Owner, *, deleted: bool) -> postgresql.Insert:
+    # SQLite writes ON CONFLICT in the same words.
+    return postgresql.insert(projects).values(user_id=owner.user_id, project_id=owner.project_id, deleted=deleted)
 
 
 def _project(owner: Owner) -> tuple[sa.ColumnElement[bool], ...]:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from services.orchestrator.model import ACTIVE
-from services.runtime.database import UtcDateTime
+from services.runtime.database import Json, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys
 
 metadata = sa.MetaData()
@@ -57,7 +57,7 @@ messages = sa.Table(
     # Twice the run's position, plus one for the answer: a conversation reads in order also when messages queued.
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("timestamp", UtcDateTime, nullable=False),
-    sa.Column("metadata", sa.JSON, nullable=False, default=dict),
+    sa.Column("metadata", Json, nullable=False, default=dict),
     sa.UniqueConstraint("session_id", "position"),
 )
 
@@ -115,7 +115,7 @@ run_tasks = sa.Table(
     sa.Column("agent_name", sa.String(100), nullable=False),
     sa.Column("title", sa.String(200), nullable=False),
     sa.Column("instruction", sa.Text, nullable=False),
-    sa.Column("depends_on", sa.JSON, nullable=False, default=list),
+    sa.Column("depends_on", Json, nullable=False, default=list),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False, default=0),
     # Of the text that the task writes: never falls, also across takeovers.
@@ -138,7 +138,7 @@ run_events = sa.Table(
     sa.Column("n", sa.Integer, primary_key=True),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("type", sa.String(50), nullable=False),
-    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("payload", Json, nullable=False),
     sa.Column("final", sa.Boolean, nullable=False, default=False),
     # The event's id in the stream; null until the stream has acknowledged it.
     sa.Column("published", sa.String(100)),

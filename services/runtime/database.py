@@ -8,11 +8,31 @@ from inspect import signature
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator
 
+from services.runtime.errors import Unavailable
+
 Statement = TypeVar("Statement", bound=sa.Executable)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot serve now: it is out of reach, restarting, or too busy. The transaction may have happened.
+
+    `cause` is for operators, in the server's words; callers do not see it.
+    """
+
+    reason = "DATABASE_UNAVAILABLE"
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__("the database is out of reach or too busy at the moment: try again", retry_after=1.0)
+
+
+Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+"""A JSON column: text on SQLite, jsonb on PostgreSQL, which keeps neither the order of keys nor U+0000."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -48,7 +68,7 @@ def _sqlite_now(element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, **opt
 
 @compiles(epoch_now, "postgresql")
 def _postgresql_now(element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
-    return "extract(epoch from clock_timestamp())"
+    return "extract(epoch from clock_timestamp())::double precision"
 
 
 class Database(Protocol):
@@ -63,14 +83,19 @@ class Database(Protocol):
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that commits when the block ends and is rolled back when it raises."""
 
+    def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction for changes of the schema. Migrations of one database take turns."""
+
     async def close(self) -> None:
         """Give back every connection."""
 
 
-async def create_tables(database: Database, metadata: sa.MetaData) -> None:
-    """Create the tables that are missing. Processes that start together take turns."""
-    async with database.write() as connection:
-        await connection.run_sync(metadata.create_all)
+async def lock_rows(connection: AsyncConnection, ids: sa.Column[str], *where: sa.ColumnElement[bool]) -> None:
+    """Lock the rows until the transaction ends, in the order of their ids.
+
+    Who is to change several rows begins so: two that lock the same rows in different orders wait for each other.
+    """
+    await connection.execute(sa.select(ids).where(*where).order_by(ids).with_for_update())
 
 
 def prepared(build: Callable[..., Statement]) -> Callable[..., tuple[Statement, dict[str, Any]]]:

@@ -53,7 +53,10 @@ class Settings(BaseModel):
     """How long a stopping server lets calls finish."""
 
     database_url: str = _env("DATABASE_URL", "")
-    """Empty: SQLite, one file a service in the data folder."""
+    """`postgresql://user:password@host:port/name`, with a schema for each service. Empty: SQLite, one file a service in
+    the data folder."""
+    database_connections: Annotated[int, Field(ge=1, le=1000)] = _env("CODELAB_DATABASE_CONNECTIONS", 10)
+    """Most connections that each process of a service holds to PostgreSQL, which itself admits 100 by default."""
     redis_url: str = _env("REDIS_URL", "")
     qdrant_url: str = _env("QDRANT_URL", "")
 
@@ -94,10 +97,10 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _database_is_known(cls, value: str) -> str:
-        if value and not value.startswith("sqlite"):
-            raise ValueError("only SQLite is supported by this version: unset it to use the data folder")
-        if value:
-            raise ValueError("SQLite is used in CODELAB_DATA_DIR, one file a service: set that instead")
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError(
+                "must begin with postgresql:// (to use SQLite, unset it and set CODELAB_DATA_DIR: one file a service)"
+            )
         return value
 
     @field_validator("redis_url", "qdrant_url")

@@ -1,10 +1,8 @@
 """The orchestrator's stores, on every backend there is, as two replicas would use them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +12,9 @@ from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.store import RunStore, SessionStore
 from services.orchestrator.tables import metadata, runs
-from services.runtime.database import create_tables
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
-from services.runtime.sqlite import SqliteDatabase
+from tests.databases import Place
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -95,22 +92,13 @@ def a_key(request_id: str = "k", *content: str, scope: str = "Send") -> RequestK
     return made
 
 
-@asynccontextmanager
-async def sqlite(folder: Path) -> AsyncIterator[Stores]:
-    """Two databases on one file: the connections of one replica each."""
-    one, two = SqliteDatabase(folder / "orchestrator.db"), SqliteDatabase(folder / "orchestrator.db")
-    await create_tables(one, metadata)
+async def stores_in(place: Place) -> Stores:
+    """Two databases in one place: the connections of one replica each."""
+    one, two = await place.with_tables(metadata), place.open()
 
     async def execute(statement: Any) -> list[Any]:
         async with two.write() as connection:
             result = await connection.execute(statement)
             return list(result.all()) if result.returns_rows else []
 
-    try:
-        yield Stores(SqlSessionStore(one), SqlRunStore(one, 30.0), SqlRunStore(two, 30.0), execute)
-    finally:
-        await one.close()
-        await two.close()
-
-
-BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Stores]]] = {"sqlite": sqlite}
+    return Stores(SqlSessionStore(one), SqlRunStore(one, 30.0), SqlRunStore(two, 30.0), execute)

@@ -1,34 +1,27 @@
 """What every AgentStore must do. Each backend runs all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from services.agents.agent import Agent, AgentConfig, AgentDraft, MemoryConfig, Owner
 from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuperseded, ProjectDeleted, ProjectNotFound
 from services.agents.sql_store import SqlAgentStore, metadata
 from services.agents.store import AgentPosition, AgentStore, Claim
-from services.runtime.database import create_tables
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
-from services.runtime.sqlite import SqliteDatabase
+from tests.databases import Place
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
-@pytest_asyncio.fixture(params=["sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AgentStore]:
-    database = SqliteDatabase(tmp_path / "agents.db")
-    await create_tables(database, metadata)
-    yield SqlAgentStore(database)
-    await database.close()
+@pytest.fixture
+async def store(database_place: Place) -> AgentStore:
+    return SqlAgentStore(await database_place.with_tables(metadata))
 
 
 @pytest.fixture

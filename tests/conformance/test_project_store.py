@@ -1,41 +1,25 @@
 """What ProjectStore promises, held against every backend."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from services.projects.errors import ProjectNotFound, ProjectRolledBack
 from services.projects.sql_store import SqlProjectStore, metadata
 from services.projects.store import CREATE_MAY_TAKE, Position, Project, ProjectStore, Removal, State, backoff
-from services.runtime.database import create_tables
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import KEPT, RequestKey
 from services.runtime.ids import new_id
-from services.runtime.sqlite import SqliteDatabase
+from tests.databases import Place
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-@asynccontextmanager
-async def sqlite(folder: Path) -> AsyncIterator[ProjectStore]:
-    database = SqliteDatabase(folder / "projects.db")
-    await create_tables(database, metadata)
-    yield SqlProjectStore(database)
-    await database.close()
-
-
-BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[ProjectStore]]] = {"sqlite": sqlite}
-
-
-@pytest.fixture(params=BACKENDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ProjectStore]:
-    async with BACKENDS[request.param](tmp_path) as store:
-        yield store
+@pytest.fixture
+async def store(database_place: Place) -> ProjectStore:
+    return SqlProjectStore(await database_place.with_tables(metadata))
 
 
 @pytest.fixture
@@ -306,9 +290,10 @@ async def test_two_claims_at_once_share_nothing(store: ProjectStore, alice: str)
     assert sorted(each.project_id for removals in claims for each in removals) == sorted(ids)
 
 
-async def test_projects_are_there_after_reopening(tmp_path: Path) -> None:
-    async with sqlite(tmp_path) as store:
-        user = await store.admit_user(new_id(), None, NOW)
-        project = await create(store, user.id)
-    async with sqlite(tmp_path) as store:
-        assert await store.get_project(user.id, project.id) == project
+async def test_projects_are_there_after_reopening(database_place: Place) -> None:
+    database = await database_place.with_tables(metadata)
+    store = SqlProjectStore(database)
+    user = await store.admit_user(new_id(), None, NOW)
+    project = await create(store, user.id)
+    await database.close()
+    assert await SqlProjectStore(database_place.open()).get_project(user.id, project.id) == project

@@ -1,9 +1,8 @@
 """What RunStore promises, held against every backend. Two replicas share its database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +41,6 @@ from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
 from tests.conformance.orchestrator_stores import (
     AGENT,
-    BACKENDS,
     NOW,
     ONE,
     SECOND,
@@ -51,16 +49,17 @@ from tests.conformance.orchestrator_stores import (
     a_key,
     a_message,
     lease_of,
+    stores_in,
 )
+from tests.databases import Place
 
 FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
 COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
 
 
-@pytest.fixture(params=BACKENDS)
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
-    async with BACKENDS[request.param](tmp_path) as stores:
-        yield stores
+@pytest.fixture
+async def stores(database_place: Place) -> Stores:
+    return await stores_in(database_place)
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,13 +16,13 @@ from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
-from tests.conformance.orchestrator_stores import BACKENDS, NOW, ONE, SECOND, Stores, a_key
+from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, Stores, a_key, stores_in
+from tests.databases import Place
 
 
-@pytest.fixture(params=BACKENDS)
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
-    async with BACKENDS[request.param](tmp_path) as stores:
-        yield stores
+@pytest.fixture
+async def stores(database_place: Place) -> Stores:
+    return await stores_in(database_place)
 
 
 @pytest.fixture

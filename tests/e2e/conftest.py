@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests import postgres
+from tests.conftest import REQUIRE_ALL
 from tests.e2e.client import Api, signed_in
-from tests.e2e.suite import LIVING, Layout, Suite, running
+from tests.e2e.suite import LIVING, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_server import FakeModel
+from tests.postgres import PostgresServer
 
 QUICK = {
     "CODELAB_MODEL_TIMEOUT_SECONDS": "1.5",
@@ -39,8 +42,15 @@ def model() -> Iterator[FakeModel]:
 async def suite(
     request: pytest.FixtureRequest, model: FakeModel, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Suite]:
+    """Five processes on PostgreSQL, where it is installed, as in production; one process on SQLite, as at home."""
     layout: Layout = request.param
-    async with running(layout, tmp_path_factory.mktemp("suite"), **settings(layout, model)) as started:
+    folder, chosen = tmp_path_factory.mktemp("suite"), settings(layout, model)
+    if layout is Layout.FIVE and (REQUIRE_ALL or postgres.programs() is not None):
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        chosen["DATABASE_URL"] = await server.create_database(f"suite {uuid.uuid4()}")
+        migrated = await run_codelab("migrate", environment=clean_environment(**chosen), folder=folder)
+        assert migrated.code == 0, migrated.output
+    async with running(layout, folder, **chosen) as started:
         yield started
 
 

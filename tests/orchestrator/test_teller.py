@@ -1,10 +1,8 @@
 """Teller: who is told what, in which order, whoever died."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,14 +13,14 @@ from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import Failure, Lease, OnBusy, Outbox, Owner, Usage
 from services.orchestrator.tables import run_events
 from services.orchestrator.teller import Teller
-from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, lease_of, sqlite
+from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, lease_of, stores_in
+from tests.databases import Place
 from tests.orchestrator.fake_streams import FakeStreams, Line
 
 
 @pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
-    async with sqlite(tmp_path) as stores:
-        yield stores
+async def stores(database_place: Place) -> Stores:
+    return await stores_in(database_place)
 
 
 @pytest.fixture

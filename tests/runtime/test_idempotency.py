@@ -1,17 +1,15 @@
 """Keys that make repeating a request safe."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from services.runtime.database import Database, create_tables
+from services.runtime.database import Database
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import KEPT, IdempotencyKeys, RequestKey
 from services.runtime.ids import new_id
-from services.runtime.sqlite import SqliteDatabase
+from tests.databases import Place
 
 NOW = datetime(2026, 5, 17, tzinfo=UTC)
 ALICE, BOB = new_id(), new_id()
@@ -20,11 +18,8 @@ keys = IdempotencyKeys(metadata)
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = SqliteDatabase(tmp_path / "keys.db")
-    await create_tables(database, metadata)
-    yield database
-    await database.close()
+async def database(database_place: Place) -> Database:
+    return await database_place.with_tables(metadata)
 
 
 def key(request_id: str = "k", *content: object, scope: str = "Create") -> RequestKey:

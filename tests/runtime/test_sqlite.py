@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.runtime.database import create_tables, prepared
+from services.runtime.database import prepared
 from services.runtime.sqlite import SqliteDatabase
 
 metadata = sa.MetaData()
@@ -29,7 +29,8 @@ books = sa.Table(
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     """A database with one shelf and one book on it."""
     database = SqliteDatabase(tmp_path / "library.db")
-    await create_tables(database, metadata)
+    async with database.migrate() as connection:
+        await connection.run_sync(metadata.create_all)
     async with database.write() as connection:
         await connection.execute(sa.insert(shelves).values(id=1))
         await connection.execute(sa.insert(books).values(id=1, shelf_id=1))
@@ -101,6 +102,29 @@ async def test_nested_transaction_is_undone_alone(database: SqliteDatabase) -> N
         with pytest.raises(sa.exc.IntegrityError):
             await lend_and_fail(connection)
     assert await lent(database) == 1
+
+
+async def test_migration_may_rebuild_a_table_that_others_refer_to(database: SqliteDatabase) -> None:
+    async with database.migrate() as connection:
+        for step in (
+            "CREATE TABLE wider (id INTEGER PRIMARY KEY, colour TEXT)",
+            "INSERT INTO wider (id) SELECT id FROM shelves",
+            "DROP TABLE shelves",
+            "ALTER TABLE wider RENAME TO shelves",
+        ):
+            await connection.execute(sa.text(step))
+    assert await lent(database) == 0
+
+
+async def test_migration_that_breaks_a_reference_changes_nothing(database: SqliteDatabase) -> None:
+    with pytest.raises(sa.exc.IntegrityError):
+        async with database.migrate() as connection:
+            await connection.execute(sa.delete(shelves))
+    # And foreign keys are kept again.
+    with pytest.raises(sa.exc.IntegrityError):
+        async with database.write() as connection:
+            await connection.execute(sa.delete(shelves))
+    assert await lent(database) == 0
 
 
 async def test_error_does_not_repeat_what_was_to_be_written(database: SqliteDatabase) -> None:

@@ -1,0 +1,69 @@
+"""Which database a service has: a server's schema, or a file in the data folder."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.runtime import migrations
+from services.runtime.data_folder import DataFolder
+from services.runtime.database import Database, DatabaseUnavailable
+from services.runtime.errors import StartupError
+from services.runtime.settings import SERVICES, Settings
+
+
+def database_of(service: str, settings: Settings) -> Database:
+    """The service's database, whatever its schema. Nothing connects yet; close it after use."""
+    # Imported where it is chosen: neither costs those who use the other.
+    if settings.database_url:
+        from services.runtime.postgres import PostgresDatabase
+
+        return PostgresDatabase(settings.database_url, service, settings.database_connections)
+    from services.runtime.sqlite import SqliteDatabase
+
+    return SqliteDatabase(settings.data_dir / f"{service}.db")
+
+
+@asynccontextmanager
+async def open_database(service: str, settings: Settings) -> AsyncIterator[Database]:
+    """The service's database with the schema that this version needs, closed when the block ends.
+
+    In the data folder an older schema is upgraded; on a server, which may serve others, the operator decides when.
+    Raise StartupError.
+    """
+    database = database_of(service, settings)
+    try:
+        try:
+            if settings.database_url:
+                await migrations.require_current(database, service)
+            else:
+                await migrations.upgrade(database, service)
+        except DatabaseUnavailable as error:
+            raise StartupError(f"DATABASE_URL: the database is out of reach: {error.cause}") from None
+        yield database
+    finally:
+        await database.close()
+
+
+async def migrate(settings: Settings, *, check: bool = False) -> list[str]:
+    """Bring the schema of every service to this version, each in a transaction; return a line on each.
+
+    Running it again, or twice at once, does no harm. With `check` nothing is changed. Raise StartupError, also if
+    `check` finds something to do, or if a data folder is in use.
+    """
+    lines = []
+    folder = DataFolder(settings.data_dir)
+    for service in filter(migrations.revisions, SERVICES):
+        if not settings.database_url:
+            folder.lock(service)
+        database = database_of(service, settings)
+        try:
+            if check:
+                await migrations.require_current(database, service)
+            done = await migrations.upgrade(database, service)
+        except DatabaseUnavailable as error:
+            raise StartupError(f"DATABASE_URL: the database is out of reach: {error.cause}") from None
+        finally:
+            await database.close()
+            folder.release()
+        before = "new" if done.before is None else done.before
+        lines.append(f"{service}: {f'{before} → {done.after}' if before != done.after else f'at {before} already'}")
+    return lines

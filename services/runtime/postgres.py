@@ -1,0 +1,99 @@
+"""PostgreSQL: a pool of connections to one schema."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.runtime.database import DatabaseUnavailable
+
+_CONNECT_SECONDS = 5.0
+_SESSION = {
+    "timezone": "UTC",
+    # No transaction of ours waits for anything but the database. One that does was forgotten, and holds locks.
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "10s",
+    "statement_timeout": "30s",
+}
+# What of PostgreSQL's error codes begins so says "not now": the connection (08), too many of them or too little room
+# (53), somebody's intervention or a timeout (57), a serialization failure or a deadlock (40), a lock held for too long.
+_NOT_NOW = ("08", "53", "57", "40001", "40P01", "55P03", "25P03")
+
+
+class PostgresDatabase:
+    """Transactions on one `schema` of the database at `url` (`postgresql://…`, as libpq reads it).
+
+    At most `connections` are open; a transaction waits for one up to 10 seconds. Who writes waits for the locks of
+    others: under READ COMMITTED each statement sees what was committed before it began, so stores lock a row first
+    and then look. Whatever means "not now" is raised as DatabaseUnavailable, also when the answer to a commit is lost.
+    """
+
+    def __init__(self, url: str, schema: str, connections: int = 10) -> None:
+        self._schema = schema
+
+        async def connect() -> asyncpg.Connection:
+            settings = {**_SESSION, "application_name": f"codelab {schema}", "search_path": schema}
+            try:
+                return await asyncpg.connect(url, timeout=_CONNECT_SECONDS, server_settings=settings)
+            except (OSError, asyncpg.PostgresError) as error:
+                raise DatabaseUnavailable(str(error) or f"no answer within {_CONNECT_SECONDS:g} s") from error
+            except (asyncpg.InterfaceError, ValueError, OverflowError):
+                # Without the driver's words, which may hold the password.
+                raise DatabaseUnavailable("the URL is not one that libpq would take") from None
+
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=10.0,
+            # What a failed statement was to write is what people wrote: no error may carry it into a log.
+            hide_parameters=True,
+        )
+        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state of the database."""
+        async with _transaction(self._reading) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits when the block ends and is rolled back when it raises."""
+        async with _transaction(self._engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def migrate(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction for changes of the schema, which it makes if it is missing. Migrations take turns."""
+        async with _transaction(self._engine) as connection:
+            # Ours to wait for: rebuilding a large table takes its time.
+            for limit in ("lock_timeout", "statement_timeout"):
+                await connection.execute(sa.text(f"SET LOCAL {limit} = 0"))
+            turn = int.from_bytes(hashlib.sha256(self._schema.encode()).digest()[:8], signed=True)
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(turn)))
+            # Not `CREATE … IF NOT EXISTS`: it asks for the right to create schemas even where there is nothing to do.
+            if not await connection.run_sync(lambda it: sa.inspect(it).has_schema(self._schema)):
+                await connection.execute(sa.schema.CreateSchema(self._schema))
+            yield connection
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(_NOT_NOW):
+            raise DatabaseUnavailable(str(error.orig)) from error
+        raise
+    except sa.exc.TimeoutError as error:
+        raise DatabaseUnavailable("every connection is in use") from error

@@ -1,0 +1,158 @@
+"""PostgreSQL as the services use it: what it forbids, what it raises, and how it comes back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from services.runtime.database import DatabaseUnavailable, epoch_now, lock_rows
+from services.runtime.postgres import PostgresDatabase
+from tests import databases
+from tests.databases import Place
+from tests.e2e.ports import free_ports
+from tests.postgres import PostgresServer
+
+pytestmark = pytest.mark.server_backed
+
+metadata = sa.MetaData()
+books = sa.Table("books", metadata, sa.Column("id", sa.String(36), primary_key=True), sa.Column("lent", sa.Integer))
+_HANG_UP = sa.text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+async def place(tmp_path: Path, postgres_server: PostgresServer) -> AsyncIterator[Place]:
+    async with databases.place(tmp_path, postgres_server) as place:
+        await place.with_tables(metadata)
+        database = place.open()
+        async with database.write() as connection:
+            await connection.execute(sa.insert(books), [{"id": id, "lent": 0} for id in "ab"])
+        yield place
+
+
+async def lent(place: Place) -> list[int]:
+    async with place.open().read() as connection:
+        return list(await connection.scalars(sa.select(books.c.lent).order_by(books.c.id)))
+
+
+async def test_reader_sees_one_state_and_writes_nothing(place: Place) -> None:
+    database = place.open()
+    count = sa.select(sa.func.sum(books.c.lent))
+    async with database.read() as reading:
+        assert await reading.scalar(count) == 0
+        async with database.write() as writing:
+            await writing.execute(sa.update(books).values(lent=1))
+        assert await reading.scalar(count) == 0
+    with pytest.raises(DBAPIError, match="read-only"):
+        async with database.read() as reading:
+            await reading.execute(sa.update(books).values(lent=2))
+    assert await lent(place) == [1, 1]
+
+
+async def test_clock_is_the_moment_and_not_the_transactions_beginning(place: Place) -> None:
+    async with place.open().read() as connection:
+        first = await connection.scalar(sa.select(epoch_now()))
+        await connection.execute(sa.text("SELECT pg_sleep(0.01)"))
+        assert await connection.scalar(sa.select(epoch_now())) > first
+
+
+async def test_two_that_change_the_same_rows_do_not_wait_for_each_other_for_ever(place: Place) -> None:
+    database = place.open()
+
+    async def change() -> None:
+        async with database.write() as connection:
+            await lock_rows(connection, books.c.id, books.c.lent < 1000)
+            await connection.execute(sa.update(books).values(lent=books.c.lent + 1))
+
+    await asyncio.gather(*(change() for _ in range(40)))
+    assert await lent(place) == [40, 40]
+
+
+async def test_deadlock_is_something_to_try_again(place: Place) -> None:
+    database = place.open()
+    both_began = asyncio.Barrier(2)
+
+    async def change(first: str, second: str) -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.update(books).where(books.c.id == first).values(lent=1))
+            await both_began.wait()
+            await connection.execute(sa.update(books).where(books.c.id == second).values(lent=1))
+
+    ends = await asyncio.gather(change("a", "b"), change("b", "a"), return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["DatabaseUnavailable", "NoneType"]
+
+
+async def test_connection_that_breaks_off_is_something_to_try_again(place: Place) -> None:
+    database, other = place.open(), place.open()
+
+    async def change() -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.update(books).values(lent=7))
+            async with other.write() as hanging_up:
+                await hanging_up.execute(_HANG_UP, {"name": f"codelab {place.schema}"[:63]})
+            await connection.execute(sa.update(books).values(lent=8))
+
+    with pytest.raises(DatabaseUnavailable):
+        await change()
+    async with database.read() as connection:
+        assert await connection.scalar(sa.select(sa.func.sum(books.c.lent))) == 0
+
+
+async def test_connections_that_broke_off_while_idle_are_replaced(place: Place) -> None:
+    database, other = place.open(), place.open()
+    await asyncio.gather(*(_read(database) for _ in range(5)))
+    async with other.write() as hanging_up:
+        hung_up = (await hanging_up.execute(_HANG_UP, {"name": f"codelab {place.schema}"[:63]})).all()
+    assert len(hung_up) > 1
+    # One call meets what is broken, and then all of it is thrown away.
+    with pytest.raises(DatabaseUnavailable):
+        await _read(database)
+    for _ in range(6):
+        await _read(database)
+
+
+async def _read(database: object) -> None:
+    assert isinstance(database, PostgresDatabase)
+    async with database.read() as connection:
+        await connection.execute(sa.select(sa.func.pg_sleep(0.01)))
+
+
+async def test_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(place: Place) -> None:
+    database = PostgresDatabase(place.url, place.schema, connections=1)
+    changed = asyncio.Event()
+
+    async def change() -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.update(books).values(lent=7))
+            changed.set()
+            await connection.execute(sa.select(sa.func.pg_sleep(60)))
+
+    task = asyncio.create_task(change())
+    await changed.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await _read(database)
+    await database.close()
+    assert await lent(place) == [0, 0]
+
+
+async def test_server_that_is_not_there_is_something_to_try_again_and_keeps_the_password_to_itself() -> None:
+    for url in (f"postgresql://me:hush@127.0.0.1:{free_ports()}/x", "postgresql://me:hush@@[::1/x"):
+        database = PostgresDatabase(url, "any")
+        with pytest.raises(DatabaseUnavailable) as caught:
+            async with database.read():
+                pass
+        assert "hush" not in str(caught.value) + caught.value.cause
+        await database.close()
+
+
+async def test_error_does_not_repeat_what_was_to_be_written(place: Place) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with place.open().write() as connection:
+            await connection.execute(sa.insert(books).values(id="a diary" * 10, lent=1))
+    assert "diary" not in str(caught.value)
