@@ -21,7 +21,8 @@ from gateway.transcode import hidden_fields, query_parameters
 _INTRODUCTION = (
     "A personal multi-agent AI platform. Everything under `/my` needs a bearer token. JSON is snake_case; every field"
     " is always present in answers; times are RFC 3339 in UTC with milliseconds. Unknown fields are refused, fields"
-    " that only the server sets are ignored. A trailing slash is optional everywhere. Errors are RFC 9457"
+    " that only the server sets are ignored. Text must not contain U+0000."
+    " A trailing slash is optional everywhere. Errors are RFC 9457"
     " `application/problem+json`."
 )
 _STREAM = (
@@ -142,7 +143,7 @@ class _Describer:
 
     def _with(self, parameter: dict[str, Any], field: FieldDescriptor) -> dict[str, Any]:
         """The parameter with what its field says of it."""
-        described = {**parameter, "schema": self.schemas.parameter(field)}
+        described = {**parameter, "schema": self.schemas.parameter(field, in_path=parameter["in"] == "path")}
         described["description"] = self.comments.of(field.full_name)
         example = parameter_example(field)
         return described if example is None else {**described, "example": example}

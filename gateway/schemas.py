@@ -4,6 +4,7 @@ A message has up to three schemas: what answers hold (every field), what a creat
 PATCH takes (`…Patch`: nothing is required). Output-only fields are in the first one alone.
 """
 
+import re
 from typing import Any
 
 from codelab.options.v1 import options_pb2
@@ -26,6 +27,9 @@ from gateway.contract import (
 from gateway.examples import default_of
 
 Schema = dict[str, Any]
+
+# A regular expression's escapes, classes and dots.
+_DOT = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\.")
 
 OUTPUT, INPUT, PATCH = "", "Input", "Patch"
 
@@ -106,15 +110,19 @@ class Schemas:
             schema["readOnly"] = True
         return schema
 
-    def parameter(self, field: FieldDescriptor) -> Schema:
-        """The schema of a field's value in a query or a header, where null cannot be said."""
-        single = self._single(field, INPUT, rules_of(field))
+    def parameter(self, field: FieldDescriptor, *, in_path: bool = False) -> Schema:
+        """The schema of a field's value in a path, a query or a header, where null cannot be said."""
+        rules = rules_of(field)
+        single = self._single(field, INPUT, rules)
+        if rules.resource and not rules.uuid and not in_path:
+            # A filter by what is no id is not refused: it finds nothing.
+            single.pop("format", None)
         if not field.is_repeated:
             default = default_of(field)
             return single if default is None else {**single, "default": default}
         schema: Schema = {"type": "array", "items": single}
-        if rules_of(field).HasField("max_items"):
-            schema["maxItems"] = rules_of(field).max_items
+        if rules.HasField("max_items"):
+            schema["maxItems"] = rules.max_items
         return schema
 
     def _single(self, field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) -> Schema:
@@ -209,6 +217,9 @@ def _string(field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) ->
     schema: Schema = {"type": "string"}
     if field.type == _F.TYPE_BYTES:
         schema["contentEncoding"] = "base64"
+    if rules.member_of:
+        schema["enum"] = _members(field, rules.member_of)
+        return schema
     if rules.uuid or (rules.resource and not rules.min_length):
         # What takes names as well is no UUID, and then it must not be empty.
         schema["format"] = "uuid"
@@ -224,9 +235,16 @@ def _string(field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) ->
     if rules.HasField("max_length"):
         schema["maxLength"] = rules.max_length
     if rules.HasField("pattern"):
-        # JSON Schema searches, the rule matches the whole.
-        schema["pattern"] = f"^(?:{rules.pattern})$"
+        # JSON Schema searches, the rule matches the whole; there a dot is no line's end, here it is anything.
+        pattern = _DOT.sub(lambda match: r"[\s\S]" if match[0] == "." else match[0], rules.pattern)
+        schema["pattern"] = f"^(?:{pattern})$"
     return schema
+
+
+def _members(field: FieldDescriptor, message: str) -> list[str]:
+    assert field.containing_type is not None
+    oneof = tagged_oneof(field.containing_type.file.pool.FindMessageTypeByName(message))
+    return [member.name for member in oneof.fields] if oneof is not None else []
 
 
 def _bounds(rules: options_pb2.FieldRules, whole: bool) -> Schema:

@@ -305,3 +305,19 @@ def test_what_the_server_writes_is_read_only_and_typed(contract_document: Docume
 def test_query_parameters_say_what_counts_without_them(contract_document: Document) -> None:
     listing = contract_document["paths"]["/my/projects"]["get"]["parameters"]
     assert {each["name"]: each["schema"].get("default") for each in listing} == {"page_size": 50, "page_token": None}
+
+
+def test_filters_take_what_they_take(contract_document: Document) -> None:
+    events = contract_document["paths"]["/my/projects/{project_id}/chat/{session_id}/events"]["get"]
+    schemas = {each["name"]: each["schema"] for each in events["parameters"]}
+    event = contract_document["components"]["schemas"]["Event"]
+    assert schemas["type"]["items"]["enum"] == list(event["discriminator"]["mapping"])
+    # What is no id finds nothing, and is not refused.
+    assert "format" not in schemas["run_id"]
+    assert schemas["session_id"]["format"] == "uuid"
+
+
+def test_patterns_mean_in_json_schema_what_they_mean_to_the_services(contract_document: Document) -> None:
+    name = contract_document["components"]["schemas"]["ProjectInput"]["properties"]["name"]
+    assert jsonschema.Draft202012Validator(name).is_valid("\n\nSearch\n")
+    assert not jsonschema.Draft202012Validator(name).is_valid("\n \n")
