@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable
+from functools import cache
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 # Below the servers' permitted ping interval a client is sent away with too_many_pings: see services.runtime.server.
@@ -42,12 +44,28 @@ def channel_options(
     ]
 
 
+@cache
+def safe_to_repeat(method: str | bytes) -> bool:
+    """Whether `/package.Service/Method` may be called again without harm. False if the contract has no such method."""
+    path = method.decode() if isinstance(method, bytes) else method
+    service, _, name = path.removeprefix("/").partition("/")
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    except KeyError:
+        return False
+    return _is_safe(found)
+
+
+def _is_safe(method: MethodDescriptor) -> bool:
+    return method.GetOptions().idempotency_level in _SAFE_TO_REPEAT
+
+
 def _service_config(services: Iterable[ServiceDescriptor]) -> dict[str, object]:
     repeatable = [
         {"service": service.full_name, "method": method.name}
         for service in services
         for method in service.methods
-        if method.GetOptions().idempotency_level in _SAFE_TO_REPEAT
+        if _is_safe(method)
     ]
     config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if repeatable:

@@ -145,7 +145,8 @@ class _Describer:
         """The parameter with what its field says of it."""
         described = {**parameter, "schema": self.schemas.parameter(field, in_path=parameter["in"] == "path")}
         described["description"] = self.comments.of(field.full_name)
-        example = parameter_example(field)
+        # Viewers send what has an example: a filter must be asked for.
+        example = parameter_example(field) if parameter["required"] else None
         return described if example is None else {**described, "example": example}
 
     def _request_body(self, binding: Binding) -> dict[str, Any]:

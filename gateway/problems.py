@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem+json, whether a service raised them or the gateway did."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from codelab_client.errors import ApiError
 from gateway.faults import Fault
+from services.runtime.claims import TokenMissing
 from services.runtime.errors import CodelabError
 from services.runtime.status import HTTP_STATUS
 
@@ -78,7 +80,7 @@ class Problem(Exception):
         if self.retry_after is not None:
             headers.append((b"retry-after", str(max(1, math.ceil(self.retry_after))).encode()))
         if self.status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
+            headers.append((b"www-authenticate", _challenge(self.reason, self.detail)))
         return headers
 
 
@@ -185,6 +187,14 @@ def internal() -> Problem:
 def stopping() -> Problem:
     """The last frame of a stream that the gateway ends because it stops itself."""
     return Problem(503, "UNAVAILABLE", "GATEWAY_STOPPING", "the gateway stops: connect again", retry_after=1.0)
+
+
+def _challenge(reason: str, detail: str) -> bytes:
+    """`WWW-Authenticate` as RFC 6750 has it: who sent no token is told of no error."""
+    if reason == TokenMissing.reason:
+        return b'Bearer realm="codelab"'
+    described = re.sub(r"[^ !#-\[\]-~]", "'", detail)
+    return f'Bearer realm="codelab", error="invalid_token", error_description="{described}"'.encode()
 
 
 def _title(status: int) -> str:

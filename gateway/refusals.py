@@ -189,7 +189,7 @@ class ProblemResponses:
             refusal.detail if refusal.fault is None else ": ".join(refusal.fault),
             () if refusal.fault is None else (refusal.fault,),
         )
-        name, example = refusal.reason, {"summary": refusal.detail, "value": problem.body(_TRACE_ID)}
+        name, example = refusal.reason, {"summary": refusal.reason, "value": problem.body(_TRACE_ID)}
         while self.examples.setdefault(name, example) != example:
             name = f"{name}_"
         return {"$ref": f"#/components/examples/{name}"}

@@ -136,13 +136,14 @@ class Transcoder:
         return any(name in self._secrets and value for name, value in given)
 
     def redacted(self, query: str) -> str:
-        """The query as logs may hold it."""
-        if not self._secrets:
-            return query
-        parts = query.split("&")
-        return "&".join(
-            f"{name}=REDACTED" if (name := _parameter_name(part)) in self._secrets else part for part in parts
-        )
+        """The query as logs may hold it. What is no parameter here may be a token in the wrong place."""
+        return "&".join(self._redacted(part) for part in query.split("&")) if query else ""
+
+    def _redacted(self, part: str) -> str:
+        name = _parameter_name(part)
+        if name not in self.parameters:
+            return "REDACTED"
+        return f"{name}=REDACTED" if name in self._secrets else part
 
     def _fill_body(self, message: Message, body: Any, faults: Faults) -> None:
         name = self.binding.body

@@ -18,7 +18,8 @@ from gateway.site import Endpoint, Routes
 from gateway.streaming import MEDIA_TYPES, OpenStreams, Stream
 from gateway.transcode import BadInput, NoSuchResource
 from services.runtime.auth import TokenVerifier
-from services.runtime.errors import CodelabError, Unauthenticated
+from services.runtime.claims import TokenInvalid
+from services.runtime.errors import CodelabError
 
 JSON = "application/json"
 # A send waits up to 120 s in its service, which then says so itself; the gateway's limit lies beyond.
@@ -30,7 +31,6 @@ _PATIENCE_SECONDS = 0.5
 _JSON_HEADERS = [(b"content-type", JSON.encode()), (b"cache-control", b"no-store")]
 _WANTED = frozenset(
     {
-        b"authorization",
         b"accept",
         b"content-type",
         b"content-length",
@@ -75,14 +75,16 @@ class Transcoding:
         exchange.route = binding.template.text
         exchange.query = transcoder.redacted(query)
         headers = _headers(scope)
-        authorization = headers.get(b"authorization")
+        authorization = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+        token = None
         # A ticket in the query stands in for the header; the service that made it is the one that can judge it.
-        if authorization is not None or not transcoder.has_ticket(query):
+        if authorization or not transcoder.has_ticket(query):
             try:
-                caller = await self.verifier.verify(authorization)
+                caller = await self.verifier.verify(*authorization)
                 # Services speak gRPC: what leaks of their tokens, or even their key, opens nothing from outside.
                 if caller.service is not None:
-                    raise Unauthenticated("service tokens are for gRPC: send a user's token")
+                    raise TokenInvalid("service tokens are for gRPC: send a user's token")
+                token = caller.token
             except CodelabError as error:
                 raise problems.from_domain(error) from None
         offered = MEDIA_TYPES if binding.rpc.streaming else (JSON,)
@@ -105,8 +107,8 @@ class Transcoding:
         if endpoint.backend is None:
             raise problems.unreachable()
         metadata = [("traceparent", exchange.traceparent)]
-        if authorization is not None:
-            metadata.append(("authorization", authorization))
+        if token is not None:
+            metadata.append(("authorization", f"Bearer {token}"))
         call = endpoint.backend.call(binding.rpc)
         if binding.rpc.streaming:
             stream = Stream(call(request, metadata=metadata), endpoint, media_type, exchange)

@@ -1,16 +1,18 @@
 """A PostgreSQL server for the tests alone: in a folder and on a port of its own, as an unprivileged user."""
 
-import asyncio
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import PIPE, STDOUT
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -22,19 +24,21 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "300",
-    # What a test writes need not outlive the machine.
+    # What a test writes need not outlive the machine; a crash of the server it must, as everywhere.
     "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
 }
 
 
 @dataclass
 class PostgresServer:
-    """A server that runs while the tests do."""
+    """A server on a cluster of its own, that can be stopped and started again."""
 
     programs: Path
-    port: int
+    folder: Path
+    user: str | None
+    """Whom it runs as; None: whoever runs the tests."""
+    port: int = field(default_factory=free_ports)
+    _process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres") -> str:
         """Where a database of the server is, for DATABASE_URL."""
@@ -52,6 +56,45 @@ class PostgresServer:
         finally:
             await connection.close()
 
+    def create(self) -> None:
+        """Make the cluster."""
+        password = self.folder / "password"
+        password.write_text("secret")
+        password.chmod(0o644)
+        command = [
+            *(self.programs / "initdb", f"--pgdata={self.folder / 'data'}", "--no-sync", "--encoding=UTF8"),
+            *("--locale=C.UTF-8", "--username=codelab", f"--pwfile={password}", "--auth=scram-sha-256"),
+        ]
+        done = subprocess.run(command, **self._as_user(), stdout=PIPE, stderr=STDOUT, text=True, check=False)
+        assert done.returncode == 0, f"initdb failed:\n{done.stdout}"
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        log = self.folder / "log"
+        options = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(self.port)}.items()]
+        command = [self.programs / "postgres", "-D", self.folder / "data", *options]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, **self._as_user(), stdout=output, stderr=output, start_new_session=True
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        ready = [self.programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert self._process.poll() is None, f"PostgreSQL ended:\n{log.read_text()}"
+            assert time.monotonic() < deadline, f"PostgreSQL is not ready after {_START_SECONDS} s"
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop: SIGINT breaks off who is connected, SIGQUIT leaves the cluster as a crash would."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(timeout=30)
+
+    def _as_user(self) -> dict[str, Any]:
+        # A user's own groups would need to be looked up; root's must not stay.
+        switched = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
+        return {"cwd": self.folder, **switched}
+
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs, None where it is not installed. Debian keeps them off the PATH."""
@@ -66,42 +109,17 @@ def running(programs: Path) -> Iterator[PostgresServer]:
     """Start a server on a new cluster; stop it and remove the cluster at the end."""
     # Not pytest's folder, which nobody else may enter: PostgreSQL refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="codelab-postgres-"))
-    user = None
-    if os.getuid() == 0:
-        user = _unprivileged()
-        shutil.chown(folder, user)
-    data, log = folder / "data", folder / "log"
-    password = folder / "password"
-    password.write_text("secret")
-    password.chmod(0o644)
     try:
-        _run(
-            [
-                *(programs / "initdb", f"--pgdata={data}", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"),
-                *("--username=codelab", f"--pwfile={password}", "--auth=scram-sha-256"),
-            ],
-            user,
-        )
-        server = PostgresServer(programs, free_ports())
-        options = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(server.port)}.items()]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", data, *options],
-                user=user,
-                group=user,
-                extra_groups=[] if user else None,
-                cwd=folder,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        user = _unprivileged() if os.getuid() == 0 else None
+        if user is not None:
+            shutil.chown(folder, user)
+        server = PostgresServer(programs, folder, user)
+        server.create()
+        server.start()
         try:
-            _wait_until_ready(server, process, log)
             yield server
         finally:
-            # Fast shutdown: it does not wait for those who are connected.
-            process.send_signal(2)
-            process.wait(timeout=30)
+            server.stop()
     finally:
         shutil.rmtree(folder)
 
@@ -113,34 +131,10 @@ def _unprivileged() -> str:
     return "nobody"
 
 
-def _run(command: list[str | Path], user: str | None) -> None:
-    done = subprocess.run(
-        command,
-        user=user,
-        group=user,
-        extra_groups=[] if user else None,
-        cwd="/",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}"
-
-
-def _wait_until_ready(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    ready = [server.programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={server.port}"]
-    while subprocess.run(ready, check=False).returncode != 0:
-        assert process.poll() is None, f"PostgreSQL ended:\n{log.read_text()}"
-        assert time.monotonic() < deadline, f"PostgreSQL is not ready after {_START_SECONDS} s:\n{log.read_text()}"
-        time.sleep(0.05)
-
-
 if __name__ == "__main__":
     # To look at by hand: `python -m tests.postgres`.
     found = programs()
     assert found is not None, "PostgreSQL is not installed"
     with running(found) as started, suppress(KeyboardInterrupt):
         print(started.url(), flush=True)
-        asyncio.run(asyncio.sleep(86400))
+        signal.pause()

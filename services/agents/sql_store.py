@@ -15,6 +15,7 @@ from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuper
 from services.agents.store import AgentPage, AgentPosition, Claim
 from services.runtime.database import Database, Json, UtcDateTime, prepared
 from services.runtime.idempotency import IdempotencyKeys, RequestKey
+from services.runtime.ownership import OwnerGuard
 from services.runtime.pages import fitting
 
 metadata = sa.MetaData()
@@ -65,9 +66,13 @@ _executions = sa.Table(
     sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
 )
 
+_OWN_SPACES = OwnerGuard("worker_spaces")
+_OWN_AGENTS = OwnerGuard("user_agents")
+_OWN_CLAIMS = OwnerGuard("executions", user="claim_user_id", project="claim_project_id")
+
 
 class SqlAgentStore:
-    """Worker spaces and agents in a database with the tables of `metadata`."""
+    """Worker spaces and agents in a database with the tables of `metadata`. What leaves passes the owner's guard."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -93,7 +98,7 @@ class SqlAgentStore:
                 await connection.execute(sa.insert(_spaces).values(**asdict(owner), state="active", updated_at=now))
                 await connection.execute(sa.insert(_agents), [_row(agent) for agent in agents])
             rows = await connection.execute(_newest_first(sa.select(_agents).where(_of(_agents, owner))))
-            return tuple(_agent(row) for row in rows)
+            return tuple(_agent(row) for row in _OWN_AGENTS.all(rows, owner.user_id, owner.project_id))
 
     async def delete_space(self, owner: Owner, now: datetime) -> None:
         """See AgentStore."""
@@ -108,7 +113,6 @@ class SqlAgentStore:
             if await _lock_space(connection, owner) is None:
                 await connection.execute(sa.insert(_spaces).values(**asdict(owner), state="deleted", updated_at=now))
                 return
-            await _keys.forget(connection, owner.user_id, sa.select(_agents.c.id).where(_of(_agents, owner)))
             await connection.execute(sa.delete(_agents).where(_of(_agents, owner)))
             await connection.execute(sa.delete(_executions).where(_of(_executions, owner)))
             await connection.execute(
@@ -122,13 +126,11 @@ class SqlAgentStore:
             if await _lock_space(connection, owner) != "active":
                 raise ProjectNotFound(owner.project_id)
             if key is not None:
-                known = await _keys.find(connection, owner.user_id, key, agent.created_at)
-                if known is not None:
+                known = await _keys.claim(connection, owner.user_id, key, agent.id, agent.created_at)
+                if known != agent.id:
                     return await _get(connection, owner, known)
             await _refuse_taken(connection, owner, agent.name)
             await connection.execute(sa.insert(_agents).values(**_row(agent)))
-            if key is not None:
-                await _keys.record(connection, owner.user_id, key, agent.id, agent.created_at)
             return agent
 
     async def list_agents(self, owner: Owner, size: int, after: AgentPosition | None) -> AgentPage:
@@ -143,14 +145,15 @@ class SqlAgentStore:
                 )
             )
         async with self._database.read() as connection:
-            space = sa.select(_spaces.c.state).where(_of(_spaces, owner))
-            if await connection.scalar(space) != "active":
+            space = await connection.execute(sa.select(_spaces).where(_of(_spaces, owner)))
+            if _state(_OWN_SPACES.first(space, owner.user_id, owner.project_id)) != "active":
                 raise ProjectNotFound(owner.project_id)
-            count = sa.select(sa.func.count()).select_from(_agents).where(_of(_agents, owner))
-            total = await connection.scalar(count)
-            agents = [_agent(row) for row in await connection.execute(page)]
+            counted = await connection.execute(_count(owner))
+            total = sum(row.rows for row in _OWN_AGENTS.all(counted, owner.user_id, owner.project_id))
+            rows = _OWN_AGENTS.all(await connection.execute(page), owner.user_id, owner.project_id)
+        agents = [_agent(row) for row in rows]
         shown = fitting(agents, size, lambda agent: [agent.config.system_prompt, *agent.config.tools])
-        return AgentPage(tuple(shown), total or 0, more=len(agents) > len(shown))
+        return AgentPage(tuple(shown), total, more=len(agents) > len(shown))
 
     async def get_agent(self, owner: Owner, agent_id: str) -> Agent:
         """See AgentStore."""
@@ -160,7 +163,8 @@ class SqlAgentStore:
     async def find_agent(self, owner: Owner, name: str) -> Agent:
         """See AgentStore."""
         async with self._database.read() as connection:
-            row = (await connection.execute(*_named(owner.user_id, owner.project_id, name))).first()
+            found = await connection.execute(*_named(owner.user_id, owner.project_id, name))
+            row = _OWN_AGENTS.first(found, owner.user_id, owner.project_id)
         if row is None:
             raise AgentNotFound(name)
         return _agent(row)
@@ -190,7 +194,6 @@ class SqlAgentStore:
         async with self._database.write() as connection:
             await _lock_space(connection, owner)
             this = sa.and_(_of(_agents, owner), _agents.c.id == agent_id)
-            await _keys.forget(connection, owner.user_id, sa.select(_agents.c.id).where(this))
             deleted = await connection.execute(sa.delete(_agents).where(this))
             if deleted.rowcount == 0:
                 raise AgentNotFound(agent_id)
@@ -201,18 +204,21 @@ class SqlAgentStore:
             # Locked, so that of two attempts the second sees the first.
             await _lock_space(connection, owner)
             task = (owner.user_id, owner.project_id, claim.run_id, claim.task_id)
-            row = (await connection.execute(*_claimed(*task, agent_id))).first()
-            if row is None:
+            found = await connection.execute(*_claimed(*task, agent_id))
+            rows = _OWN_AGENTS.all(found, owner.user_id, owner.project_id)
+            if not rows:
                 raise AgentNotFound(agent_id)
+            claims = [row for row in rows if row.claim_user_id is not None]
+            last = _OWN_CLAIMS.first(claims, owner.user_id, owner.project_id)
             rank = {"run_epoch": claim.run_epoch, "attempt": claim.attempt, "updated_at": now}
-            if row.run_epoch is None:
+            if last is None:
                 this = {**asdict(owner), "run_id": claim.run_id, "task_id": claim.task_id}
                 await connection.execute(_INSERT_CLAIM, {**this, **rank})
-            elif (row.run_epoch, row.attempt) < claim.rank:
+            elif (last.run_epoch, last.attempt) < claim.rank:
                 await connection.execute(sa.update(_executions).where(_task(*task)).values(**rank))
             else:
                 raise ExecutionSuperseded(claim.run_id, claim.task_id)
-            return _agent(row)
+            return _agent(rows[0])
 
     async def forget_claims(self, before: datetime) -> None:
         """See AgentStore."""
@@ -236,7 +242,13 @@ _INSERT_CLAIM = sa.insert(_executions)
 def _claimed(user_id: Any, project_id: Any, run_id: Any, task_id: Any, agent_id: Any) -> sa.Select[Any]:
     """The agent, and the claim of the task where there is one."""
     return (
-        sa.select(_agents, _executions.c.run_epoch, _executions.c.attempt)
+        sa.select(
+            _agents,
+            _executions.c.user_id.label("claim_user_id"),
+            _executions.c.project_id.label("claim_project_id"),
+            _executions.c.run_epoch,
+            _executions.c.attempt,
+        )
         .select_from(_agents.outerjoin(_executions, _task(user_id, project_id, run_id, task_id)))
         .where(_of(_agents, Owner(user_id, project_id)), _agents.c.id == agent_id)
     )
@@ -248,9 +260,14 @@ def _named(user_id: Any, project_id: Any, name: Any) -> sa.Select[Any]:
 
 
 @prepared
-def _locked_space(user_id: Any, project_id: Any) -> ReturningUpdate[tuple[str]]:
+def _locked_space(user_id: Any, project_id: Any) -> ReturningUpdate[Any]:
     space = _of(_spaces, Owner(user_id, project_id))
-    return sa.update(_spaces).where(space).values(state=_spaces.c.state).returning(_spaces.c.state)
+    return sa.update(_spaces).where(space).values(state=_spaces.c.state).returning(_spaces)
+
+
+def _count(owner: Owner) -> sa.Select[Any]:
+    whose = (_agents.c.user_id, _agents.c.project_id)
+    return sa.select(*whose, sa.func.count().label("rows")).where(_of(_agents, owner)).group_by(*whose)
 
 
 def _newest_first(agents: sa.Select[Any]) -> sa.Select[Any]:
@@ -260,21 +277,25 @@ def _newest_first(agents: sa.Select[Any]) -> sa.Select[Any]:
 async def _lock_space(connection: AsyncConnection, owner: Owner) -> str | None:
     """Keep every other writer out of the project until this transaction ends; return the state of its worker space."""
     # An UPDATE locks on every database; FOR UPDATE would be ignored by SQLite.
-    state: str | None = await connection.scalar(*_locked_space(owner.user_id, owner.project_id))
-    return state
+    locked = await connection.execute(*_locked_space(owner.user_id, owner.project_id))
+    return _state(_OWN_SPACES.first(locked, owner.user_id, owner.project_id))
+
+
+def _state(space: sa.Row[Any] | None) -> str | None:
+    return None if space is None else str(space.state)
 
 
 async def _get(connection: AsyncConnection, owner: Owner, agent_id: str) -> Agent:
     found = await connection.execute(sa.select(_agents).where(_of(_agents, owner), _agents.c.id == agent_id))
-    row = found.first()
+    row = _OWN_AGENTS.first(found, owner.user_id, owner.project_id)
     if row is None:
         raise AgentNotFound(agent_id)
     return _agent(row)
 
 
 async def _refuse_taken(connection: AsyncConnection, owner: Owner, name: str) -> None:
-    taken = sa.select(_agents.c.id).where(_of(_agents, owner), _agents.c.name == name)
-    if await connection.scalar(taken) is not None:
+    taken = await connection.execute(*_named(owner.user_id, owner.project_id, name))
+    if _OWN_AGENTS.first(taken, owner.user_id, owner.project_id) is not None:
         raise AgentNameTaken(name)
 
 

@@ -66,7 +66,7 @@ class AgentStore(Protocol):
         """Add the agent and return it; return what was made before if `key` is known.
 
         Raise ProjectNotFound if there is no worker space, AgentNameTaken if the name is not free, RequestIdReused if
-        the key stands for other content.
+        the key stands for other content, AgentNotFound if for an agent that was deleted since.
         """
 
     async def list_agents(self, owner: Owner, size: int, after: AgentPosition | None) -> AgentPage:

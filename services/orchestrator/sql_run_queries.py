@@ -29,14 +29,32 @@ from services.orchestrator.model import (
     Usage,
 )
 from services.orchestrator.sql_session_store import message_of, require_project, require_session
-from services.orchestrator.tables import chat_sessions, idempotency_keys, messages, run_events, run_tasks, runs
+from services.orchestrator.tables import (
+    chat_sessions,
+    idempotency_keys,
+    messages,
+    own_events,
+    own_messages,
+    own_runs,
+    own_tasks,
+    run_events,
+    run_tasks,
+    runs,
+)
 from services.runtime.database import Database, epoch_now, prepared
 from services.runtime.idempotency import RequestKey
+from services.runtime.ownership import OwnerGuard
 from services.runtime.pages import decode_token, encode_token, fitting
+
+_own_answers = OwnerGuard("messages", user="answer_user_id", project=None)
 
 
 class SqlRunQueries:
-    """The half of `RunStore` that changes nothing."""
+    """The half of `RunStore` that changes nothing.
+
+    What leaves passes the owner's guard. `orphaned` and `unpublished` work for every user: the one hands out ids alone,
+    the other what a run has to tell, in the name of the run's user and past their guard.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -55,10 +73,12 @@ class SqlRunQueries:
 
     async def get_outcome(self, owner: Owner, run_id: str) -> Outcome:
         async with self._database.read() as connection:
-            row = (await connection.execute(*_outcome(owner.user_id, owner.project_id, run_id))).one_or_none()
+            found = await connection.execute(*_outcome(owner.user_id, owner.project_id, run_id))
+            row = own_runs.first(found, owner.user_id, owner.project_id)
         if row is None:
             raise RunNotFound(run_id)
-        return Outcome(RunState(row.run_state), _failure(row), None if row.id is None else message_of(row))
+        answer = None if row.id is None else _own_answers.first([row], owner.user_id)
+        return Outcome(RunState(row.run_state), _failure(row), None if answer is None else message_of(answer))
 
     async def list_runs(
         self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
@@ -75,38 +95,40 @@ class SqlRunQueries:
             select = select.where(sa.tuple_(runs.c.created_at, runs.c.id) < sa.tuple_(*after))
         async with self._database.read() as connection:
             await require_project(connection, owner)
-            total = await connection.scalar(sa.select(sa.func.count()).select_from(runs).where(*where))
-            rows = (
-                await connection.execute(
-                    select.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(page_size + 1)
-                )
-            ).all()
-            loaded = fitting(await _with_tasks(connection, rows[:page_size]), page_size, _texts)
+            whose = (runs.c.user_id, runs.c.project_id)
+            counted = await connection.execute(
+                sa.select(*whose, sa.func.count().label("rows")).where(*where).group_by(*whose)
+            )
+            found = await connection.execute(
+                select.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(page_size + 1)
+            )
+            total = sum(row.rows for row in own_runs.all(counted, owner.user_id, owner.project_id))
+            rows = own_runs.all(found, owner.user_id, owner.project_id)
+            loaded = fitting(await _with_tasks(connection, owner, rows[:page_size]), page_size, _texts)
         last = loaded[-1] if len(rows) > len(loaded) else None
         token = "" if last is None else encode_token([last.created_at, last.id], *query)
-        return Page(list(loaded), total or 0, token)
+        return Page(list(loaded), total, token)
 
     async def list_events(self, owner: Owner, run_id: str, page_size: int, page_token: str) -> Page[Event]:
         query = ("events", owner, run_id)
         after = decode_token(page_token, *query, types=(int,))
-        select = sa.select(run_events).where(run_events.c.run_id == run_id)
+        select = sa.select(run_events).where(run_events.c.run_id == run_id, run_events.c.user_id == owner.user_id)
         if after is not None:
             select = select.where(run_events.c.n > after[0])
         async with self._database.read() as connection:
-            total = await connection.scalar(sa.select(runs.c.event_count).where(runs.c.id == run_id, *_mine(owner)))
-            if total is None:
-                raise RunNotFound(run_id)
-            rows = (await connection.execute(select.order_by(run_events.c.n).limit(page_size + 1))).all()
+            run = await _find_run(connection, owner, run_id)
+            found = await connection.execute(select.order_by(run_events.c.n).limit(page_size + 1))
+            rows = own_events.all(found, owner.user_id)
         page = rows[:page_size]
         token = encode_token([page[-1].n], *query) if len(rows) > page_size else ""
-        return Page([load_event(row) for row in page], total, token)
+        return Page([load_event(row) for row in page], run.event_count, token)
 
     async def history(self, lease: Lease, limit: int) -> list[Message]:
         if lease.position == 0:
             return []
         async with self._database.read() as connection:
             rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.position, limit))
-            return [message_of(row) for row in reversed(rows.all())]
+            return [message_of(row) for row in reversed(own_messages.all(rows, lease.user_id))]
 
     async def orphaned(self, limit: int) -> list[str]:
         async with self._database.read() as connection:
@@ -128,8 +150,9 @@ class SqlRunQueries:
             .limit(limit)
             .subquery()
         )
+        of_run = (runs.c.user_id.label("run_user_id"), runs.c.epoch.label("now"))
         select = (
-            sa.select(run_events, runs.c.session_id, runs.c.project_id, runs.c.user_id, runs.c.epoch.label("now"))
+            sa.select(run_events, runs.c.session_id, runs.c.project_id, *of_run)
             .join(waiting, waiting.c.run_id == run_events.c.run_id)
             .join(runs, runs.c.id == run_events.c.run_id)
             .where(run_events.c.published.is_(None))
@@ -138,19 +161,30 @@ class SqlRunQueries:
         async with self._database.read() as connection:
             rows = (await connection.execute(select)).all()
         found: list[Outbox] = []
-        for _, of_run in groupby(rows, lambda row: row.run_id):
-            events = list(of_run)
+        for _, rows_of_run in groupby(rows, lambda row: row.run_id):
+            events = list(rows_of_run)
             run = events[0]
-            told = tuple(load_event(row) for row in events)
-            found.append(Outbox(run.run_id, run.session_id, run.project_id, run.user_id, run.now, told))
+            told = tuple(load_event(row) for row in own_events.all(events, run.run_user_id))
+            found.append(Outbox(run.run_id, run.session_id, run.project_id, run.run_user_id, run.now, told))
         return found
 
 
 @prepared
 def _outcome(user_id: Any, project_id: Any, run_id: Any) -> sa.Select[Any]:
-    answer = runs.outerjoin(messages, sa.and_(runs.c.answered, messages.c.id == runs.c.answer_id))
-    columns = (runs.c.state.label("run_state"), runs.c.error_reason, runs.c.error_detail, *messages.c)
-    return sa.select(*columns).select_from(answer).where(runs.c.id == run_id, *_mine(Owner(user_id, project_id)))
+    of_answer = sa.and_(runs.c.answered, messages.c.id == runs.c.answer_id, messages.c.user_id == user_id)
+    of_run = (
+        runs.c.user_id,
+        runs.c.project_id,
+        runs.c.state.label("run_state"),
+        runs.c.error_reason,
+        runs.c.error_detail,
+    )
+    answer = (column.label("answer_user_id") if column is messages.c.user_id else column for column in messages.c)
+    return (
+        sa.select(*of_run, *answer)
+        .select_from(runs.outerjoin(messages, of_answer))
+        .where(runs.c.id == run_id, *_mine(Owner(user_id, project_id)))
+    )
 
 
 @prepared
@@ -174,10 +208,15 @@ def _orphaned(limit: Any) -> sa.CompoundSelect[Any]:
 
 async def load_run(connection: AsyncConnection, owner: Owner, run_id: str) -> Run:
     """Read one run with its tasks. Raise RunNotFound. A deleted session's runs are absent."""
-    row = (await connection.execute(sa.select(runs).where(runs.c.id == run_id, *_mine(owner)))).one_or_none()
+    return (await _with_tasks(connection, owner, [await _find_run(connection, owner, run_id)]))[0]
+
+
+async def _find_run(connection: AsyncConnection, owner: Owner, run_id: str) -> sa.Row[Any]:
+    found = await connection.execute(sa.select(runs).where(runs.c.id == run_id, *_mine(owner)))
+    row = own_runs.first(found, owner.user_id, owner.project_id)
     if row is None:
         raise RunNotFound(run_id)
-    return (await _with_tasks(connection, [row]))[0]
+    return row
 
 
 def load_task(row: sa.Row[tuple[object, ...]]) -> Task:
@@ -208,13 +247,17 @@ def _mine(owner: Owner) -> tuple[sa.ColumnElement[bool], ...]:
     return runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id, runs.c.session_id.in_(visible)
 
 
-async def _with_tasks(connection: AsyncConnection, rows: Sequence[sa.Row[tuple[object, ...]]]) -> list[Run]:
+async def _with_tasks(
+    connection: AsyncConnection, owner: Owner, rows: Sequence[sa.Row[tuple[object, ...]]]
+) -> list[Run]:
     tasks: dict[str, list[Task]] = {row.id: [] for row in rows}
     if rows:
         found = await connection.execute(
-            sa.select(run_tasks).where(run_tasks.c.run_id.in_(tasks)).order_by(run_tasks.c.run_id, run_tasks.c.ordinal)
+            sa.select(run_tasks)
+            .where(run_tasks.c.run_id.in_(tasks), run_tasks.c.user_id == owner.user_id)
+            .order_by(run_tasks.c.run_id, run_tasks.c.ordinal)
         )
-        for row in found:
+        for row in own_tasks.all(found, owner.user_id):
             tasks[row.run_id].append(load_task(row))
     return [_run(row, tasks[row.id]) for row in rows]
 

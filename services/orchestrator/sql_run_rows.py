@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -24,7 +25,17 @@ from services.orchestrator.model import (
     TaskState,
 )
 from services.orchestrator.sql_run_queries import load_event, load_task
-from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
+from services.orchestrator.tables import (
+    chat_sessions,
+    messages,
+    own_events,
+    own_runs,
+    own_sessions,
+    own_tasks,
+    run_events,
+    run_tasks,
+    runs,
+)
 from services.runtime.database import prepared
 
 Happened = tuple[str, dict[str, Any]]
@@ -56,7 +67,7 @@ def _touched(session_id: Any, messages_more: Any, now: Any) -> sa.Update:
 
 
 @prepared
-def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> ReturningUpdate[tuple[int]]:
+def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> ReturningUpdate[Any]:
     return (
         sa.update(chat_sessions)
         .where(
@@ -68,15 +79,15 @@ def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> Return
         .values(
             message_count=chat_sessions.c.message_count + 1, run_count=chat_sessions.c.run_count + 1, updated_at=now
         )
-        .returning(chat_sessions.c.run_count)
+        .returning(chat_sessions.c.user_id, chat_sessions.c.project_id, chat_sessions.c.run_count)
     )
 
 
 @prepared
-def _first_unfinished(session_id: Any) -> sa.Select[tuple[str]]:
+def _first_unfinished(user_id: Any, session_id: Any) -> sa.Select[Any]:
     return (
-        sa.select(runs.c.id)
-        .where(runs.c.session_id == session_id, runs.c.state.in_((*ACTIVE, RunState.QUEUED)))
+        sa.select(runs.c.id, runs.c.user_id)
+        .where(runs.c.user_id == user_id, runs.c.session_id == session_id, runs.c.state.in_((*ACTIVE, RunState.QUEUED)))
         .order_by(runs.c.position)
         .limit(1)
     )
@@ -102,14 +113,16 @@ async def touch_session(
 
 async def enter_session(connection: AsyncConnection, owner: Owner, session_id: str, now: datetime) -> int | None:
     """Lock the owner's session and count a new message and run; return the run's position, None without session."""
-    count = await connection.scalar(*_entered(owner.user_id, owner.project_id, session_id, now))
-    return None if count is None else int(count) - 1
+    entered = await connection.execute(*_entered(owner.user_id, owner.project_id, session_id, now))
+    session = own_sessions.first(entered, owner.user_id, owner.project_id)
+    return None if session is None else int(session.run_count) - 1
 
 
-async def unfinished_run(connection: AsyncConnection, session_id: str) -> str | None:
+async def unfinished_run(connection: AsyncConnection, owner: Owner, session_id: str) -> str | None:
     """The session's first run that is active or waits."""
-    found: str | None = await connection.scalar(*_first_unfinished(session_id))
-    return found
+    found = await connection.execute(*_first_unfinished(owner.user_id, session_id))
+    run = own_runs.first(found, owner.user_id)
+    return None if run is None else str(run.id)
 
 
 async def cancel_runs(
@@ -126,10 +139,10 @@ async def cancel_runs(
             finished_at=now,
             event_count=runs.c.event_count + 1,
         )
-        .returning(runs.c.id, runs.c.session_id, runs.c.epoch, runs.c.position, runs.c.event_count)
+        .returning(runs)
     )
     outbox = []
-    for row in sorted(cancelled.all(), key=lambda row: row.position):
+    for row in sorted(own_runs.all(cancelled, owner.user_id, owner.project_id), key=lambda row: int(row.position)):
         await connection.execute(
             sa.update(run_tasks)
             .where(
@@ -139,14 +152,15 @@ async def cancel_runs(
             .values(state=TaskState.CANCELLED, finished_at=now)
         )
         end = ("run_cancelled", {"reason": reason})
-        await insert_events(connection, row.id, row.epoch, row.event_count, now, [end], final=True)
-        events = await unpublished_events(connection, row.id)
+        await insert_events(connection, owner.user_id, row.id, row.epoch, row.event_count, now, [end], final=True)
+        events = await unpublished_events(connection, owner.user_id, row.id)
         outbox.append(Outbox(row.id, row.session_id, owner.project_id, owner.user_id, row.epoch, events))
     return outbox
 
 
 async def insert_events(
     connection: AsyncConnection,
+    user_id: str,
     run_id: str,
     epoch: int,
     first: int,
@@ -167,6 +181,7 @@ async def insert_events(
         {
             "run_id": run_id,
             "n": event.n,
+            "user_id": user_id,
             "epoch": epoch,
             "type": event.type,
             "payload": event.payload,
@@ -179,21 +194,22 @@ async def insert_events(
     return events
 
 
-async def unpublished_events(connection: AsyncConnection, run_id: str) -> tuple[Event, ...]:
+async def unpublished_events(connection: AsyncConnection, user_id: str, run_id: str) -> tuple[Event, ...]:
     """The run's events that are not known to be published, oldest first."""
     rows = await connection.execute(
         sa.select(run_events)
-        .where(run_events.c.run_id == run_id, run_events.c.published.is_(None))
+        .where(run_events.c.run_id == run_id, run_events.c.user_id == user_id, run_events.c.published.is_(None))
         .order_by(run_events.c.n)
     )
-    return tuple(load_event(row) for row in rows)
+    return tuple(load_event(row) for row in own_events.all(rows, user_id))
 
 
-async def insert_task(connection: AsyncConnection, run_id: str, task: Task) -> None:
+async def insert_task(connection: AsyncConnection, user_id: str, run_id: str, task: Task) -> None:
     """Insert the run's task; an attempt that has begun is the first generation of its text."""
     row = {
         "run_id": run_id,
         "id": task.id,
+        "user_id": user_id,
         "ordinal": 0,
         "agent_id": task.agent_id,
         "agent_name": task.agent_name,
@@ -234,8 +250,11 @@ async def insert_message(connection: AsyncConnection, message: Message, user_id:
 
 
 async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Lease:
-    """The lease of a run that was just taken: its attempt is still to begin."""
-    task = (await connection.execute(sa.select(run_tasks).where(run_tasks.c.run_id == row.id))).one()
+    """The lease of a run that was just taken: its attempt is still to begin. Raise NoResultFound if it has no task."""
+    tasks = sa.select(run_tasks).where(run_tasks.c.run_id == row.id, run_tasks.c.user_id == row.user_id)
+    task = own_tasks.first(await connection.execute(tasks), row.user_id)
+    if task is None:
+        raise NoResultFound(f"run {row.id} has no task")
     return Lease(
         run_id=row.id,
         session_id=row.session_id,
@@ -246,7 +265,7 @@ async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]])
         answer_id=row.answer_id,
         task=load_task(task),
         generation=task.generation,
-        events=await unpublished_events(connection, row.id),
+        events=await unpublished_events(connection, row.user_id, row.id),
         fresh=False,
     )
 

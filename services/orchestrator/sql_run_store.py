@@ -55,7 +55,15 @@ from services.orchestrator.sql_run_rows import (
     unfinished_run,
 )
 from services.orchestrator.sql_session_store import lock_project
-from services.orchestrator.tables import chat_sessions, idempotency_keys, run_events, run_tasks, runs
+from services.orchestrator.tables import (
+    chat_sessions,
+    idempotency_keys,
+    own_runs,
+    own_tasks,
+    run_events,
+    run_tasks,
+    runs,
+)
 from services.runtime.database import Database, epoch_now, lock_rows, prepared
 from services.runtime.idempotency import RequestKey
 
@@ -140,7 +148,11 @@ class _Known(Exception):
 
 
 class SqlRunStore(SqlRunQueries):
-    """`RunStore` on SQLite and PostgreSQL."""
+    """`RunStore` on SQLite and PostgreSQL.
+
+    What leaves passes the owner's guard. `renew` and `adopt` work for every user: they hand out ids, and what a process
+    needs to work on a run in the name of the run's user, past their guard.
+    """
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
         super().__init__(database)
@@ -158,7 +170,11 @@ class SqlRunStore(SqlRunQueries):
             run = await self._fence(connection, lease, process, happening=1)
             counted = await connection.execute(
                 sa.update(run_tasks)
-                .where(run_tasks.c.run_id == lease.run_id, run_tasks.c.id == lease.task.id)
+                .where(
+                    run_tasks.c.run_id == lease.run_id,
+                    run_tasks.c.user_id == lease.user_id,
+                    run_tasks.c.id == lease.task.id,
+                )
                 .values(
                     state=TaskState.RUNNING,
                     attempt=run_tasks.c.attempt + 1,
@@ -167,9 +183,13 @@ class SqlRunStore(SqlRunQueries):
                 )
                 .returning(run_tasks)
             )
-            row = counted.one()
+            row = own_tasks.first(counted, lease.user_id)
+            if row is None:
+                raise LeaseLost(lease.run_id)
             task = load_task(row)
-            events = await insert_events(connection, lease.run_id, lease.epoch, run.event_count, now, [started(task)])
+            events = await insert_events(
+                connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, [started(task)]
+            )
             return replace(lease, task=task, generation=row.generation, events=events, fresh=True)
 
     async def succeed(self, lease: Lease, process: str, output: str, usage: Usage, now: datetime) -> Ended:
@@ -185,7 +205,7 @@ class SqlRunStore(SqlRunQueries):
             duration_ms = round((now - run.started_at).total_seconds() * 1000)
             happened = [completed(lease.task, answer, asdict(usage), duration_ms)]
             events = await insert_events(
-                connection, lease.run_id, lease.epoch, run.event_count, now, happened, final=True
+                connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, happened, final=True
             )
             promoted = await self._promote(connection, lease.session_id, process, now)
             return Ended(outbox_of(lease, events), promoted)
@@ -197,13 +217,15 @@ class SqlRunStore(SqlRunQueries):
 
     async def cancel(self, owner: Owner, run_id: str, process: str, now: datetime) -> tuple[Run, Ended | None]:
         async with self._database.write() as connection:
-            session_id = await connection.scalar(
-                sa.select(runs.c.session_id).where(
+            found = await connection.execute(
+                sa.select(runs.c.user_id, runs.c.project_id, runs.c.session_id).where(
                     runs.c.id == run_id, runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id
                 )
             )
-            if session_id is None or not await touch_session(connection, session_id):
+            mine = own_runs.first(found, owner.user_id, owner.project_id)
+            if mine is None or not await touch_session(connection, mine.session_id):
                 raise RunNotFound(run_id)
+            session_id = mine.session_id
             outbox = await cancel_runs(connection, owner, runs.c.id == run_id, "cancelled", now)
             run = await load_run(connection, owner, run_id)
             if not outbox:
@@ -288,14 +310,13 @@ class SqlRunStore(SqlRunQueries):
         if position is None:
             raise SessionNotFound(new.session_id)
         if key is not None:
-            known = await idempotency_keys.find(connection, owner.user_id, key, now)
-            if known is not None:
+            known = await idempotency_keys.claim(connection, owner.user_id, key, new.id, now)
+            if known != new.id:
                 raise _Known(known)
-            await idempotency_keys.record(connection, owner.user_id, key, new.id, now)
         replaced: list[Outbox] = []
         if new.on_busy is OnBusy.REPLACE:
             replaced = await cancel_runs(connection, owner, runs.c.session_id == new.session_id, "replaced", now)
-        before = await unfinished_run(connection, new.session_id)
+        before = await unfinished_run(connection, owner, new.session_id)
         if before is not None and new.on_busy is OnBusy.REJECT:
             raise SessionBusy(new.session_id, before)
         stopped = tuple(each.run_id for each in replaced)
@@ -363,7 +384,7 @@ class SqlRunStore(SqlRunQueries):
             "lease_seconds": self._lease_seconds,
         }
         await connection.execute(_INSERT_RUN, row)
-        await insert_task(connection, run.id, task)
+        await insert_task(connection, owner.user_id, run.id, task)
         await insert_message(connection, message, owner.user_id, 2 * position)
         lease = Lease(
             run_id=run.id,
@@ -375,7 +396,7 @@ class SqlRunStore(SqlRunQueries):
             answer_id=new.answer_id,
             task=task,
             generation=task.attempt,
-            events=await insert_events(connection, run.id, epoch, 1, now, happened),
+            events=await insert_events(connection, owner.user_id, run.id, epoch, 1, now, happened),
         )
         return run, lease
 
@@ -411,7 +432,9 @@ class SqlRunStore(SqlRunQueries):
         end = {"state": RunState.FAILED, "finished_at": now, "owner": None, **why}
         run = await self._fence(connection, lease, process, happening=len(happened), **end)
         await end_task(connection, lease, TaskState.FAILED, now, **why)
-        events = await insert_events(connection, lease.run_id, lease.epoch, run.event_count, now, happened, final=True)
+        events = await insert_events(
+            connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, happened, final=True
+        )
         return Ended(outbox_of(lease, events), await self._promote(connection, lease.session_id, process, now))
 
     async def _promote(self, connection: AsyncConnection, session_id: str, process: str, now: datetime) -> Lease | None:

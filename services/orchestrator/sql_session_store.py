@@ -1,6 +1,6 @@
 """Sessions and messages in a SQL database."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,10 @@ from services.orchestrator.tables import (
     chat_sessions,
     idempotency_keys,
     messages,
+    own_messages,
+    own_projects,
+    own_runs,
+    own_sessions,
     projects,
     run_events,
     run_tasks,
@@ -25,7 +29,11 @@ from services.runtime.pages import decode_token, encode_token, fitting
 
 
 class SqlSessionStore:
-    """`SessionStore` on SQLite and PostgreSQL."""
+    """`SessionStore` on SQLite and PostgreSQL.
+
+    What leaves passes the owner's guard, `deleted_sessions` of all projects excepted: it works for every user, and
+    hands out ids alone.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,7 +41,8 @@ class SqlSessionStore:
     async def admit_project(self, owner: Owner) -> None:
         async with self._database.write() as connection:
             await connection.execute(_inserted_project(owner, deleted=False).on_conflict_do_nothing())
-            if await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner))):
+            project = await _find_project(connection, owner)
+            if project is not None and project.deleted:
                 raise ProjectDeleted(owner.project_id)
 
     async def delete_project(self, owner: Owner) -> list[str]:
@@ -54,10 +63,9 @@ class SqlSessionStore:
         async with self._database.write() as connection:
             await lock_project(connection, owner)
             if key is not None:
-                known = await idempotency_keys.find(connection, owner.user_id, key, now)
-                if known is not None:
+                known = await idempotency_keys.claim(connection, owner.user_id, key, session_id, now)
+                if known != session_id:
                     return _session(await _session_row(connection, owner, known))
-                await idempotency_keys.record(connection, owner.user_id, key, session_id, now)
             created = await connection.execute(
                 sa.insert(chat_sessions)
                 .values(
@@ -85,19 +93,22 @@ class SqlSessionStore:
             select = select.where(sa.tuple_(chat_sessions.c.created_at, chat_sessions.c.id) < sa.tuple_(*after))
         async with self._database.read() as connection:
             await require_project(connection, owner)
-            total = await connection.scalar(
-                sa.select(sa.func.count()).select_from(chat_sessions).where(*mine, chat_sessions.c.deleted.is_(False))
+            whose = (chat_sessions.c.user_id, chat_sessions.c.project_id)
+            counted = await connection.execute(
+                sa.select(*whose, sa.func.count().label("rows"))
+                .where(*mine, chat_sessions.c.deleted.is_(False))
+                .group_by(*whose)
             )
-            rows = (
-                await connection.execute(
-                    select.order_by(chat_sessions.c.created_at.desc(), chat_sessions.c.id.desc()).limit(page_size + 1)
-                )
-            ).all()
+            found = await connection.execute(
+                select.order_by(chat_sessions.c.created_at.desc(), chat_sessions.c.id.desc()).limit(page_size + 1)
+            )
+            total = sum(row.rows for row in own_sessions.all(counted, owner.user_id, owner.project_id))
+            rows = own_sessions.all(found, owner.user_id, owner.project_id)
         token = ""
         if len(rows) > page_size:
             last = rows[page_size - 1]
             token = encode_token([last.created_at, last.id], *query)
-        return Page([_session(row) for row in rows[:page_size]], total or 0, token)
+        return Page([_session(row) for row in rows[:page_size]], total, token)
 
     async def rename_session(self, owner: Owner, session_id: str, title: str | None, now: datetime) -> Session:
         async with self._database.write() as connection:
@@ -107,7 +118,7 @@ class SqlSessionStore:
                 .values(title=title, updated_at=now)
                 .returning(chat_sessions)
             )
-            row = renamed.one_or_none()
+            row = own_sessions.first(renamed, owner.user_id, owner.project_id)
             if row is None:
                 raise SessionNotFound(session_id)
             return _session(row)
@@ -130,7 +141,8 @@ class SqlSessionStore:
             select = select.where(messages.c.position < before[0])
         async with self._database.read() as connection:
             session = await _session_row(connection, owner, session_id)
-            rows = (await connection.execute(select.order_by(messages.c.position.desc()).limit(page_size + 1))).all()
+            found = await connection.execute(select.order_by(messages.c.position.desc()).limit(page_size + 1))
+            rows = own_messages.all(found, owner.user_id)
         page = fitting(rows, page_size, lambda row: [row.content])
         token = encode_token([page[-1].position], *query) if len(rows) > len(page) else ""
         return Page([message_of(row) for row in reversed(page)], session.message_count, token)
@@ -138,7 +150,10 @@ class SqlSessionStore:
     async def deleted_sessions(self, limit: int, project: Owner | None = None) -> dict[Owner, list[str]]:
         where = [chat_sessions.c.deleted.is_(True), *(_sessions(project) if project is not None else ())]
         async with self._database.read() as connection:
-            rows = await connection.execute(sa.select(chat_sessions).where(*where).limit(limit))
+            ids = sa.select(chat_sessions.c.id, chat_sessions.c.user_id, chat_sessions.c.project_id)
+            rows: Iterable[Any] = await connection.execute(ids.where(*where).limit(limit))
+            if project is not None:
+                rows = own_sessions.all(rows, project.user_id, project.project_id)
             found: dict[Owner, list[str]] = {}
             for row in rows:
                 found.setdefault(Owner(row.user_id, row.project_id), []).append(row.id)
@@ -150,8 +165,6 @@ class SqlSessionStore:
             await lock_rows(connection, chat_sessions.c.id, *these)
             doomed = sa.select(chat_sessions.c.id).where(*these)
             doomed_runs = sa.select(runs.c.id).where(runs.c.session_id.in_(doomed))
-            await idempotency_keys.forget(connection, owner.user_id, doomed_runs)
-            await idempotency_keys.forget(connection, owner.user_id, doomed)
             await connection.execute(sa.delete(run_events).where(run_events.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(run_tasks).where(run_tasks.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(runs).where(runs.c.session_id.in_(doomed)))
@@ -161,20 +174,23 @@ class SqlSessionStore:
 
 async def lock_project(connection: AsyncConnection, owner: Owner) -> None:
     """Hold the project as it is until the transaction ends. Raise ProjectNotFound if it is absent or deleted."""
-    deleted = await connection.scalar(*_locked_project(owner.user_id, owner.project_id))
-    if deleted is None or deleted:
+    locked = await connection.execute(*_locked_project(owner.user_id, owner.project_id))
+    project = own_projects.first(locked, owner.user_id, owner.project_id)
+    if project is None or project.deleted:
         raise ProjectNotFound(owner.project_id)
 
 
 async def require_project(connection: AsyncConnection, owner: Owner) -> None:
     """Raise ProjectNotFound if the project is absent or deleted."""
-    if await connection.scalar(sa.select(projects.c.deleted).where(*_project(owner))) is not False:
+    project = await _find_project(connection, owner)
+    if project is None or project.deleted:
         raise ProjectNotFound(owner.project_id)
 
 
 async def require_session(connection: AsyncConnection, owner: Owner, session_id: str) -> None:
     """Raise SessionNotFound unless the session is the owner's and not deleted."""
-    if await connection.scalar(*_visible_session(owner.user_id, owner.project_id, session_id)) is None:
+    found = await connection.execute(*_visible_session(owner.user_id, owner.project_id, session_id))
+    if own_sessions.first(found, owner.user_id, owner.project_id) is None:
         raise SessionNotFound(session_id)
 
 
@@ -186,26 +202,33 @@ async def _cancel_runs(connection: AsyncConnection, owner: Owner, which: sa.Colu
         sa.update(runs)
         .where(*unfinished)
         .values(state=RunState.CANCELLED, owner=None, epoch=runs.c.epoch + 1)
-        .returning(runs.c.id)
+        .returning(runs.c.id, runs.c.user_id, runs.c.project_id)
     )
-    return [row.id for row in cancelled]
+    return [row.id for row in own_runs.all(cancelled, owner.user_id, owner.project_id)]
+
+
+async def _find_project(connection: AsyncConnection, owner: Owner) -> sa.Row[Any] | None:
+    found = await connection.execute(sa.select(projects).where(*_project(owner)))
+    return own_projects.first(found, owner.user_id, owner.project_id)
 
 
 async def _session_row(connection: AsyncConnection, owner: Owner, session_id: str) -> sa.Row[tuple[object, ...]]:
-    row = (await connection.execute(sa.select(chat_sessions).where(*_visible(owner, session_id)))).one_or_none()
+    found = await connection.execute(sa.select(chat_sessions).where(*_visible(owner, session_id)))
+    row = own_sessions.first(found, owner.user_id, owner.project_id)
     if row is None:
         raise SessionNotFound(session_id)
     return row
 
 
 @prepared
-def _locked_project(user_id: Any, project_id: Any) -> sa.Select[tuple[bool]]:
-    return sa.select(projects.c.deleted).where(*_project(Owner(user_id, project_id))).with_for_update(read=True)
+def _locked_project(user_id: Any, project_id: Any) -> sa.Select[Any]:
+    return sa.select(projects).where(*_project(Owner(user_id, project_id))).with_for_update(read=True)
 
 
 @prepared
-def _visible_session(user_id: Any, project_id: Any, session_id: Any) -> sa.Select[tuple[str]]:
-    return sa.select(chat_sessions.c.id).where(*_visible(Owner(user_id, project_id), session_id))
+def _visible_session(user_id: Any, project_id: Any, session_id: Any) -> sa.Select[Any]:
+    whose = (chat_sessions.c.user_id, chat_sessions.c.project_id)
+    return sa.select(chat_sessions.c.id, *whose).where(*_visible(Owner(user_id, project_id), session_id))
 
 
 def _inserted_project(owner: Owner, *, deleted: bool) -> postgresql.Insert:

@@ -43,7 +43,10 @@ class SessionStore(Protocol):
     async def create_session(
         self, owner: Owner, session_id: str, title: str | None, key: RequestKey | None, now: datetime
     ) -> Session:
-        """Create a session, or return the one that `key` stands for. Raise ProjectNotFound, RequestIdReused."""
+        """Create a session, or return the one that `key` stands for.
+
+        Raise ProjectNotFound, RequestIdReused, SessionNotFound if what the key stands for was deleted since.
+        """
 
     async def get_session(self, owner: Owner, session_id: str) -> Session:
         """Return the session. Raise SessionNotFound."""

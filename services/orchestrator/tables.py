@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from services.orchestrator.model import ACTIVE
 from services.runtime.database import Json, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys
+from services.runtime.ownership import OwnerGuard
 
 metadata = sa.MetaData()
 ID = sa.String(36)
@@ -110,6 +111,7 @@ run_tasks = sa.Table(
     metadata,
     sa.Column("run_id", ID, sa.ForeignKey("runs.id"), primary_key=True),
     sa.Column("id", sa.String(100), primary_key=True),
+    sa.Column("user_id", ID, nullable=False),
     sa.Column("ordinal", sa.Integer, nullable=False),
     sa.Column("agent_id", ID, nullable=False),
     sa.Column("agent_name", sa.String(100), nullable=False),
@@ -136,6 +138,7 @@ run_events = sa.Table(
     metadata,
     sa.Column("run_id", ID, sa.ForeignKey("runs.id"), primary_key=True),
     sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("user_id", ID, nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("type", sa.String(50), nullable=False),
     sa.Column("payload", Json, nullable=False),
@@ -150,3 +153,11 @@ sa.Index(
     sqlite_where=run_events.c.published.is_(None),
     postgresql_where=run_events.c.published.is_(None),
 )
+
+# The doors through which rows leave. What belongs to a session or a run has its user; its project is its parent's.
+own_projects = OwnerGuard("projects")
+own_sessions = OwnerGuard("chat_sessions")
+own_messages = OwnerGuard("messages", project=None)
+own_runs = OwnerGuard("runs")
+own_tasks = OwnerGuard("run_tasks", project=None)
+own_events = OwnerGuard("run_events", project=None)

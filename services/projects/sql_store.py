@@ -22,6 +22,7 @@ from services.projects.store import (
 )
 from services.runtime.database import Database, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys, RequestKey
+from services.runtime.ownership import OwnerGuard
 
 metadata = sa.MetaData()
 
@@ -52,10 +53,15 @@ projects = sa.Table(
 keys = IdempotencyKeys(metadata)
 
 _PROJECT = [projects.c[name] for name in Project.__dataclass_fields__]
+_OWN_USER = OwnerGuard("users", user="id", project=None)
+_OWN_PROJECTS = OwnerGuard("user_projects", project=None)
 
 
 class SqlProjectStore:
-    """ProjectStore on a database whose tables exist (`metadata`)."""
+    """ProjectStore on a database whose tables exist (`metadata`).
+
+    What leaves passes the owner's guard, `claim_removals` excepted: it works for every user, and hands out ids alone.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -91,12 +97,9 @@ class SqlProjectStore:
         """See ProjectStore."""
         async with self._database.write() as connection:
             if key is not None:
-                # Creates of one user take turns: of two with one key the second must see the first's.
-                await connection.execute(sa.select(users.c.id).where(users.c.id == user_id).with_for_update())
-                known = await keys.find(connection, user_id, key, now)
-                if known is not None:
+                known = await keys.claim(connection, user_id, key, project_id, now)
+                if known != project_id:
                     return await _begin_again(connection, user_id, known, now)
-                await keys.record(connection, user_id, key, project_id, now)
             project = Project(project_id, user_id, name, workspace_path, State.PROVISIONING, now, now)
             await connection.execute(sa.insert(projects).values(**vars(project), due_at=now + CREATE_MAY_TAKE))
             return project
@@ -130,9 +133,11 @@ class SqlProjectStore:
             same_moment = sa.and_(projects.c.created_at == after.created_at, projects.c.id < after.project_id)
             query = query.where(sa.or_(projects.c.created_at < after.created_at, same_moment))
         async with self._database.read() as connection:
-            rows = (await connection.execute(query.limit(limit + 1))).all()
-            count = sa.select(sa.func.count()).select_from(projects).where(mine)
-            total = (await connection.execute(count)).scalar_one()
+            rows = _OWN_PROJECTS.all(await connection.execute(query.limit(limit + 1)), user_id)
+            count = (
+                sa.select(projects.c.user_id, sa.func.count().label("rows")).where(mine).group_by(projects.c.user_id)
+            )
+            total = sum(row.rows for row in _OWN_PROJECTS.all(await connection.execute(count), user_id))
         return Page(tuple(_project(row) for row in rows[:limit]), total, len(rows) > limit)
 
     async def update_project(self, user_id: str, project_id: str, changes: Changes, now: datetime) -> Project:
@@ -189,7 +194,7 @@ async def _unless_taken(connection: AsyncConnection, statement: sa.Insert | sa.U
 
 
 async def _user(connection: AsyncConnection, user_id: str) -> User | None:
-    row = (await connection.execute(sa.select(users).where(users.c.id == user_id))).first()
+    row = _OWN_USER.first(await connection.execute(sa.select(users).where(users.c.id == user_id)), user_id)
     return None if row is None else User(**row._mapping)
 
 
@@ -224,7 +229,7 @@ def _change(user_id: str, project_id: str, state: State) -> sa.Update:
 
 async def _find(connection: AsyncConnection, user_id: str, project_id: str) -> Project | None:
     query = sa.select(*_PROJECT).where(projects.c.user_id == user_id, projects.c.id == project_id)
-    row = (await connection.execute(query)).first()
+    row = _OWN_PROJECTS.first(await connection.execute(query), user_id)
     return None if row is None else _project(row)
 
 

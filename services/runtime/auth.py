@@ -1,25 +1,46 @@
-"""Who is calling: user JWTs, service tokens, and the interceptor that puts the caller where code finds it."""
+"""Who is calling: user JWTs, service tokens, and the interceptor that puts the caller where code finds it.
 
-import asyncio
+What a token must be to prove anything, at the gateway and in every service:
+
+- sent once, as `Authorization: Bearer <token>`, of at most 8 KiB;
+- signed as configured and no other way: users' by HS256 with `JWT_SECRET_KEY`, or by RS256, ES256 or EdDSA with the key
+  of `JWT_JWKS_URL` that its `kid` names; services' by HS256 with `SERVICE_TOKEN_KEY`. What else a token's header says
+  (`jku`, `jwk`, `x5u`) is not looked at;
+- with `sub`, the user's UUID, and the numbers `iat` and `exp`, and `nbf` if it likes. `exp` is sharp; `iat` and `nbf`
+  may lie up to 10 s ahead of our clock, which is not the issuer's;
+- users': `iss` and `aud` as `JWT_ISSUER` and `JWT_AUDIENCE` say where they are set, and never an `aud` of ours;
+- services': `aud` is `codelab-internal`, and `act` names the service.
+
+Internal RPCs admit services' tokens only, other RPCs both, HTTP only users'. A refusal is UNAUTHENTICATED, its reason
+TOKEN_MISSING, TOKEN_INVALID or TOKEN_EXPIRED; PERMISSION_DENIED for a user on an internal RPC; UNAVAILABLE with
+KEYS_UNAVAILABLE where the issuer's keys cannot be had. It never repeats the token, and nor does a log.
+"""
+
+import re
 import time
 from collections import OrderedDict
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import jwt
 
+from codelab_client.tokens import INTERNAL_AUDIENCE, service_token
+from services.runtime.claims import Claims, TokenInvalid, TokenMissing
 from services.runtime.data_folder import DataFolder
-from services.runtime.errors import PermissionDenied, Unauthenticated
-from services.runtime.ids import is_uuid
+from services.runtime.errors import PermissionDenied
 from services.runtime.interceptors import Call, Interceptor
 from services.runtime.settings import Settings
 
-INTERNAL_AUDIENCE = "codelab-internal"
-_PUBLIC_KEY_ALGORITHMS = ["RS256", "ES256", "EdDSA"]
+if TYPE_CHECKING:
+    from services.runtime.published_keys import PublishedKey
+
 _CLOCK_SKEW_SECONDS = 10
+_MOST_TOKEN_BYTES = 8192
 _CACHED_TOKENS = 4096
+# The characters of RFC 6750, of which a JWT's are a part.
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)
 # Health checks and reflection are for operators and load balancers, who have no user.
 _OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 
@@ -50,6 +71,7 @@ class Keys:
     user_secret: str
     service_secret: str
     jwks_url: str = ""
+    jwks_cache_seconds: float = 300.0
     issuer: str = ""
     audience: str = ""
 
@@ -61,94 +83,126 @@ class Keys:
             user_secret="" if settings.jwt_jwks_url else settings.jwt_secret_key or folder.secret("jwt"),
             service_secret=settings.service_token_key or folder.secret("service-token"),
             jwks_url=settings.jwt_jwks_url,
+            jwks_cache_seconds=settings.jwt_jwks_cache_seconds,
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
         )
 
 
+@dataclass(frozen=True)
+class _Proof:
+    """A caller whose token was good, and the published key that said so."""
+
+    caller: Caller
+    key: "PublishedKey | None"
+
+
 class TokenVerifier:
-    """Verifies tokens; remembers good ones until they expire, because a signature costs more than a look-up."""
+    """Verifies tokens; remembers good ones until they expire, because a signature costs more than a look-up.
+
+    A token signed with a published key is remembered for as long as that key is published.
+    """
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._jwks = jwt.PyJWKClient(keys.jwks_url, cache_keys=True, timeout=5) if keys.jwks_url else None
-        self._known: OrderedDict[str, Caller] = OrderedDict()
+        self._published = None
+        if keys.jwks_url:
+            # Brings an HTTP client, which only this needs.
+            from services.runtime.published_keys import PublishedKeys
 
-    async def verify(self, authorization: str | None, *, services_only: bool = False) -> Caller:
-        """Return the caller that `Bearer <token>` proves.
+            self._published = PublishedKeys(keys.jwks_url, keys.jwks_cache_seconds)
+        self._known: OrderedDict[str, _Proof] = OrderedDict()
 
-        User JWTs and service tokens are admitted, with `services_only` just the latter. Raise Unauthenticated when the
-        token is missing, malformed, expired or wrongly signed; the text never repeats the token.
+    async def verify(self, *authorization: str, services_only: bool = False) -> Caller:
+        """Return the caller that the values of the header `authorization` prove: one `Bearer <token>`.
+
+        User JWTs and service tokens are admitted, with `services_only` just the latter. Raise TokenMissing,
+        TokenInvalid, TokenExpired, PermissionDenied or KeysUnavailable; see the rules above.
         """
-        if not authorization:
-            raise Unauthenticated("a bearer token is required: send the header `authorization: Bearer <token>`")
-        scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("the authorization header must be `Bearer <token>`")
-        caller = self._known.get(token)
-        if caller is None or caller.expires_at <= time.time():
-            caller = await self._verify_anew(token)
-            self._known[token] = caller
+        token = _sent(authorization)
+        proof = self._known.get(token)
+        if proof is None or not await self._holds(proof):
+            self._known.pop(token, None)
+            proof = self._known[token] = await self._prove(token)
             while len(self._known) > _CACHED_TOKENS:
                 self._known.popitem(last=False)
-        if services_only and caller.service is None:
+        if services_only and proof.caller.service is None:
             raise PermissionDenied("only services may call this")
-        return caller
+        return proof.caller
 
-    async def _verify_anew(self, token: str) -> Caller:
-        try:
-            unverified = jwt.decode(token, options={"verify_signature": False})
-            if unverified.get("aud") == INTERNAL_AUDIENCE:
-                claims = jwt.decode(
-                    token,
-                    self._keys.service_secret,
-                    algorithms=["HS256"],
-                    audience=INTERNAL_AUDIENCE,
-                    leeway=_CLOCK_SKEW_SECONDS,
-                    options={"require": ["sub", "act", "exp"]},
-                )
-                return _caller_of(claims, token, service=str(claims["act"]))
-            return _caller_of(await self._user_claims(token), token)
-        except jwt.ExpiredSignatureError:
-            raise Unauthenticated("the token has expired: get a new one") from None
-        except jwt.PyJWKClientConnectionError:
-            raise Unauthenticated("the token cannot be verified: the key set is out of reach, try again") from None
-        except (jwt.PyJWTError, ValueError, OverflowError):
-            raise Unauthenticated("the token is not valid") from None
+    async def _holds(self, proof: _Proof) -> bool:
+        if proof.caller.expires_at <= time.time():
+            return False
+        if proof.key is None or self._published is None:
+            return True
+        return await self._published.find(proof.key.kid, proof.key.algorithm) == proof.key
 
-    async def _user_claims(self, token: str) -> dict[str, Any]:
-        key: Any = self._keys.user_secret
-        algorithms = ["HS256"]
-        if self._jwks is not None:
-            # Fetches the key set when the key is not known: off the event loop.
-            key = (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
-            algorithms = _PUBLIC_KEY_ALGORITHMS
-        return jwt.decode(
-            token,
-            key,
-            algorithms=algorithms,
-            audience=self._keys.audience or None,
-            issuer=self._keys.issuer or None,
-            leeway=0,
-            options={
-                "require": ["sub", "iat", "exp"],
-                "verify_aud": bool(self._keys.audience),
-            },
-        )
+    async def _prove(self, token: str) -> _Proof:
+        claims = Claims.of(_read(token))
+        if claims.audience == [INTERNAL_AUDIENCE]:
+            _check_signature(token, self._keys.service_secret, "HS256")
+            return _Proof(_caller_of(claims, token, claims.service()), None)
+        key = None
+        if self._published is None:
+            _check_signature(token, self._keys.user_secret, "HS256")
+        else:
+            header = _read_header(token)
+            key = await self._published.find(header.get("kid", ""), str(header.get("alg")))
+            if key is None:
+                raise TokenInvalid("the token is signed with no key that its issuer publishes")
+            _check_signature(token, key.public, key.algorithm)
+        claims.check_issued(self._keys.issuer, self._keys.audience)
+        return _Proof(_caller_of(claims, token, None), key)
 
 
-def _caller_of(claims: dict[str, Any], token: str, service: str | None = None) -> Caller:
-    subject, email = claims["sub"], claims.get("email")
-    if not isinstance(subject, str) or not is_uuid(subject):
-        raise Unauthenticated("the token's `sub` must be the user's UUID")
-    return Caller(
-        user_id=subject.lower(),
-        token=token,
-        expires_at=float(claims["exp"]),
-        email=email if isinstance(email, str) and email else None,
-        service=service,
-    )
+def _sent(authorization: tuple[str, ...]) -> str:
+    """The token of the header's values."""
+    if len(authorization) > 1:
+        raise TokenInvalid("the authorization header was sent more than once")
+    value = authorization[0].strip(" \t") if authorization else ""
+    if not value:
+        raise TokenMissing("a bearer token is required: send the header `authorization: Bearer <token>`")
+    scheme, _, rest = value.partition(" ")
+    if scheme.lower() != "bearer" or not rest:
+        raise TokenMissing("the authorization header must be `Bearer <token>`")
+    if len(value) > _MOST_TOKEN_BYTES:
+        raise TokenInvalid(f"the token is longer than {_MOST_TOKEN_BYTES} bytes")
+    found = _BEARER.fullmatch(value)
+    if found is None:
+        raise TokenInvalid("the token is malformed: after `Bearer` comes one token and nothing else")
+    return found[1]
+
+
+def _read(token: str) -> bytes:
+    """The payload, whoever signed it."""
+    return bytes(_decoded(token, None, None)["payload"])
+
+
+def _read_header(token: str) -> dict[str, Any]:
+    header: dict[str, Any] = _decoded(token, None, None)["header"]
+    return header
+
+
+def _check_signature(token: str, key: Any, algorithm: str) -> None:
+    _decoded(token, key, algorithm)
+
+
+def _decoded(token: str, key: Any, algorithm: str | None) -> dict[str, Any]:
+    try:
+        if algorithm is None:
+            return jwt.PyJWS().decode_complete(token, options={"verify_signature": False})
+        return jwt.PyJWS().decode_complete(token, key, algorithms=[algorithm])
+    except jwt.InvalidSignatureError:
+        raise TokenInvalid("the token's signature is wrong") from None
+    except jwt.InvalidAlgorithmError:
+        raise TokenInvalid("the token is not signed with the algorithm that is required here") from None
+    except (jwt.PyJWTError, ValueError):
+        raise TokenInvalid("the token is not a signed JWT") from None
+
+
+def _caller_of(claims: Claims, token: str, service: str | None) -> Caller:
+    user_id, expires_at = claims.check_subject_and_times(time.time(), _CLOCK_SKEW_SECONDS)
+    return Caller(user_id, token, expires_at, claims.email(), service)
 
 
 class TokenMinter:
@@ -175,15 +229,8 @@ class TokenMinter:
 
     def service_token(self, service: str, user_id: str, lifetime_seconds: float) -> str:
         """A token that lets `service` call internal RPCs, and public ones, for the user."""
-        now = time.time()
-        claims = {
-            "aud": INTERNAL_AUDIENCE,
-            "sub": user_id,
-            "act": service,
-            "iat": int(now),
-            "exp": int(now + lifetime_seconds + _CLOCK_SKEW_SECONDS),
-        }
-        return jwt.encode(claims, self._keys.service_secret, algorithm="HS256")
+        lifetime = lifetime_seconds + _CLOCK_SKEW_SECONDS
+        return service_token(service, user_id, self._keys.service_secret, lifetime)
 
 
 class AuthInterceptor(Interceptor):
@@ -195,5 +242,5 @@ class AuthInterceptor(Interceptor):
     async def before(self, call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if call.method.startswith(_OPEN_PREFIXES):
             return
-        authorization = call.text("authorization")
-        _caller.set(await self._verifier.verify(authorization, services_only=call.rules.internal))
+        authorization = call.texts("authorization")
+        _caller.set(await self._verifier.verify(*authorization, services_only=call.rules.internal))

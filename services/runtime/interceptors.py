@@ -18,16 +18,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """The call being served. `method` is `/package.Service/Method`, `metadata` the caller's, its last value per key."""
+    """The call being served. `method` is `/package.Service/Method`, `metadata` the caller's."""
 
     method: str
-    metadata: dict[str, str | bytes]
+    metadata: tuple[tuple[str, str | bytes], ...]
     rules: options_pb2.MethodRules
 
     def text(self, key: str) -> str | None:
-        """The metadata value of `key`, if it is text."""
-        value = self.metadata.get(key)
-        return value if isinstance(value, str) else None
+        """The last metadata value of `key` that is text."""
+        return next(reversed(self.texts(key)), None)
+
+    def texts(self, key: str) -> list[str]:
+        """Every metadata value of `key` that is text, in order."""
+        return [value for name, value in self.metadata if name == key and isinstance(value, str)]
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
@@ -56,7 +59,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return None
         call = Call(
             handler_call_details.method,
-            dict(handler_call_details.invocation_metadata or ()),
+            tuple(handler_call_details.invocation_metadata or ()),
             _rules(handler_call_details.method),
         )
         return _wrap(handler, lambda context: self.around(call, context), self.check)

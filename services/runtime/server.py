@@ -72,6 +72,8 @@ class ServiceServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                # A token too long is told so by us, not by the transport, whose limit would be 8 KiB.
+                ("grpc.max_metadata_size", 32 * 1024),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 # Clients ping every 30 s, also between calls.

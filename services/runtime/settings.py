@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from services.runtime.claims import OWN_AUDIENCES
 from services.runtime.errors import StartupError
 
 SERVICES = ("projects", "agents", "orchestrator", "streams")
@@ -64,6 +65,9 @@ class Settings(BaseModel):
     """Signs user tokens (HS256). Empty: made once in the data folder."""
     jwt_jwks_url: str = _env("JWT_JWKS_URL", "")
     """Verifies user tokens by public keys (RS256, ES256, EdDSA) instead."""
+    jwt_jwks_cache_seconds: Seconds = _env("JWT_JWKS_CACHE_SECONDS", 300.0)
+    """How long a published key is trusted without asking again: the longest that a removed one lives on. A sixtieth of
+    it is the least time between fetches, and so the longest until a token of a new key is admitted."""
     jwt_issuer: str = _env("JWT_ISSUER", "")
     jwt_audience: str = _env("JWT_AUDIENCE", "")
     service_token_key: str = _env("SERVICE_TOKEN_KEY", "")
@@ -117,6 +121,13 @@ class Settings(BaseModel):
             raise ValueError("must have at least 32 bytes")
         return value
 
+    @field_validator("jwt_audience")
+    @classmethod
+    def _audience_is_not_ours(cls, value: str) -> str:
+        if value in OWN_AUDIENCES:
+            raise ValueError("is reserved for tokens that are not users'")
+        return value
+
     @field_validator("openai_base_url", "jwt_jwks_url")
     @classmethod
     def _url_is_http(cls, value: str) -> str:
@@ -140,6 +151,14 @@ class Settings(BaseModel):
             if origin != "*" and ("://" not in origin or origin.count("/") != 2):
                 raise ValueError("each origin must be `*` or one such as https://app.example.com")
         return value
+
+    @model_validator(mode="after")
+    def _users_are_no_services(self) -> Self:
+        if self.jwt_secret_key and self.jwt_secret_key == self.service_token_key:
+            raise ValueError(
+                "SERVICE_TOKEN_KEY: must not be JWT_SECRET_KEY: who signs for users would sign for services"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ports_do_not_meet(self) -> Self:

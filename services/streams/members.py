@@ -27,7 +27,10 @@ class MemberStore(Protocol):
 
 
 class MemoryMemberStore:
-    """`MemberStore` in this process."""
+    """`MemberStore` in this process.
+
+    No row leaves, so nothing passes an owner's guard: the whole key is asked about, and the answer is yes or no.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives Unix time in seconds."""

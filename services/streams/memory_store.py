@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from services.runtime.ownership import OwnerGuard
 from services.streams.errors import RunSuperseded, SessionNotFound
 from services.streams.store import (
     BUFFER_EVENTS,
@@ -23,6 +24,8 @@ from services.streams.store import (
 )
 from services.streams.text import Partial
 
+_OWN = OwnerGuard("session_events", user="key.user_id", project="key.project_id")
+
 
 class _Run:
     """What is remembered of a run: its latest epoch, the seq that each of its state events got, and that of its end."""
@@ -36,7 +39,8 @@ class _Run:
 
 
 class _Session:
-    def __init__(self, epoch: str) -> None:
+    def __init__(self, key: SessionKey, epoch: str) -> None:
+        self.key = key
         self.head = EventId(epoch, 0)
         # Counts what has an id and what has none, so that a reader can tell which deltas its view contains.
         self.position = 0
@@ -54,14 +58,17 @@ class _Session:
 
 
 class MemoryEventStore:
-    """No method waits in the middle, so on one event loop each is atomic: that is the lock."""
+    """No method waits in the middle, so on one event loop each is atomic: that is the lock.
+
+    What is read, and what listeners hear, passes the owner's guard.
+    """
 
     def __init__(self, clock: Callable[[], float], new_epoch: Callable[[], str]) -> None:
         """`clock` gives Unix time in seconds; `new_epoch` gives short names, `[0-9a-z]+`, none of them twice."""
         self._clock = clock
         self._new_epoch = new_epoch
         # By the block that listens: two may pass equal listeners.
-        self._listeners: dict[SessionKey, dict[object, Listener]] = {}
+        self._listeners: dict[SessionKey, dict[object, tuple[SessionKey, Listener]]] = {}
         # Each of these is in the order in which its entries expire.
         self._sessions: OrderedDict[SessionKey, tuple[float, _Session]] = OrderedDict()
         self._buffered: OrderedDict[SessionKey, float] = OrderedDict()
@@ -124,7 +131,7 @@ class MemoryEventStore:
         block = object()
         # First: a listener keeps its session alive, but does not bring it back.
         self._expire(self._clock())
-        self._listeners.setdefault(session, {})[block] = listener
+        self._listeners.setdefault(session, {})[block] = (session, listener)
         try:
             yield
         finally:
@@ -141,7 +148,7 @@ class MemoryEventStore:
         self._closed[session] = self._clock() + SESSION_SECONDS
         self._closed.move_to_end(session)
         position = entry[1].position + 1 if entry else 1
-        for listener in self._listeners.get(session, {}).values():
+        for _, listener in self._listeners.get(session, {}).values():
             listener(position, SessionClosed())
 
     def _use(self, key: SessionKey) -> _Session:
@@ -149,7 +156,8 @@ class MemoryEventStore:
         if key in self._closed:
             raise SessionNotFound(key.session_id)
         entry = self._sessions.get(key)
-        state = entry[1] if entry else _Session(self._new_epoch())
+        state = _OWN.first((entry[1],), key.user_id, key.project_id) if entry else None
+        state = state or _Session(key, self._new_epoch())
         self._keep(key, state)
         return state
 
@@ -180,5 +188,6 @@ class MemoryEventStore:
 
     def _tell(self, session: SessionKey, state: _Session, content: Content) -> None:
         state.position += 1
-        for listener in self._listeners.get(session, {}).values():
-            listener(state.position, content)
+        for of_listener, listener in self._listeners.get(session, {}).values():
+            if _OWN.first((state,), of_listener.user_id, of_listener.project_id) is not None:
+                listener(state.position, content)

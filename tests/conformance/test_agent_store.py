@@ -11,7 +11,7 @@ from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuper
 from services.agents.sql_store import SqlAgentStore, metadata
 from services.agents.store import AgentPosition, AgentStore, Claim
 from services.runtime.errors import RequestIdReused
-from services.runtime.idempotency import RequestKey
+from services.runtime.idempotency import KEPT, RequestKey
 from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
 from tests.databases import Place
@@ -272,16 +272,44 @@ async def test_second_creation_with_the_same_key_returns_the_first_agent(store: 
         await store.create_agent(agent(owner, "Twice"), key("k", "other content"))
 
 
-async def test_key_is_free_again_once_its_agent_or_project_is_gone(store: AgentStore, owner: Owner) -> None:
+async def test_key_of_a_deleted_agent_makes_no_second_one(store: AgentStore, owner: Owner) -> None:
     await space(store, owner)
     first = await store.create_agent(agent(owner, "Once"), key("k"))
     await store.delete_agent(owner, first.id)
-    second = await store.create_agent(agent(owner, "Once"), key("k"))
-    assert second.id != first.id
-    await store.delete_space(owner, NOW)
+    with pytest.raises(AgentNotFound):
+        await store.create_agent(agent(owner, "Once"), key("k"))
+    assert (await store.list_agents(owner, 10, None)).total == 1
+
+
+async def test_key_lives_seven_days(store: AgentStore, owner: Owner) -> None:
+    await space(store, owner)
+    first = await store.create_agent(agent(owner, "Once"), key("k"))
+    again = agent(owner, "Once", NOW + KEPT - timedelta(seconds=1))
+    assert await store.create_agent(again, key("k")) == first
+    with pytest.raises(AgentNameTaken):
+        await store.create_agent(agent(owner, "Once", NOW + KEPT), key("k"))
+
+
+async def test_twenty_creations_with_one_key_make_one_agent(store: AgentStore, owner: Owner) -> None:
+    await space(store, owner)
+    made = await asyncio.gather(*(store.create_agent(agent(owner, "Once"), key("k")) for _ in range(20)))
+    assert len({each.id for each in made}) == 1
+    assert (await store.list_agents(owner, 10, None)).total == 2
+
+
+async def test_one_key_used_in_two_projects_at_once_makes_one_agent(store: AgentStore, owner: Owner) -> None:
     other = Owner(owner.user_id, new_id())
+    await space(store, owner)
     await space(store, other)
-    await store.create_agent(agent(other, "Once"), key("k", "other content"))
+    made = await asyncio.gather(
+        *(store.create_agent(agent(each, "Once"), key("k", each.project_id)) for each in (owner, other) * 10),
+        return_exceptions=True,
+    )
+    refused = [each for each in made if isinstance(each, BaseException)]
+    assert {type(each) for each in refused} == {RequestIdReused}
+    assert len(refused) == 10
+    totals = [(await store.list_agents(each, 10, None)).total for each in (owner, other)]
+    assert sorted(totals) == [1, 2]
 
 
 async def test_users_do_not_share_keys(store: AgentStore, owner: Owner) -> None:

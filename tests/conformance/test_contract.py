@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import (
     FieldDescriptorProto,
     FileDescriptorSet,
     MethodDescriptorProto,
+    MethodOptions,
 )
 
 DESCRIPTORS = Path(options_pb2.__file__).parents[2] / "descriptors.binpb"
@@ -58,6 +59,9 @@ def _exposures(method: MethodDescriptorProto) -> list[str]:
     return [name for name, is_stated in stated.items() if is_stated]
 
 
+PUBLIC = [rpc for rpc, method in METHODS.items() if _exposures(method) != ["internal"]]
+
+
 def _reachable(name: str, seen: set[str]) -> set[str]:
     """The contract's own messages that `name` is made of, itself included."""
     if name in MESSAGES and name not in seen:
@@ -67,12 +71,43 @@ def _reachable(name: str, seen: set[str]) -> set[str]:
     return seen
 
 
+def _is_safe_to_repeat(method: MethodDescriptorProto) -> bool:
+    stated = method.options.idempotency_level in (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
+    return stated or method.options.Extensions[annotations_pb2.http].HasField("delete")
+
+
+def _idempotency_keys(method: MethodDescriptorProto) -> list[FieldDescriptorProto]:
+    fields = MESSAGES[method.input_type].field
+    return [field for field in fields if field.options.Extensions[options_pb2.field].idempotency_key]
+
+
 @pytest.mark.parametrize("rpc", METHODS)
 def test_rpc_carries_exactly_one_of_http_internal_and_grpc_only(rpc: str) -> None:
     assert len(_exposures(METHODS[rpc])) == 1, f"{rpc} carries {_exposures(METHODS[rpc]) or 'none of them'}"
 
 
-@pytest.mark.parametrize("rpc", [rpc for rpc, method in METHODS.items() if _exposures(method) != ["internal"]])
+@pytest.mark.parametrize("rpc", PUBLIC)
+def test_public_rpc_may_be_repeated_by_its_nature_or_by_a_key_of_its_callers(rpc: str) -> None:
+    method = METHODS[rpc]
+    keys = _idempotency_keys(method)
+    if _is_safe_to_repeat(method):
+        assert not keys, f"{rpc} says that it may be repeated anyway"
+        return
+    assert [key.name for key in keys] == ["request_id"], f"{rpc} creates or sends: it needs a request_id"
+    assert keys[0].proto3_optional
+    rules = keys[0].options.Extensions[options_pb2.field]
+    assert (rules.min_length, rules.max_length) == (1, 128)
+
+
+@pytest.mark.parametrize("rpc", PUBLIC)
+def test_post_to_a_collection_creates_and_takes_a_key(rpc: str) -> None:
+    method = METHODS[rpc]
+    post = method.options.Extensions[annotations_pb2.http].post
+    if post and ":" not in post.rpartition("}")[2]:
+        assert _idempotency_keys(method), f"{rpc} is POST {post}, and takes no request_id"
+
+
+@pytest.mark.parametrize("rpc", PUBLIC)
 def test_public_rpc_carries_no_64_bit_integer(rpc: str) -> None:
     method = METHODS[rpc]
     wide = [

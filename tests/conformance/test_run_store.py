@@ -310,6 +310,17 @@ async def test_twenty_sends_at_once_with_one_key_are_one_run(
     assert (await stores.sessions.get_session(ann, chat)).message_count == 1
 
 
+async def test_one_key_used_in_two_sessions_at_once_makes_one_run(stores: Stores, ann: Owner, chat: str) -> None:
+    chats = (chat, await stores.session(ann))
+    accepted = await asyncio.gather(
+        *(stores.send(ann, each, key=a_key("k", each)) for each in chats * 10), return_exceptions=True
+    )
+    refused = [each for each in accepted if isinstance(each, BaseException)]
+    assert {type(each) for each in refused} == {RequestIdReused}
+    assert len(refused) == 10
+    assert (await stores.runs.list_runs(ann, (), None, 10, "")).total == 1
+
+
 async def test_no_key_finds_nothing(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
     await stores.running(ann, chat)
     assert await store.find(ann, chat, None, NOW) is None

@@ -165,14 +165,32 @@ async def test_twenty_creations_with_one_key_make_one_session(store: SessionStor
     assert (await store.list_sessions(ann, 10, "")).total == 1
 
 
-async def test_key_of_a_purged_session_is_free_again(store: SessionStore, ann: Owner) -> None:
+async def test_key_of_a_deleted_session_makes_no_second_one(store: SessionStore, ann: Owner) -> None:
     made = await store.create_session(ann, new_id(), None, a_key(), NOW)
     await store.delete_session(ann, made.id, NOW)
-    # Its session is gone, and what a key stands for must be there.
     with pytest.raises(SessionNotFound):
         await store.create_session(ann, new_id(), None, a_key(), NOW)
+    # Nor when its row is gone.
     await store.purge_sessions(ann, [made.id])
-    assert (await store.create_session(ann, new_id(), None, a_key(), NOW)).id != made.id
+    with pytest.raises(SessionNotFound):
+        await store.create_session(ann, new_id(), None, a_key(), NOW)
+    assert (await store.list_sessions(ann, 10, "")).total == 0
+
+
+async def test_one_key_used_in_two_projects_at_once_makes_one_session(stores: Stores, ann: Owner) -> None:
+    other = await stores.project(ann.user_id)
+    made = await asyncio.gather(
+        *(
+            stores.sessions.create_session(owner, new_id(), None, a_key("k", owner.project_id), NOW)
+            for owner in (ann, other) * 10
+        ),
+        return_exceptions=True,
+    )
+    refused = [each for each in made if isinstance(each, BaseException)]
+    assert {type(each) for each in refused} == {RequestIdReused}
+    assert len(refused) == 10
+    totals = [(await stores.sessions.list_sessions(owner, 10, "")).total for owner in (ann, other)]
+    assert sorted(totals) == [0, 1]
 
 
 async def test_renaming_changes_title_and_time_alone(stores: Stores, store: SessionStore, ann: Owner) -> None:
@@ -344,7 +362,8 @@ async def test_purging_leaves_no_row(stores: Stores, store: SessionStore, ann: O
     left = {
         table.name: len(await stores.execute(sa.select(table)))
         for table in metadata.sorted_tables
-        if table.name != "projects"
+        # A project's tombstone and its keys stay, so that nothing late brings back what is gone.
+        if table.name not in ("projects", "idempotency_keys")
     }
     assert left == dict.fromkeys(left, 0)
     await store.purge_sessions(ann, [session_id])

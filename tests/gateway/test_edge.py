@@ -37,8 +37,8 @@ async def test_no_token_is_401_on_every_route(client: httpx.AsyncClient, garden:
     request = client.build_request(method, PLANT)
     del request.headers["authorization"]
     answer = await client.send(request)
-    assert (answer.status_code, answer.json()["reason"]) == (401, "UNAUTHENTICATED")
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert (answer.status_code, answer.json()["reason"]) == (401, "TOKEN_MISSING")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="codelab"'
     assert garden.requests == []
 
 
@@ -109,13 +109,16 @@ async def test_one_line_is_logged_without_token_ticket_or_body(client: httpx.Asy
         await client.post("/garden/b/plants?once=k", json={"name": "private"})
         await client.get("/garden/b/events?p%61ss=t1cket&since=1")
         await client.get("/unknown?pass=t1cket")
+        await client.get("/garden/b/events?access_token=t1cket&t1cket&since=1")
     served = [line for line in lines if line["event"] == "request served"]
     assert [(line["method"], line["route"], line["status"]) for line in served] == [
         ("POST", "/garden/{bed_id}/plants", 201),
         ("GET", "/garden/{bed_id}/events", 200),
         ("GET", "-", 404),
+        ("GET", "/garden/{bed_id}/events", 400),
     ]
     assert served[1]["query"] == "pass=REDACTED&since=1"
+    assert served[3]["query"] == "REDACTED&REDACTED&since=1"
     assert all(line["milliseconds"] >= 0 and len(line["trace_id"]) == 32 for line in served)
     token = client.headers["authorization"].removeprefix("Bearer ")
     for secret in (token, "t1cket", "private"):
@@ -171,4 +174,4 @@ async def test_service_tokens_are_for_grpc_alone(
 ) -> None:
     token = TokenMinter(Keys.of(settings)).service_token("reporting", USER, 60)
     answer = await client.get(PLANT, headers={"authorization": f"Bearer {token}"})
-    assert (answer.status_code, answer.json()["reason"]) == (401, "UNAUTHENTICATED")
+    assert (answer.status_code, answer.json()["reason"]) == (401, "TOKEN_INVALID")

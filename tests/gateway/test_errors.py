@@ -60,7 +60,14 @@ async def test_every_code_has_its_status(client: httpx.AsyncClient, garden: Gard
     assert problem["metadata"] == {"plant": "p"}
     assert problem["type"] == "about:blank"
     assert problem["title"]
-    assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+    challenge = 'Bearer realm="codelab", error="invalid_token", error_description="the sentence"'
+    assert answer.headers.get("www-authenticate") == (challenge if status == 401 else None)
+
+
+async def test_challenge_is_a_header_whatever_the_sentence_holds(client: httpx.AsyncClient, garden: Garden) -> None:
+    garden.on("WaterPlant", Unauthenticated('no "quotes", \\ or naïve\r\nlines'))
+    answer = await client.post(f"{PLANT}:water", json={})
+    assert answer.headers["www-authenticate"].endswith("""error_description="no 'quotes', ' or na've''lines\"""")
 
 
 async def test_violations_are_named_as_the_caller_wrote_them(client: httpx.AsyncClient, garden: Garden) -> None:

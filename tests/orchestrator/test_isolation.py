@@ -105,5 +105,5 @@ async def test_every_rpc_wants_a_token(ann: Client) -> None:
     for service, method in METHODS:
         stub: Any = ann.runs if service == "RunService" else ann.sessions
         started = getattr(stub, method)(request_of(service, method, "p", "s", "r"), timeout=10)
-        with answers(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"):
+        with answers(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING"):
             await decoded(rest(started) if method in STREAMING else started)

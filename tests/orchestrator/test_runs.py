@@ -455,7 +455,7 @@ async def test_deleting_a_session_stops_its_run_and_leaves_nothing(ann: Client, 
     end = (await rest(watching))[-1].stream_ended
     assert (end.reason, end.resumable) == ("deleted", False)
     await eventually(lambda: stage.query("SELECT 1 FROM chat_sessions") == [])
-    for table in ("messages", "runs", "run_tasks", "run_events", "idempotency_keys"):
+    for table in ("messages", "runs", "run_tasks", "run_events"):
         assert stage.query(f"SELECT 1 FROM {table}") == []
     with answers(Code.NOT_FOUND, "SESSION_NOT_FOUND"):
         await ann.send("Wait.", request_id="k")

@@ -184,7 +184,7 @@ async def test_reflection_can_be_turned_off(tmp_path: Path, version: str) -> Non
 async def test_call_without_a_token_is_refused_before_its_values_are_looked_at(running: Running) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await running.projects.CreateProject(pb.CreateProjectRequest(), timeout=5)
-    assert ApiError.of(caught.value).reason == "UNAUTHENTICATED"
+    assert ApiError.of(caught.value).reason == "TOKEN_MISSING"
 
 
 async def test_handler_knows_its_caller(running: Running) -> None:

@@ -35,6 +35,9 @@ WRONG = [
     ("SERVICE_TOKEN_KEY", "too-short-too"),
     ("JWT_JWKS_URL", "keys.example.com"),
     ("JWT_JWKS_URL", "https://:443"),
+    ("JWT_JWKS_CACHE_SECONDS", "0"),
+    ("JWT_AUDIENCE", "codelab-internal"),
+    ("JWT_AUDIENCE", "codelab-stream"),
     ("OPENAI_BASE_URL", "localhost:11434"),
     ("OPENAI_BASE_URL", "http:///v1"),
     ("OPENAI_BASE_URL", "http://models:port/v1"),
@@ -52,7 +55,6 @@ ANY_TEXT = {
     "CODELAB_DATA_DIR",
     "CODELAB_HOST",
     "JWT_ISSUER",
-    "JWT_AUDIENCE",
     "OPENAI_API_KEY",
     "OPENAI_MODEL",
     "EMBEDDING_MODEL",
@@ -75,6 +77,12 @@ def test_wrong_value_is_one_line_that_names_the_variable(name: str, value: str) 
 def test_every_variable_is_tried_with_a_wrong_value() -> None:
     names = {field.validation_alias for field in Settings.model_fields.values()}
     assert names - ANY_TEXT == {name for name, _ in WRONG}
+
+
+def test_users_tokens_and_services_are_signed_with_two_keys() -> None:
+    with pytest.raises(StartupError, match="SERVICE_TOKEN_KEY") as caught:
+        Settings.load({"JWT_SECRET_KEY": "k" * 32, "SERVICE_TOKEN_KEY": "k" * 32})
+    assert "kkk" not in str(caught.value)
 
 
 def test_all_wrong_values_are_named_at_once() -> None:
