@@ -64,7 +64,10 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "After how many seconds to try again, if that is known.",
         "schema": {"type": "integer", "minimum": 1},
     },
-    "WWW-Authenticate": {"description": "How to prove who one is.", "schema": {"type": "string", "const": "Bearer"}},
+    "WWW-Authenticate": {
+        "description": "How to prove who one is, and what is wrong with the token, as RFC 6750 has it.",
+        "schema": {"type": "string", "pattern": "^Bearer "},
+    },
 }
 
 

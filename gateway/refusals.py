@@ -15,6 +15,7 @@ from gateway.contract import Binding, errors_of, field_at, field_with, rules_of
 from gateway.negotiation import BODY_SECONDS, MAX_BODY_BYTES
 from gateway.problems import MEDIA_TYPE, Problem
 from gateway.transcode import query_parameters
+from services.runtime.claims import TokenExpired, TokenInvalid, TokenMissing
 from services.runtime.status import HTTP_STATUS
 
 _STATUSES = {
@@ -61,10 +62,14 @@ _ALWAYS = (
     ),
     Refusal(400, "INVALID_ARGUMENT", "DUPLICATE_KEY", "Something is given twice.", ("name", "is given more than once")),
     Refusal(400, "INVALID_ARGUMENT", "TOO_MANY_PARAMETERS", "The query is too long."),
-    Refusal(401, "UNAUTHENTICATED", "UNAUTHENTICATED", "There is no good token."),
+    Refusal(401, "UNAUTHENTICATED", TokenMissing.reason, "No bearer token was sent."),
+    Refusal(401, "UNAUTHENTICATED", TokenInvalid.reason, "The token proves nothing; another one is needed."),
+    Refusal(401, "UNAUTHENTICATED", TokenExpired.reason, "The token was good once; get a new one."),
     Refusal(406, "INVALID_ARGUMENT", "NOT_ACCEPTABLE", "The Accept header takes nothing that this route answers with."),
     Refusal(500, "INTERNAL", "INTERNAL", "What nobody foresaw; the trace id finds it in logs."),
     Refusal(503, "UNAVAILABLE", "BACKEND_UNAVAILABLE", "The service behind this route is out of reach."),
+    Refusal(503, "UNAVAILABLE", "KEYS_UNAVAILABLE", "The keys of the token's issuer are out of reach."),
+    Refusal(503, "UNAVAILABLE", "DATABASE_UNAVAILABLE", "The database is out of reach or too busy."),
     Refusal(503, "UNAVAILABLE", "UNAVAILABLE", "A service or store that it needs is out of reach."),
     Refusal(504, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "The service behind this route did not answer in time."),
 )

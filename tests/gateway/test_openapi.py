@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.contract import bindings_of
 from gateway.openapi import document
 from gateway.site import shipped_descriptors
+from services.runtime.pages import DEFAULT_PAGE_SIZE
 from tests.gateway.garden import Garden, pool_for
 
 # What clients call operations by. It only grows: who renames one breaks them.
@@ -304,7 +305,10 @@ def test_what_the_server_writes_is_read_only_and_typed(contract_document: Docume
 
 def test_query_parameters_say_what_counts_without_them(contract_document: Document) -> None:
     listing = contract_document["paths"]["/my/projects"]["get"]["parameters"]
-    assert {each["name"]: each["schema"].get("default") for each in listing} == {"page_size": 50, "page_token": None}
+    assert {each["name"]: each["schema"].get("default") for each in listing} == {
+        "page_size": DEFAULT_PAGE_SIZE,
+        "page_token": None,
+    }
 
 
 def test_filters_take_what_they_take(contract_document: Document) -> None:
