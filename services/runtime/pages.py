@@ -71,7 +71,7 @@ def _part(part: object, expected: type) -> object:
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     elif type(part) is expected:
-        if isinstance(part, int) and part.bit_length() > 63:
+        if isinstance(part, int) and part.bit_length() > 31:
             raise InvalidPageToken
         if isinstance(part, str):
             part.encode()  # Raises ValueError for half a surrogate pair.

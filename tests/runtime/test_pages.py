@@ -72,7 +72,7 @@ def test_what_is_no_token_is_refused(token: str) -> None:
         ("2026-05-17T12:30:15", "a", 1),
         (5, "a", 1),
         (NOW.isoformat(), "\ud800", 1),
-        (NOW.isoformat(), "a", 2**64),
+        (NOW.isoformat(), "a", 2**31),
         ([], {}, 1),
     ],
 )
