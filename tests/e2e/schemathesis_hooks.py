@@ -110,13 +110,12 @@ def frames_are_what_the_document_says(ctx: CheckContext, response: Response, cas
     validator = jsonschema.Draft202012Validator({**schema, "components": _document["components"]})
     text = response.content.decode("utf-8")
     if media_type == NDJSON:
-        # What was cut off while we stopped reading is no frame.
-        for line in text.splitlines(keepends=True):
-            if line.endswith("\n"):
-                validator.validate(json.loads(line))
+        # What was cut off while we stopped reading is no frame. A line ends with "\n" alone: U+2028 is text.
+        for line in text.split("\n")[:-1]:
+            validator.validate(json.loads(line))
         return
     for block in text.split("\n\n")[:-1]:
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
         if "data" in fields:
             frame = json.loads(fields["data"])
             validator.validate(frame)
