@@ -16,7 +16,10 @@ def inputs() -> dict[str, list[str]]:
     """The declared requirements of each lock file."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     # The build tools are locked with the runtime, so that installing the project itself resolves nothing.
-    runtime = declared["project"]["dependencies"] + declared["build-system"]["requires"]
+    project = declared["project"]
+    runtime = (
+        project["dependencies"] + project["optional-dependencies"]["server"] + declared["build-system"]["requires"]
+    )
     groups = declared["dependency-groups"]
     return {
         "requirements.lock": runtime,

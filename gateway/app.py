@@ -63,6 +63,7 @@ async def _as_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem = _problem_of(error)
     exchange = Exchange.of(request.scope)
+    exchange.reason = problem.reason
     headers = {name.decode(): value.decode() for name, value in problem.response_headers()}
     return Response(problem.json(exchange.trace_id), problem.status, headers)
 

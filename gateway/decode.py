@@ -20,8 +20,8 @@ from gateway.contract import (
     message_of,
     tag_of,
 )
-from gateway.faults import Faults, Refused, WrongType
-from gateway.scalars import json_parser, parse_duration, parse_timestamp, text_parser
+from gateway.faults import Faults, Refused, WrongType, shortened
+from gateway.scalars import json_parser, parse_duration, parse_number, parse_timestamp, text_parser
 
 # (message that holds the field, JSON value, path of the value, faults)
 Setter = Callable[[Message, Any, str, Faults], None]
@@ -51,7 +51,7 @@ class Decoders:
             faults.wrong_type(path, "an object")
             return
         fields = self._of(message)
-        prefix = f"{path}." if path else ""
+        prefix = f"{shortened(path)}." if path else ""
         for key, item in value.items():
             setter = fields.setters.get(key)
             if setter is None or key in hidden:
@@ -308,6 +308,8 @@ def _fill_struct(message: Any, value: Any, path: str, faults: Faults) -> None:
     if not isinstance(value, dict):
         faults.wrong_type(path, "an object")
         return
+    # One long key must not be written once more for each of its many.
+    path = shortened(path)
     for key, item in value.items():
         _fill_value(message.fields[key], item, f"{path}.{key}", faults)
 
@@ -335,9 +337,9 @@ def _fill_value(message: Any, value: Any, path: str, faults: Faults) -> None:
         _fill_list(message.list_value, value, path, faults)
     else:
         try:
-            message.number_value = float(value)
-        except OverflowError:
-            faults.refused(path, "is beyond the range of a double")
+            message.number_value = parse_number(value)
+        except Refused as error:
+            faults.refused(path, str(error))
 
 
 def _fill_wrapper(message: Any, value: Any, path: str, faults: Faults) -> None:

@@ -24,6 +24,8 @@ class Exchange:
 
     traceparent: str
     status: int = 0
+    # Why it was refused, if it was.
+    reason: str = ""
     # For the log: the route's template, and the query without what must not be logged.
     route: str = ""
     query: str = ""
@@ -100,6 +102,8 @@ class Edge:
 
     def _log(self, scope: Scope, exchange: Exchange, begun: float) -> None:
         fields = {"query": exchange.query} if exchange.query else {}
+        if exchange.reason:
+            fields["reason"] = exchange.reason
         if exchange.cut:
             fields["cut"] = "by the client"
         write = log.debug if exchange.quiet else log.info
@@ -130,6 +134,7 @@ async def send_empty(send: Send, status: int, headers: list[tuple[bytes, bytes]]
 
 async def send_problem(send: Send, problem: Problem, exchange: Exchange) -> None:
     """Answer with problem+json."""
+    exchange.reason = problem.reason
     await send_body(send, problem.status, problem.response_headers(), problem.json(exchange.trace_id))
 
 

@@ -1,9 +1,10 @@
 """What is wrong with an input, collected so that a caller learns of everything at once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # More than this helps nobody, and bounds the answer to a hostile request.
 MAX_FAULTS = 50
+MAX_PATH_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,12 @@ class Faults:
 
     def _add(self, fault: Fault) -> None:
         if len(self.found) < MAX_FAULTS:
-            self.found.append(fault)
+            self.found.append(replace(fault, field=shortened(fault.field)))
+
+
+def shortened(path: str) -> str:
+    """A path whose names are the caller's, as an answer may repeat it."""
+    return path if len(path) <= MAX_PATH_LENGTH else f"{path[:MAX_PATH_LENGTH]}…"
 
 
 class WrongType(ValueError):

@@ -6,11 +6,14 @@ from typing import Any
 
 # A Struct nested so deep still fits in the 100 messages that protobuf parsers nest at most.
 MAX_DEPTH = 30
-_TOO_DEEP = f"the JSON is nested deeper than {MAX_DEPTH} levels"
+
+
+# Of digits. Longer ones are beyond every number that JSON can mean here, and slow to read.
+_LONGEST_INTEGER = 400
 
 
 class MalformedJson(ValueError):
-    """The text is not JSON as we take it. `reason` is for programs, `field` the key at fault where there is one."""
+    """The text is not JSON as we take it. `reason` is for programs, `field` the path at fault where there is one."""
 
     def __init__(self, reason: str, detail: str, field: str = "") -> None:
         super().__init__(detail)
@@ -22,8 +25,9 @@ class MalformedJson(ValueError):
 def parse(body: bytes) -> Any:
     """The value of a JSON text; an empty one counts as `{}`.
 
-    Raise MalformedJson for what is not UTF-8 or not JSON, duplicate keys, NaN and infinities, numbers beyond a double,
-    lone surrogates, and nesting deeper than MAX_DEPTH.
+    Numbers beyond a double become infinities, which no field takes: whoever fills it knows its name.
+    Raise MalformedJson for what is not UTF-8 or not JSON, duplicate keys, the words NaN and Infinity, lone surrogates,
+    and nesting deeper than MAX_DEPTH.
     """
     if not body or body.isspace():
         return {}
@@ -44,50 +48,70 @@ def parse(body: bytes) -> Any:
             "MALFORMED_JSON", f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
-        raise MalformedJson("NESTED_TOO_DEEP", _TOO_DEEP) from None
-    except ValueError:
-        # int() refuses thousands of digits.
-        raise MalformedJson("MALFORMED_JSON", "a number of the JSON is too long") from None
-    if _too_deep(value):
-        raise MalformedJson("NESTED_TOO_DEEP", _TOO_DEEP)
+        raise _too_deep() from None
+    _check_containers(value)
     return value
 
 
-def _too_deep(value: Any) -> bool:
-    """Whether containers nest deeper than MAX_DEPTH."""
-    level = [value] if isinstance(value, dict | list) else []
+class _Ambiguous(dict[str, Any]):
+    """An object in which a key occurs twice."""
+
+    key = ""
+
+
+# How a container is reached: the way to the one around it, and the key or index in it. None is the outermost.
+_Way = tuple[Any, str] | None
+
+
+def _check_containers(value: Any) -> None:
+    """Raise MalformedJson for containers nested deeper than MAX_DEPTH and for objects in which a key occurs twice."""
+    level: list[tuple[Any, _Way]] = [(value, None)]
     for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return False
-    return True
+        inside: list[tuple[Any, _Way]] = []
+        for container, way in level:
+            if isinstance(container, _Ambiguous):
+                raise MalformedJson("DUPLICATE_KEY", "occurs twice in one object", _path((way, f".{container.key}")))
+            if isinstance(container, dict):
+                inside += [(each, (way, f".{key}")) for key, each in container.items() if isinstance(each, dict | list)]
+            elif isinstance(container, list):
+                inside += [(e, (way, f"[{index}]")) for index, e in enumerate(container) if isinstance(e, dict | list)]
+        if not inside:
+            return
+        level = inside
+    raise _too_deep()
+
+
+def _too_deep() -> MalformedJson:
+    return MalformedJson("NESTED_TOO_DEEP", f"the JSON is nested deeper than {MAX_DEPTH} levels")
+
+
+def _path(way: _Way) -> str:
+    steps: list[str] = []
+    while way is not None:
+        way, step = way
+        steps.append(step)
+    return "".join(reversed(steps)).removeprefix(".")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
-    if len(value) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise MalformedJson("DUPLICATE_KEY", f"the key {key!r} occurs twice in one object", key)
-            seen.add(key)
-    return value
+    if len(value) == len(pairs):
+        return value
+    # Objects are read from the inside out: only once all is read is it known where this one stands.
+    ambiguous = _Ambiguous(value)
+    seen: set[str] = set()
+    ambiguous.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return ambiguous
 
 
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise MalformedJson("NUMBER_OUT_OF_RANGE", f"{text[:40]} is beyond the range of a double")
-    return value
+def _integer(text: str) -> int | float:
+    if len(text) <= _LONGEST_INTEGER:
+        return int(text)
+    return -math.inf if text.startswith("-") else math.inf
 
 
 def _constant(name: str) -> Any:
     raise MalformedJson("MALFORMED_JSON", f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_constant=_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_constant=_constant)

@@ -12,7 +12,7 @@ import structlog
 from google.rpc import error_details_pb2, status_pb2
 
 from codelab_client.errors import ApiError
-from gateway.faults import Fault
+from gateway.faults import Fault, shortened
 from services.runtime.claims import TokenMissing
 from services.runtime.errors import CodelabError
 from services.runtime.status import HTTP_STATUS
@@ -136,8 +136,10 @@ def unreachable() -> Problem:
 
 
 def malformed(reason: str, detail: str, name: str = "") -> Problem:
-    """400."""
-    return Problem(400, "INVALID_ARGUMENT", reason, detail, ((name, detail),) if name else ())
+    """400, for what stands at the path `name` if one is given."""
+    if not name:
+        return Problem(400, "INVALID_ARGUMENT", reason, detail)
+    return from_faults([Fault(shortened(name), detail, reason, malformed=True)])
 
 
 def no_route() -> Problem:
@@ -177,6 +179,26 @@ def body_too_slow(seconds: float) -> Problem:
     """408."""
     detail = f"the body did not arrive within {seconds:g} seconds"
     return Problem(408, "DEADLINE_EXCEEDED", "BODY_TOO_SLOW", detail, headers=((b"connection", b"close"),))
+
+
+def malformed_request() -> Problem:
+    """400, for what is no HTTP/1.1 request."""
+    return malformed("MALFORMED_REQUEST", "this is no HTTP/1.1 request as its standard has it")
+
+
+def target_too_long(limit: int) -> Problem:
+    """414."""
+    return Problem(414, "OUT_OF_RANGE", "TARGET_TOO_LONG", f"the path and query are longer than {limit} bytes")
+
+
+def head_too_large(limit: int) -> Problem:
+    """431."""
+    return Problem(431, "OUT_OF_RANGE", "HEAD_TOO_LARGE", f"the headers are larger than {limit} bytes")
+
+
+def head_too_slow(seconds: float) -> Problem:
+    """408."""
+    return Problem(408, "DEADLINE_EXCEEDED", "HEAD_TOO_SLOW", f"the headers did not arrive within {seconds:g} seconds")
 
 
 def internal() -> Problem:

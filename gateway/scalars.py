@@ -25,7 +25,9 @@ _RANGES = {
     _F.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 _WIDE = (_F.CPPTYPE_INT64, _F.CPPTYPE_UINT64)
-_INTEGER_TEXT = re.compile(r"-?[0-9]{1,20}")
+_INTEGER_TEXT = re.compile(r"-?[0-9]+")
+# More digits than any integer field has.
+_LONGEST_INTEGER = 40
 _NUMBER_TEXT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
@@ -43,7 +45,7 @@ def json_parser(field: FieldDescriptor) -> Parse:
         return _json_bytes if field.type == _F.TYPE_BYTES else _json_string
     if kind in (_F.CPPTYPE_DOUBLE, _F.CPPTYPE_FLOAT):
         largest = math.inf if kind == _F.CPPTYPE_DOUBLE else _LARGEST_FLOAT
-        return lambda value: _json_number(value, largest)
+        return lambda value: parse_number(value, largest)
     least, most = _RANGES[kind]
     if kind in _WIDE:
         return lambda value: _in_range(_json_wide_integer(value), least, most)
@@ -135,36 +137,42 @@ def _json_bool(value: Any) -> bool:
     return value
 
 
-def _json_number(value: Any, largest: float) -> float:
+def parse_number(value: Any, largest: float = math.inf) -> float:
+    """A JSON number as a double of at most this size."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise WrongType("a number")
     try:
         number = float(value)
     except OverflowError:
         raise Refused("is beyond the range of a double") from None
+    if math.isinf(number):
+        raise Refused("is beyond the range of a double")
     if abs(number) > largest:
         raise Refused("is beyond the range of a 32-bit float")
     return number
 
 
-def _json_integer(value: Any) -> int:
+def _json_integer(value: Any) -> int | float:
+    """An integer, or an infinity, which is in no range."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, float) and math.isinf(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongType("an integer")
     return value
 
 
-def _json_wide_integer(value: Any) -> int:
+def _json_wide_integer(value: Any) -> int | float:
     return _text_integer(value) if isinstance(value, str) else _json_integer(value)
 
 
-def _in_range(value: int, least: int, most: int) -> int:
+def _in_range(value: int | float, least: int, most: int) -> int:
     if value < least:
         raise Refused(f"must be at least {least}")
     if value > most:
         raise Refused(f"must be at most {most}")
-    return value
+    return int(value)
 
 
 def _text_bool(text: str) -> bool:
@@ -173,19 +181,18 @@ def _text_bool(text: str) -> bool:
     return text == "true"
 
 
-def _text_integer(text: str) -> int:
+def _text_integer(text: str) -> int | float:
     if not _INTEGER_TEXT.fullmatch(text):
         raise WrongType("an integer")
+    if len(text) > _LONGEST_INTEGER:
+        return -math.inf if text.startswith("-") else math.inf
     return int(text)
 
 
 def _text_number(text: str) -> float:
     if not _NUMBER_TEXT.fullmatch(text):
         raise WrongType("a number")
-    number = float(text)
-    if math.isinf(number):
-        raise Refused("is beyond the range of a double")
-    return number
+    return float(text)
 
 
 _LARGEST_FLOAT: float = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from gateway.app import build_app
+from gateway.connections import HttpConnection
 from gateway.contract import ContractError
 from gateway.routes import DuplicateRoute
 from services.runtime.errors import StartupError
@@ -49,12 +50,12 @@ class GatewayServer:
         self._server = _Server(
             uvicorn.Config(
                 self._app,
-                http="httptools",
+                http=HttpConnection,
                 ws="none",
                 lifespan="off",
                 access_log=False,
                 log_config=None,
-                log_level="warning",
+                log_level="error",
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )

@@ -40,6 +40,8 @@ _WANTED = frozenset(
         b"last-event-id",
     }
 )
+# Sent more than once these are one list.
+_LISTS = frozenset({b"accept", b"transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ async def _json_body(binding: Binding, headers: dict[bytes, str], receive: Recei
     if length == "0" or (length is None and b"transfer-encoding" not in headers):
         return {}
     content_type, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
+    if headers.get(b"transfer-encoding", "chunked").strip().lower() != "chunked":
+        raise problems.unsupported_media_type("the body must not be compressed")
     if length is not None:
         require_json(content_type, encoding)
     body = await read_body(receive, length, MAX_BODY_BYTES, BODY_SECONDS)
@@ -182,7 +186,15 @@ def _raw_path(scope: Scope) -> str:
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:
-    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _WANTED}
+    """The headers that matter here. Raise the 400 Problem for one that comes twice and is no list."""
+    headers: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        if name in _WANTED:
+            if name in headers and name not in _LISTS:
+                raise problems.malformed("DUPLICATE_HEADER", f"the header {name.decode()} is sent more than once")
+            text = value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
 
 
 def _header_text(headers: dict[bytes, str], name: bytes) -> str | None:

@@ -83,7 +83,7 @@ class SqlRunQueries:
     async def list_runs(
         self, owner: Owner, states: Collection[RunState], session_id: str | None, page_size: int, page_token: str
     ) -> Page[Run]:
-        query = ("runs", owner, sorted(states), session_id)
+        query = ("runs", owner, sorted(set(states)), session_id)
         after = decode_token(page_token, *query, types=(datetime, str))
         where = [*_mine(owner)]
         if states:

@@ -39,6 +39,18 @@ class InvalidArgument(CodelabError):
         self.violations = violations
 
 
+class MalformedMessage(CodelabError):
+    """The bytes of a request are no message of its type."""
+
+    code = "INVALID_ARGUMENT"
+    reason = "MALFORMED_MESSAGE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the request is not a valid message: its text must be UTF-8, and messages may be nested at most 100 deep"
+        )
+
+
 class InvalidPageToken(CodelabError):
     """The page token was not made by this list with these filters."""
 

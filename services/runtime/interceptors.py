@@ -11,7 +11,9 @@ import grpc
 from codelab.options.v1 import options_pb2
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+
+from services.runtime.errors import MalformedMessage
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,7 +36,13 @@ class Call:
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Wraps every call. Subclasses override `around`, or just `before`, and `check` to see each request."""
+    """Wraps every call. Subclasses override `around`, or just `before`, and `check` to see each request.
+
+    One that `parses` takes its requests as bytes, if it is the last before the handler: what cannot be parsed is then
+    refused like everything else, and not by gRPC with an INTERNAL error.
+    """
+
+    parses = False
 
     async def before(self, call: Call, context: Context) -> None:
         """Run before the handler; raise to refuse the call."""
@@ -62,7 +70,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             tuple(handler_call_details.invocation_metadata or ()),
             _rules(handler_call_details.method),
         )
-        return _wrap(handler, lambda context: self.around(call, context), self.check)
+        return _wrap(handler, lambda context: self.around(call, context), self.check, self.parses)
 
 
 def method_descriptor(method: str) -> MethodDescriptor | None:
@@ -86,19 +94,21 @@ def _wrap(
     handler: Any,
     around: Callable[[Context], AbstractAsyncContextManager[None]],
     check: Callable[[Message], None],
+    parses: bool,
 ) -> Any:
     inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
-    async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    def checked(request: Any) -> Any:
+        parsed = _parsed(handler.request_deserializer, request) if parses else request
+        check(parsed)
+        return parsed
+
+    async def each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            check(request)
-            yield request
+            yield checked(request)
 
     def admitted(request: Any) -> Any:
-        if handler.request_streaming:
-            return checked(request)
-        check(request)
-        return request
+        return each_checked(request) if handler.request_streaming else checked(request)
 
     async def unary(request: Any, context: Context) -> Any:
         async with around(context):
@@ -118,8 +128,15 @@ def _wrap(
 
     behaviour: Any = stream if handler.response_streaming else unary
     return _HANDLERS[handler.request_streaming, handler.response_streaming](
-        behaviour, handler.request_deserializer, handler.response_serializer
+        behaviour, None if parses else handler.request_deserializer, handler.response_serializer
     )
+
+
+def _parsed(parse: Callable[[bytes], Message], data: bytes) -> Message:
+    try:
+        return parse(data)
+    except DecodeError:
+        raise MalformedMessage from None
 
 
 _HANDLERS: dict[tuple[bool, bool], Callable[..., Any]] = {

@@ -56,7 +56,7 @@ def decode_token(token: str, *query: object, types: tuple[type, ...]) -> Positio
     if not token:
         return None
     try:
-        fingerprint, *parts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        fingerprint, *parts = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True))
         if fingerprint != _fingerprint(query):
             raise InvalidPageToken
         return [_part(part, expected) for part, expected in zip(parts, types, strict=True)]

@@ -1,13 +1,14 @@
 """The rules that the contract declares for values, compiled once per message and enforced before any handler."""
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from codelab.options.v1 import options_pb2
 from google.api import field_behavior_pb2
-from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
@@ -15,9 +16,13 @@ from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
 from services.runtime.interceptors import Interceptor
 from services.runtime.resource_ids import settle_ids
+from services.runtime.struct_rules import wrong_json
 
 if TYPE_CHECKING:
     from services.runtime.messages import AnyDescriptor, AnyField
+
+# More than this helps nobody.
+MAX_VIOLATIONS = 50
 
 Violation = tuple[str, str]
 Check = Callable[[Message, str], Iterable[Violation]]
@@ -27,7 +32,12 @@ _STRUCT = "google.protobuf.Struct"
 
 
 class ValidationInterceptor(Interceptor):
-    """Refuses requests whose values break the rules, naming every field that does; ids pass in their one form."""
+    """Refuses requests that are malformed or whose values break the rules, naming every field that does.
+
+    Ids pass in their one form.
+    """
+
+    parses = True
 
     def check(self, request: Message) -> None:
         """Raise InvalidArgument with all violations."""
@@ -38,25 +48,26 @@ class ValidationInterceptor(Interceptor):
 
 
 def validate(request: Message) -> list[Violation]:
-    """Return (field path, what is wrong) for each rule that `request` breaks.
+    """Return (field path, what is wrong) for each value of `request` that breaks a rule, up to MAX_VIOLATIONS.
 
     Where a request carries an update mask, only what the mask names is held against the rules; output-only fields never
     are.
     """
     mask = _update_mask(request)
-    if mask is None:
-        return list(_checker(request.DESCRIPTOR)(request, ""))
-    violations = []
+    found = _checker(request.DESCRIPTOR)(request, "") if mask is None else _masked_violations(request, mask)
+    return list(islice(found, MAX_VIOLATIONS))
+
+
+def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]:
     for field in request.DESCRIPTOR.fields:
         check = _field_check(field)
         if check is None:
             continue
-        found = list(check(request, ""))
         if field.message_type is not None and not _is_well_known(field.message_type):
-            violations += _unknown_paths(mask, field.message_type)
-            found = [(path, detail) for path, detail in found if _is_masked(path, field.name, mask)]
-        violations += found
-    return violations
+            yield from _unknown_paths(mask, field.message_type)
+            yield from (each for each in check(request, "") if _is_masked(each[0], field.name, mask))
+        else:
+            yield from check(request, "")
 
 
 def mask_paths(mask: FieldMask, descriptor: "AnyDescriptor") -> set[str]:
@@ -128,11 +139,13 @@ def _field_check(field: "AnyField") -> Check | None:
     name = field.name
     required = field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
-    value_checks = list(_value_checks(field, rules))
+    wrong_value = _value_check(field, rules)
     most = rules.max_items if rules.HasField("max_items") else None
     # Only what has rules is walked into: an event on its way through has hundreds of fields, and hardly any.
     inner = None if field.message_type is None or _is_well_known(field.message_type) else field.message_type
-    if not required and not value_checks and most is None and (inner is None or not _has_rules(inner, frozenset())):
+    holds_json = most is not None and field.message_type is not None and field.message_type.full_name == _STRUCT
+    walked = inner is not None and _has_rules(inner, frozenset())
+    if not required and wrong_value is None and most is None and not walked:
         return None
 
     def check(message: Message, prefix: str) -> Iterable[Violation]:
@@ -144,20 +157,22 @@ def _field_check(field: "AnyField") -> Check | None:
             for index, element in enumerate(value):
                 if isinstance(element, Message):
                     yield from _checker(element.DESCRIPTOR)(element, f"{path}[{index}].")
-                else:
-                    yield from ((f"{path}[{index}]", wrong) for each in value_checks if (wrong := each(element)))
+                elif wrong_value is not None and (wrong := wrong_value(element)):
+                    yield f"{path}[{index}]", wrong
             return
         absent = not message.HasField(name) if field.has_presence else not value
-        if absent:
-            if required:
-                yield path, "is required"
-            # Zero is a value to a number without presence: it is held against its rules.
-            elif not field.has_presence and not isinstance(value, str):
-                yield from ((path, wrong) for each in value_checks if (wrong := each(value)))
+        if absent and required:
+            yield path, "is required"
+        # Zero is a value to a number without presence: it is held against its rules.
+        elif absent and (field.has_presence or isinstance(value, str)):
             return
-        yield from ((path, wrong) for each in value_checks if (wrong := each(value)))
-        if isinstance(value, Message) and not _is_well_known(value.DESCRIPTOR):
-            yield from _checker(value.DESCRIPTOR)(value, f"{path}.")
+        elif wrong_value is not None:
+            if wrong := wrong_value(value):
+                yield path, wrong
+        elif holds_json and most is not None:
+            yield from wrong_json(value, path, most)
+        elif inner is not None:
+            yield from _checker(inner)(value, f"{path}.")
 
     return check
 
@@ -176,10 +191,18 @@ def _field_has_rules(field: "AnyField", within: frozenset[str]) -> bool:
     if field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
         return True
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
-    if rules.HasField("max_items") or any(True for _ in _value_checks(field, rules)):
+    if rules.HasField("max_items") or _value_check(field, rules) is not None:
         return True
     inner = field.message_type
     return inner is not None and not _is_well_known(inner) and _has_rules(inner, within)
+
+
+def _value_check(field: "AnyField", rules: options_pb2.FieldRules) -> ValueCheck | None:
+    """What says the first thing wrong with a single value of the field; None if nothing can be."""
+    checks = list(_value_checks(field, rules))
+    if not checks:
+        return None
+    return lambda value: next((wrong for check in checks if (wrong := check(value))), None)
 
 
 def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[ValueCheck]:
@@ -188,14 +211,17 @@ def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[
             None if len(value) >= least else f"must have at least {least} character{'s' if least != 1 else ''}"
         )
     if rules.HasField("max_length"):
-        # Databases and the C strings of others cannot hold it.
-        yield lambda value: None if "\0" not in value else "must not contain U+0000"  # type: ignore[operator]
         yield lambda value, most=rules.max_length: (  # type: ignore[misc]
             None if len(value) <= most else f"must have at most {most} characters"
         )
+        # Databases and the C strings of others cannot hold it.
+        yield lambda value: None if "\0" not in value else "must not contain U+0000"  # type: ignore[operator]
     if rules.HasField("pattern"):
-        pattern = re.compile(rules.pattern, re.DOTALL)
-        yield (lambda value: None if pattern.fullmatch(str(value)) else f"must match {rules.pattern}")
+        # After the lengths: a pattern may take long to fail on what is long.
+        pattern, wrong = re.compile(rules.pattern, re.DOTALL), rules.pattern_detail or f"must match {rules.pattern}"
+        yield (lambda value: None if pattern.fullmatch(str(value)) else wrong)
+    if field.cpp_type in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT):
+        yield (lambda value: None if math.isfinite(value) else "must be a finite number")  # type: ignore[arg-type]
     if rules.HasField("minimum"):
         yield (lambda value, least=rules.minimum: None if value >= least else f"must be at least {least:.15g}")  # type: ignore[misc]
     if rules.HasField("maximum"):
@@ -207,14 +233,6 @@ def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[
         unspecified = field.has_presence or field.is_repeated
         yield (
             lambda value: None if value in known and (value or not unspecified) else "is not one of the known values"
-        )
-    if field.message_type is not None and field.message_type.full_name == _STRUCT and rules.HasField("max_items"):
-        yield (
-            lambda value: (
-                None
-                if len(json_format.MessageToJson(value, indent=None)) <= rules.max_items  # type: ignore[arg-type]
-                else f"must have at most {rules.max_items} bytes of JSON"
-            )
         )
 
 

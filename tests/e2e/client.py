@@ -83,6 +83,14 @@ class Chat:
         events: list[Event] = page["events"]
         return events
 
+    async def recorded(self, run_id: str) -> None:
+        """Return once all events of a run that is over are recorded as published: the session stands still."""
+
+        async def there() -> bool:
+            return all(event["id"] for event in await self.timeline(run_id))
+
+        await eventually(there, what=f"the record of run {run_id}")
+
 
 @dataclass(frozen=True)
 class Api:

@@ -1,63 +1,32 @@
 """Whatever belongs to someone else, or to one's own other project, is answered exactly like what does not exist.
 
-Every route is taken from the suite's own OpenAPI description, so a new one is tested on the day it appears.
+Every RPC and every route is taken from the contract, with the places where it takes ids: one that is new is tested on
+the day it appears.
 """
 
+import asyncio
+import contextlib
+import itertools
 import json
-import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import pytest
 import pytest_asyncio
 
-from tests.e2e.client import AGENT, Api, Chat, answer
+from codelab_client.channel import connect
+from tests.e2e.client import Api, Chat, answer, signed_in
+from tests.e2e.contract import Answer, Ids, Position, Rpc, ask_grpc, ask_http, every_rpc
 from tests.e2e.polling import eventually
+from tests.e2e.suite import SERVICES, Suite
 
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-SENDING = {"content": "Let me in.", "target_agent": AGENT}
-# A good body for every route that takes one, so that nothing but the path can be what is wrong with the request.
-BODIES: dict[tuple[str, str], dict[str, Any]] = {
-    ("POST", "/my/projects"): {"name": "Mine"},
-    ("PATCH", "/my/projects/{project_id}"): {"name": "Taken"},
-    ("PUT", "/my/projects/{project_id}"): {"name": "Taken"},
-    ("POST", "/my/projects/{project_id}/agents"): {"name": "Spy"},
-    ("PATCH", "/my/projects/{project_id}/agents/{agent_id}"): {"name": "Taken"},
-    ("PUT", "/my/projects/{project_id}/agents/{agent_id}"): {"name": "Taken"},
-    ("POST", "/my/projects/{project_id}/chat/sessions"): {"title": "Mine"},
-    ("PATCH", "/my/projects/{project_id}/chat/sessions/{session_id}"): {"title": "Taken"},
-    ("POST", "/my/projects/{project_id}/chat/{session_id}/message"): SENDING,
-    ("POST", "/my/projects/{project_id}/chat/{session_id}/message:stream"): SENDING,
-    ("POST", "/my/projects/{project_id}/runs"): {**SENDING, "session_id": "{session_id}"},
-    ("POST", "/my/projects/{project_id}/runs/{run_id}:cancel"): {},
-}
-
-
-@dataclass(frozen=True)
-class Route:
-    method: str
-    template: str
-
-    @property
-    def names(self) -> set[str]:
-        """The ids that a request to it names, in its path or its body."""
-        body = json.dumps(BODIES.get((self.method, self.template), {}))
-        return set(re.findall(r"\{(\w+)\}", self.template + body))
-
-    async def ask(self, api: Api, ids: Mapping[str, str]) -> tuple[int, str]:
-        """Status and body, without what differs between any two requests: ids and the trace id."""
-        body = BODIES.get((self.method, self.template))
-        path = self.template.format_map(ids)
-        filled = None if body is None else {key: str(value).format_map(ids) for key, value in body.items()}
-        response = await api.http.request(self.method, path, json=filled)
-        text = response.text
-        for value in ids.values():
-            text = text.replace(value, "<id>")
-        if response.headers.get("content-type", "").startswith("application/problem+json"):
-            text = json.dumps({**json.loads(text), "trace_id": "<trace>"}, sort_keys=True)
-        return response.status_code, UUID.sub("<id>", text)
+EVERY = every_rpc()
+PUBLIC = [rpc for rpc in EVERY if not rpc.internal]
+INTERNAL = [rpc for rpc in EVERY if rpc.internal]
+TASK = "answer"
 
 
 @dataclass(frozen=True)
@@ -65,106 +34,242 @@ class Estate:
     """Everything that one project can hold."""
 
     chat: Chat
-    ids: dict[str, str]
+    resources: dict[str, str]
+
+    def ids(self, rpc: Rpc) -> dict[Position, str]:
+        """The estate's ids in every place where the RPC takes one."""
+        return {position: self.resources[position.resource] for position in rpc.positions}
 
 
-async def estate(api: Api) -> Estate:
+@dataclass
+class Person:
+    """A user at both doors, with two projects."""
+
+    api: Api
+    token: str
+    channels: dict[str, grpc.aio.Channel]
+    estate: Estate
+    other: Estate
+
+    async def grpc(self, rpc: Rpc, ids: Ids, **more: str) -> Answer:
+        return await ask_grpc(self.channels[rpc.service], rpc, ids, self.token, **more)
+
+    async def everywhere(self, rpc: Rpc, ids: Ids) -> list[Answer]:
+        """The answers of the RPC and of each of its routes."""
+        routes = [await ask_http(self.api.http, rpc, route, ids) for route in rpc.routes]
+        return [await self.grpc(rpc, ids), *routes]
+
+    async def possessions(self) -> dict[str, str]:
+        """What every RPC that reads says of both projects."""
+        found = {}
+        for estate, rpc in itertools.product((self.estate, self.other), PUBLIC):
+            if rpc.reads and not rpc.descriptor.server_streaming:
+                ids = {position: value for position, value in estate.ids(rpc).items() if not position.optional}
+                said = await self.grpc(rpc, ids)
+                assert said.status == "OK", (str(rpc), said)
+                found[f"{rpc} of {estate.resources['project']}"] = said.text
+        return found
+
+
+async def estate_of(api: Api) -> Estate:
     chat = await api.new_chat()
-    reply = await answer(chat.send("Hello."))
+    # A page of one has a next.
+    await api.new_chat(chat.project_id)
+    await answer(chat.send("Hello."))
+    reply = await answer(chat.send("Hello again."))
 
     async def recorded() -> bool:
         return all(event["id"] for event in await chat.timeline(reply["run_id"]))
 
     # Until its events are recorded as published, a session's last_event_id moves.
     await eventually(recorded)
-    ids = {
-        "project_id": chat.project_id,
-        "session_id": chat.session_id,
-        "run_id": reply["run_id"],
-        "agent_id": reply["agent_id"],
-    }
-    return Estate(chat, ids)
+    resources = {"project": chat.project_id, "session": chat.session_id, "run": reply["run_id"], "task": TASK}
+    return Estate(chat, {**resources, "agent": reply["agent_id"]})
 
 
-def missing() -> dict[str, str]:
-    return {name: str(uuid.uuid4()) for name in ("project_id", "session_id", "run_id", "agent_id")}
+@pytest_asyncio.fixture(scope="session")
+async def channels(suite: Suite) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield {service: await stack.enter_async_context(connect(suite.grpc_address(service))) for service in SERVICES}
 
 
-async def snapshot(api: Api, estate: Estate) -> list[Any]:
-    """All that another could have changed."""
-    paths = ["", "/agents", f"/agents/{estate.ids['agent_id']}", "/chat/sessions", "/runs"]
+@contextlib.asynccontextmanager
+async def someone(suite: Suite, channels: dict[str, grpc.aio.Channel]) -> AsyncIterator[Person]:
+    token = await suite.token(str(uuid.uuid4()))
+    async with signed_in(suite.url, token) as api:
+        yield Person(api, token, channels, *await asyncio.gather(estate_of(api), estate_of(api)))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def owner(suite: Suite, channels: dict[str, grpc.aio.Channel]) -> AsyncIterator[Person]:
+    async with someone(suite, channels) as owner:
+        yield owner
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stranger(suite: Suite, channels: dict[str, grpc.aio.Channel]) -> AsyncIterator[Person]:
+    async with someone(suite, channels) as stranger:
+        yield stranger
+
+
+def nothing(positions: Iterable[Position]) -> dict[Position, str]:
+    """Ids that nothing has."""
+    return {position: str(uuid.uuid4()) for position in positions}
+
+
+def trials(positions: list[Position]) -> Iterator[list[Position]]:
+    """Each place alone, and all at once."""
+    yield from ([position] for position in positions)
+    if len(positions) > 1:
+        yield positions
+
+
+async def betrayals(
+    asker: Person, rpc: Rpc, own: Ids, foreign: Ids, wrong: list[Position], absent: Ids | None = None
+) -> list[str]:
+    """Where the answer to what is foreign in these places differs from that to ids of nothing, or is not missing."""
+    absent = absent or nothing(wrong)
+    got = await asker.everywhere(rpc, {**own, **{position: foreign[position] for position in wrong}})
+    expected = await asker.everywhere(rpc, {**own, **{position: absent[position] for position in wrong}})
+    # What only filters may find nothing instead.
+    filters = rpc.reads and all(position.optional for position in wrong)
     return [
-        await estate.chat.messages(),
-        *[await answer(api.http.get(estate.chat.project_path + path)) for path in paths],
+        f"{rpc} with another's {', '.join(map(str, wrong))}: {one}\nwith that of nothing: {other}"
+        for one, other in zip(got, expected, strict=True)
+        if one != other or not (one.missing or (filters and one.status in ("OK", "200")))
     ]
 
 
-@pytest_asyncio.fixture
-async def routes(ann: Api) -> list[Route]:
-    """Every route below a project."""
-    described = await answer(ann.http.get("/openapi.json"))
-    found = [Route(*each) for each in _operations(described)]
-    assert len(found) >= 20
-    without_body = {(route.method, route.template) for route in found if route.method in ("POST", "PUT", "PATCH")}
-    assert without_body <= set(BODIES), f"say a good body for {without_body - set(BODIES)}"
-    return [route for route in found if "project_id" in route.names]
-
-
-def _operations(described: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for template, item in described["paths"].items():
-        for method in item:
-            if template.startswith("/my") and method in ("get", "post", "put", "patch", "delete"):
-                yield method.upper(), template.rstrip("/")
-
-
-async def differences(
-    api: Api, routes: list[Route], foreign: Mapping[str, str], own: Mapping[str, str] | None = None
-) -> list[str]:
-    """Where the answer to foreign ids is not the 404 that ids of nothing get; `own` ones are good ids in both."""
-    own = own or {}
+async def test_everything_of_another_user_is_answered_like_what_is_missing(owner: Person, stranger: Person) -> None:
+    before = await owner.possessions(), await stranger.possessions()
     found = []
-    for route in routes:
-        expected = await route.ask(api, {**missing(), **own})
-        got = await route.ask(api, {**foreign, **own})
-        if expected[0] != 404 or got != expected:
-            found.append(f"{route.method} {route.template}: {got}, of what is missing: {expected}")
-    return found
+    for rpc in PUBLIC:
+        own, foreign = stranger.estate.ids(rpc), owner.estate.ids(rpc)
+        for wrong in trials(rpc.positions):
+            found += await betrayals(stranger, rpc, own, foreign, wrong)
+    assert not found, "\n".join(found)
+    assert (await owner.possessions(), await stranger.possessions()) == before
 
 
-async def test_everything_of_another_user_is_answered_like_what_is_missing(
-    ann: Api, bob: Api, routes: list[Route]
-) -> None:
-    hers, his = await estate(ann), await estate(bob)
-    before = await snapshot(ann, hers)
-    assert await differences(bob, routes, hers.ids) == []
-    inside = {"project_id": his.chat.project_id}
-    assert await differences(bob, deeper(routes), hers.ids, inside) == []
-    assert await snapshot(ann, hers) == before
+async def test_what_ones_own_other_project_holds_is_missing_here(owner: Person) -> None:
+    before = await owner.possessions()
+    found = []
+    for rpc in PUBLIC:
+        here, there = owner.estate.ids(rpc), owner.other.ids(rpc)
+        for wrong in trials([position for position in rpc.positions if position.resource != "project"]):
+            found += await betrayals(owner, rpc, here, there, wrong)
+    assert not found, "\n".join(found)
+    assert await owner.possessions() == before
 
 
-async def test_ones_own_session_run_and_agent_under_ones_own_other_project_are_missing(
-    ann: Api, routes: list[Route]
-) -> None:
-    here, there = await estate(ann), await estate(ann)
-    before = await snapshot(ann, here)
-    tried = deeper(routes)
-    assert {"session_id", "run_id", "agent_id"} <= set().union(*(route.names for route in tried))
-    assert await differences(ann, tried, here.ids, {"project_id": there.chat.project_id}) == []
-    assert await snapshot(ann, here) == before
+async def test_agent_that_another_project_has_by_name_is_missing(owner: Person, stranger: Person) -> None:
+    secret = {"name": f"Secretary {uuid.uuid4().hex}"}
+    await answer(owner.api.http.post(f"{owner.other.chat.project_path}/agents", json=secret), 201)
+    found = []
+    for asker, rpc in itertools.product((owner, stranger), PUBLIC):
+        named = [position for position in rpc.positions if position.takes_names]
+        for position in named:
+            foreign, absent = {position: secret["name"]}, {position: f"Nobody {uuid.uuid4().hex}"}
+            found += await betrayals(asker, rpc, asker.estate.ids(rpc), foreign, [position], absent)
+    assert not found, "\n".join(found)
 
 
-def deeper(routes: list[Route]) -> list[Route]:
-    """The routes that name something within a project."""
-    return [route for route in routes if len(route.names) > 1]
+@pytest.mark.parametrize("malformed", ["1", "not-a-uuid", "' OR 1=1", "a" * 300, "a\0b"], ids=repr)
+async def test_id_that_is_no_uuid_is_missing_too(owner: Person, malformed: str) -> None:
+    found = []
+    for rpc in PUBLIC:
+        own = owner.estate.ids(rpc)
+        for position in rpc.positions:
+            if not position.optional:
+                got = await owner.grpc(rpc, {**own, position: malformed})
+                found += [] if got.missing else [f"{rpc} {position}: {got}"]
+    assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("malformed", ["1", "not-a-uuid", "%27%20OR%201=1", "a" * 300])
-async def test_id_that_is_no_uuid_is_missing_too(ann: Api, routes: list[Route], malformed: str) -> None:
-    ids = dict.fromkeys(missing(), malformed)
-    assert [str(route) for route in routes if (await route.ask(ann, ids))[0] != 404] == []
+async def test_ids_are_the_same_in_upper_case(owner: Person) -> None:
+    found = []
+    for rpc in PUBLIC:
+        if rpc.reads and not rpc.descriptor.server_streaming:
+            ids = owner.estate.ids(rpc)
+            got = await owner.everywhere(rpc, {position: value.upper() for position, value in ids.items()})
+            expected = await owner.everywhere(rpc, ids)
+            assert all(one.status in ("OK", "200") for one in expected), (str(rpc), expected)
+            found += [] if got == expected else [f"{rpc}: {got} is not {expected}"]
+    assert not found, "\n".join(found)
 
 
-async def test_filter_by_a_foreign_session_finds_no_runs(ann: Api, bob: Api) -> None:
-    hers, his = await estate(ann), await estate(bob)
-    listed = await answer(bob.http.get(f"{his.chat.project_path}/runs?session_id={hers.ids['session_id']}"))
-    assert (listed["runs"], listed["total"]) == ([], 0)
+async def test_page_token_opens_no_list_of_another(owner: Person, stranger: Person) -> None:
+    found = []
+    for rpc in PUBLIC:
+        if "page_token" not in rpc.descriptor.input_type.fields_by_name:
+            continue
+        ids = {position: value for position, value in owner.estate.ids(rpc).items() if not position.optional}
+        token = await next_page(owner, rpc, ids)
+        assert (await owner.grpc(rpc, ids, page_token=token)).status == "OK"
+        others = [(stranger, stranger.estate.ids(rpc))]
+        if rpc.positions:
+            others.append((owner, owner.other.ids(rpc)))
+        for asker, elsewhere in others:
+            got = await asker.grpc(rpc, elsewhere, page_token=token)
+            found += [] if got.status == "OUT_OF_RANGE" else [f"{rpc}: {got}"]
+    assert not found, "\n".join(found)
+
+
+async def next_page(person: Person, rpc: Rpc, ids: Ids) -> str:
+    """The token of the list's second page of one."""
+    page: dict[str, Any] = json.loads((await person.grpc(rpc, ids, page_size="1")).text)
+    assert page["nextPageToken"], f"{rpc}: the estate needs two of them"
+    return str(page["nextPageToken"])
+
+
+async def test_request_ids_of_two_users_do_not_meet(owner: Person, stranger: Person) -> None:
+    tried = []
+    for rpc in PUBLIC:
+        key = rpc.takes("idempotency_key")
+        if key is None or rpc.descriptor.server_streaming:
+            continue
+        request_id = {key: f"{rpc} {uuid.uuid4()}"}
+        first = await owner.grpc(rpc, owner.estate.ids(rpc), **request_id)
+        again = await owner.grpc(rpc, owner.estate.ids(rpc), **request_id)
+        second = await stranger.grpc(rpc, stranger.estate.ids(rpc), **request_id)
+        assert (first.status, second.status) == ("OK", "OK"), (str(rpc), first, second)
+        assert again == first
+        assert second != first, f"{rpc}: the stranger got what the owner's request_id made"
+        tried.append(str(rpc))
+    assert len(tried) >= 4
+
+
+async def test_service_in_anothers_name_gets_nothing_of_the_owner(suite: Suite, owner: Person) -> None:
+    intruder = str(uuid.uuid4())
+    token = await suite.service_token("orchestrator", intruder)
+    before = await owner.possessions()
+    secrets = [value for key, value in owner.estate.resources.items() if key != "task"]
+    async with owner.estate.chat.watch() as watched:
+        await watched.read()
+        for rpc in EVERY:
+            ids = owner.estate.ids(rpc)
+            got = await ask_grpc(owner.channels[rpc.service], rpc, ids, token)
+            leaked = [secret for secret in secrets if secret in got.text]
+            assert not leaked, f"{rpc} in another's name: {got}"
+            assert got.status in ("OK", "NOT_FOUND", "FAILED_PRECONDITION"), f"{rpc} in another's name: {got}"
+        assert await owner.possessions() == before
+        run = await owner.estate.chat.start("Still mine.")
+        message = await watched.until("message_received", "run_cancelled", "stream_ended")
+        assert (message["type"], message["run_id"]) == ("message_received", run["id"])
+        await owner.estate.chat.run_after(run["id"])
+
+
+async def test_users_cannot_call_what_is_internal(owner: Person) -> None:
+    for rpc in INTERNAL:
+        assert (await owner.grpc(rpc, owner.estate.ids(rpc))).status == "PERMISSION_DENIED", str(rpc)
+
+
+async def test_every_rpc_and_route_wants_a_token(suite: Suite, owner: Person) -> None:
+    async with signed_in(suite.url, "") as nobody:
+        nobody.http.headers.pop("Authorization")
+        for rpc in EVERY:
+            ids = owner.estate.ids(rpc)
+            got = await ask_grpc(owner.channels[rpc.service], rpc, ids, None)
+            assert got.status == "UNAUTHENTICATED", str(rpc)
+            for route in rpc.routes:
+                assert (await ask_http(nobody.http, rpc, route, ids)).status == "401", f"{rpc} {route}"

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest_asyncio
 
 from services.runtime.settings import Settings
 from tests.e2e.polling import eventually
-from tests.e2e.suite import ROOT, Layout, Suite, running
+from tests.e2e.suite import ROOT, SERVICES, Layout, Suite, running
 from tests.e2e.test_grpcurl import find_grpcurl
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,6 +23,9 @@ SNIPPETS = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```sh\n(.*?)```
 CURL = "\n".join(snippet for snippet in SNIPPETS if "grpcurl" not in snippet)
 GRPCURL = "\n".join(snippet for snippet in SNIPPETS if "grpcurl" in snippet)
 NO_EFFECT_YET = {"REDIS_URL", "QDRANT_URL", "EMBEDDING_MODEL"}
+
+
+PYTHON = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -73,6 +77,24 @@ async def test_first_grpc_call_creates_a_project(offline: Suite) -> None:
     printed = await typed(offline, f'grpcurl() {{ {shlex.quote(grpcurl)} "$@"; }}\n{GRPCURL}')
     assert "codelab.projects.v1.ProjectService" in printed
     assert "From gRPC" in printed
+
+
+async def test_client_in_python_sends_and_watches(offline: Suite) -> None:
+    [example] = PYTHON
+    for number, name in enumerate(SERVICES):
+        example = example.replace(f"127.0.0.1:{9101 + number}", offline.grpc_address(name))
+    environment = {**offline.environment, "CODELAB_TOKEN": await offline.token(str(uuid.uuid4()))}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", example),
+        env=environment,
+        cwd=offline.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=30)
+    assert (process.returncode, stderr.decode()) == (0, "")
+    assert stdout.decode().splitlines()[-1] == "agent_completed"
+    assert "offline" in stdout.decode()
 
 
 @pytest.mark.usefixtures("curl")

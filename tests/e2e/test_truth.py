@@ -43,7 +43,7 @@ from tests.fakes.openai_server import FakeModel
 
 Result = TypeVar("Result")
 
-USUAL_EXAMPLES = 16
+USUAL_EXAMPLES = 10
 EXAMPLES = int(os.environ.get("CODELAB_TRUTH_EXAMPLES", USUAL_EXAMPLES))
 LONG = EXAMPLES > USUAL_EXAMPLES
 
@@ -52,7 +52,8 @@ doors = st.sampled_from(Door)
 users = st.sampled_from([0, 1])
 # Mostly those who may.
 approaches = st.sampled_from([OWNER] * 6 + [STRANGER, ELSEWHERE])
-texts = st.sampled_from(["Novel", "Poem", " 𝄞 é ", "two\nlines", "ends with U+2028\u2028 and more"])
+lines = st.sampled_from(["Novel", "Poem", " 𝄞 é ", "ends with U+2028\u2028 and more"])
+texts = lines | st.just("two\nlines")
 names = st.sampled_from(["Ada", "Grace", "𝄞", STARTER_PACK[0]])
 page_sizes = st.integers(1, 5)
 agent_configs = st.fixed_dictionaries(
@@ -139,7 +140,9 @@ class Truth(RuleBasedStateMachine):
             case "made":
                 return value.out_of(self.keyed)
             case _:
-                return value.out_of([thing for project in self.known for thing in getattr(project, f"{name}s")])
+                things = [thing for project in self.known for thing in getattr(project, f"{name}s")]
+                # Low numbers come most often: they shall mean what is new.
+                return value.out_of(things[::-1])
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -198,18 +201,23 @@ class Truth(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        """A little of everything, so that every rule has something to work on."""
         for user in (0, 1):
-            self.create_project(user, Door.HTTP, {"name": "First"})
+            self.create_project(user, Door.HTTP, {"name": "First", "workspace_path": "~/first"})
             project = self.known[-1]
-            self.create_session(project, OWNER, Door.GRPC, {})
-            self.send(project.sessions[0], 0, OWNER, Door.HTTP, "Hello!", True, None)
-            self.create_session(project, OWNER, Door.HTTP, {"title": "Second"})
-            self.start(project.sessions[1], 1, OWNER, Door.GRPC, "Take your time.", None)
+            self.patch_project(project, OWNER, nth(list(Door), user), {"name": "First of all"})
+            self.create_agent(project, OWNER, Door.GRPC, "Ada", {"metadata": {"a": 1.5, "b": "x"}, "burst_limit": 3})
+            for title in ("One", None):
+                self.create_session(project, OWNER, Door.HTTP, {"title": title})
+            idle, busy = project.sessions
+            self.send(idle, 0, OWNER, Door.HTTP, "Hello!", True, None)
+            for text in ("Take your time.", "I wait.", "I wait longer."):
+                self.start(busy, 1, OWNER, Door.GRPC, text, "queue")
 
     @step(
         user=users,
         door=doors,
-        project=st.fixed_dictionaries({"name": texts}, optional={"workspace_path": st.none() | texts}),
+        project=st.fixed_dictionaries({"name": lines}, optional={"workspace_path": st.none() | texts}),
     )
     def create_project(self, user: int, door: Door, project: Json) -> None:
         if len(self.of_user(user)) > 2:
@@ -234,7 +242,7 @@ class Truth(RuleBasedStateMachine):
         project=picks,
         by=approaches,
         door=doors,
-        changes=fields(name=st.none() | texts, workspace_path=st.none() | texts),
+        changes=fields(name=lines | lines | st.none(), workspace_path=st.none() | texts),
     )
     def patch_project(self, project: Project, by: str, door: Door, changes: Json) -> None:
         if changes.get("name", "") is None:
@@ -245,7 +253,7 @@ class Truth(RuleBasedStateMachine):
         if changed is not None:
             project.body = updated(project.body, changed, changes, bool(changes))
 
-    @step(project=picks, by=approaches, door=doors, name=texts, rest=fields(workspace_path=st.none() | texts))
+    @step(project=picks, by=approaches, door=doors, name=lines, rest=fields(workspace_path=st.none() | texts))
     def put_project(self, project: Project, by: str, door: Door, name: str, rest: Json) -> None:
         wanted = {"name": name, **rest}
         changed = self.reach(project, by, door, "UpdateProject", whole=True, project=wanted)
@@ -256,8 +264,17 @@ class Truth(RuleBasedStateMachine):
     def delete_project(self, project: Project, by: str, door: Door, chance: int) -> None:
         if chance and by == OWNER and not project.deleted:
             return  # Else hardly any lives long enough to hold something.
-        if self.reach(project, by, door, "DeleteProject") is not None:
-            project.deleted = True
+        if self.reach(project, by, door, "DeleteProject") is None:
+            return
+        project.deleted = True
+
+        async def removed() -> bool:
+            caller = self.stage.callers[project.owner]
+            lists = [await caller.ask(door, rpc, **project.named) for rpc in ("ListAgents", "ListSessions")]
+            return [each.code for each in lists] == ["NOT_FOUND"] * 2
+
+        # It is gone at once, and what is in it soon.
+        self.stage.wait(eventually(removed, what=f"the removal of what {project} holds"))
 
     # -- agents ---------------------------------------------------------------------------------------------------
 
@@ -311,7 +328,7 @@ class Truth(RuleBasedStateMachine):
 
     # -- sessions -------------------------------------------------------------------------------------------------
 
-    @step(project=picks, by=approaches, door=doors, session=fields(title=st.none() | texts))
+    @step(project=picks, by=approaches, door=doors, session=fields(title=st.none() | lines))
     def create_session(self, project: Project, by: str, door: Door, session: Json) -> None:
         values = {"session": session, "request_id": str(uuid.uuid4())}
         by = STRANGER if by == ELSEWHERE else by
@@ -330,7 +347,7 @@ class Truth(RuleBasedStateMachine):
         if found is not None:
             self.compare_session(session, found)
 
-    @step(session=picks, by=approaches, door=doors, changes=fields(title=st.none() | texts))
+    @step(session=picks, by=approaches, door=doors, changes=fields(title=st.none() | lines))
     def rename_session(self, session: Session, by: str, door: Door, changes: Json) -> None:
         changed = self.reach(session, by, door, "UpdateSession", session=changes)
         if changed is not None:
@@ -450,20 +467,23 @@ class Truth(RuleBasedStateMachine):
             run.state = "cancelled"
             run.session.promote()
             assert run_as_shown(found) == run.shown
+            self.list_runs(run.project, run.session, [], OWNER, door, 3)
 
-    @step(run=picks, door=doors)
-    def let_finish(self, run: Run, door: Door) -> None:
-        if run.session.gone or run.state != "running" or run.gate is None:
+    @step(session=picks, door=doors)
+    def let_finish(self, session: Session, door: Door) -> None:
+        run = next((run for run in session.runs if run.state == "running"), None)
+        if session.gone or run is None or run.gate is None:
             return
         self.stage.model.open_gate(run.gate)
         run.state = "succeeded"
-        run.session.promote()
+        session.promote()
 
         async def finished() -> bool:
-            caller = self.stage.callers[run.session.project.owner]
+            caller = self.stage.callers[session.project.owner]
             return run_as_shown((await caller.ask(door, "GetRun", **run.named)).made) == run.shown
 
         self.stage.wait(eventually(finished, what=f"the end of {run}"))
+        self.list_runs(session.project, session, [], OWNER, door, 3)
 
     # -- lists ----------------------------------------------------------------------------------------------------
 

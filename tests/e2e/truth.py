@@ -216,9 +216,14 @@ def run_as_shown(body: Json) -> Json:
     """The part of a run's JSON that `Run.shown` knows of."""
     [task] = body["plan"]["tasks"]
     same = ("id", "session_id", "mode", "state", "retry_of", "error", "approvals")
+    shown = {name: task[name] for name in ("agent_id", "instruction", "title", "state", "output")}
+    if body["state"] == "running":
+        # A run that waited runs as soon as the one before it ends; its task begins a moment later.
+        assert shown["state"] in ("pending", "running")
+        shown["state"] = "running"
     return {
         **{name: body[name] for name in same},
-        "task": {name: task[name] for name in ("agent_id", "instruction", "title", "state", "output")},
+        "task": shown,
         "answered": body["message_id"] is not None,
         "finished": body["finished_at"] is not None,
     }

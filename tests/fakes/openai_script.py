@@ -54,7 +54,7 @@ class Script:
     after_chunks: int = 2
     """Pieces sent before a fault in mid-answer, or before the gate."""
     gate: str = ""
-    """The answer waits here in its middle until somebody opens the gate of this name."""
+    """The answer waits here in its middle, with signs of life, until somebody opens the gate of this name."""
     refusal: str | None = None
     finish_reason: str = "stop"
     usage: bool = True

@@ -26,6 +26,8 @@ from tests.fakes.openai_script import Script, ScriptError, last_user_text, scrip
 
 MODEL = "fake-model"
 Outcome = Literal["open", "answered", "refused", "broken", "closed_by_client"]
+# Below every timeout that tests give the model.
+SIGN_OF_LIFE_SECONDS = 0.5
 
 
 @dataclass
@@ -165,7 +167,7 @@ async def _stream(script: Script, exchange: Exchange, connection: "_Connection",
     for number, piece in enumerate(script.pieces()):
         if number == script.after_chunks:
             if gate is not None:
-                await gate.wait()
+                await _wait_at(gate, exchange, connection)
             if script.fault == "reset":
                 raise BrokenOff
             if script.fault == "stall":
@@ -198,6 +200,16 @@ async def _stream(script: Script, exchange: Exchange, connection: "_Connection",
         connection.send_event({**_chunk(exchange, []), "usage": _usage(script, exchange)})
     connection.send_chunk(b"data: [DONE]\n\n")
     connection.end_stream()
+
+
+async def _wait_at(gate: asyncio.Event, exchange: Exchange, connection: "_Connection") -> None:
+    """Say nothing until the gate is opened, but never so long that the model would seem to have died."""
+    while not gate.is_set():
+        try:
+            async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                await gate.wait()
+        except TimeoutError:
+            connection.send_event(_chunk(exchange, [_choice({"content": ""}, None)]))
 
 
 async def _forever() -> None:

@@ -117,6 +117,7 @@ async def test_one_line_is_logged_without_token_ticket_or_body(client: httpx.Asy
         ("GET", "-", 404),
         ("GET", "/garden/{bed_id}/events", 400),
     ]
+    assert [line.get("reason") for line in served] == [None, None, "ROUTE_NOT_FOUND", "UNKNOWN_FIELD"]
     assert served[1]["query"] == "pass=REDACTED&since=1"
     assert served[3]["query"] == "REDACTED&REDACTED&since=1"
     assert all(line["milliseconds"] >= 0 and len(line["trace_id"]) == 32 for line in served)

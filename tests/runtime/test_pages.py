@@ -59,6 +59,14 @@ def test_what_is_no_token_is_refused(token: str) -> None:
         decode_token(token, *QUERY, types=TYPES)
 
 
+@pytest.mark.parametrize("rubbish", ["!", "\n", " ", "=", "a", "é"])
+def test_token_with_rubbish_in_it_is_refused(rubbish: str) -> None:
+    token = encode_token([NOW, "a", 1], *QUERY)
+    for wrong in (f"{token[:8]}{rubbish}{token[8:]}", token[:-1], token[1:]):
+        with pytest.raises(InvalidPageToken):
+            decode_token(wrong, *QUERY, types=TYPES)
+
+
 @pytest.mark.parametrize(
     "parts",
     [

@@ -232,9 +232,30 @@ def every_error() -> list[type[CodelabError]]:
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
 async def test_every_kind_of_error_has_its_code(running: Running, kind: type[CodelabError]) -> None:
-    arguments: dict[str, tuple[Any, ...]] = {"InvalidArgument": (("name", "is odd"),), "InvalidPageToken": ()}
+    arguments: dict[str, tuple[Any, ...]] = {
+        "InvalidArgument": (("name", "is odd"),),
+        "InvalidPageToken": (),
+        "MalformedMessage": (),
+    }
     answer = await running.fails_with(kind(*arguments.get(kind.__name__, ("detail",))))
     assert (answer.code.name, answer.reason) == (kind.code, kind.reason)
+
+
+@pytest.mark.parametrize("sent", [b"\xff", b"\x0a\x01\xff", b"\x0a\xff\xff\xff\xff\x0f"])
+async def test_bytes_that_are_no_message_are_refused_by_reason(running: Running, sent: bytes) -> None:
+    call: Any = running.channel.unary_unary(f"/{PROJECTS}/GetProject")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(sent, timeout=5, metadata=running.metadata())
+    error = ApiError.of(caught.value)
+    assert (error.code, error.reason) == (StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+    assert not running.servicer.began.is_set()
+
+
+async def test_nothing_is_parsed_for_those_without_a_token(running: Running) -> None:
+    call: Any = running.channel.unary_unary(f"/{PROJECTS}/GetProject")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"\xff", timeout=5)
+    assert caught.value.code() is StatusCode.UNAUTHENTICATED
 
 
 async def test_unforeseen_error_is_logged_with_its_trace_and_says_nothing(running: Running) -> None:

@@ -1,0 +1,190 @@
+"""Connections that are not used as their standard has it, or not fast enough."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from gateway import connections, transcoding
+from tests.e2e.polling import eventually
+from tests.e2e.wire import Response, parsed
+from tests.gateway.garden import Garden
+
+PLANT = "/garden/b/plants/p"
+
+
+class Wire:
+    """A connection to the gateway. It is closed with its test."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.token = token
+
+    def post(self, body: bytes, *headers: str) -> bytes:
+        """A request that waters a plant, with `headers` saying how long its body is."""
+        lines = [f"POST {PLANT}:water HTTP/1.1", "Host: x", f"Authorization: {self.token}", *headers]
+        return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode() + body
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def rest(self) -> bytes:
+        """All that comes until the gateway ends the connection."""
+        async with asyncio.timeout(5):
+            return await self.reader.read()
+
+    async def refusal(self) -> Response:
+        return parsed(await self.rest())
+
+
+@pytest.fixture
+async def wire(client: httpx.AsyncClient) -> Any:
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    yield Wire(reader, writer, client.headers["authorization"])
+    writer.close()
+
+
+def reason(response: Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["connection"] == "close"
+    assert response.json["trace_id"] == response.headers["x-trace-id"]
+    return response.status, response.json["reason"]
+
+
+@pytest.mark.parametrize("data", [b"G", b"GET /my HTTP/1.1\r\nHost: x", b"GET /my HTTP/1.1\r\nHost: x\r\n"])
+async def test_head_that_does_not_arrive_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.05)
+    await wire.send(data)
+    assert reason(await wire.refusal()) == (408, "HEAD_TOO_SLOW")
+
+
+async def test_head_that_comes_in_drops_has_no_more_time(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.1)
+    answer = asyncio.create_task(wire.refusal())
+    await wire.send(b"GET /my HTTP/1.1\r\n")
+    while not answer.done():
+        await wire.send(b"X: y\r\n")
+        await asyncio.sleep(0.01)
+    assert reason(await answer) == (408, "HEAD_TOO_SLOW")
+
+
+async def test_body_that_comes_in_drops_has_no_more_time(
+    wire: Wire, garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcoding, "BODY_SECONDS", 0.1)
+    answer = asyncio.create_task(wire.refusal())
+    await wire.send(wire.post(b"", "Transfer-Encoding: chunked"))
+    while not answer.done():
+        await wire.send(b"1\r\n \r\n")
+        await asyncio.sleep(0.01)
+    assert reason(await answer) == (408, "BODY_TOO_SLOW")
+    assert garden.requests == []
+
+
+async def test_deadline_of_a_head_ends_with_it(wire: Wire, garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    whole = wire.post(b"{}", "Content-Length: 2")
+    for _ in range(2):
+        await wire.send(whole[:40])
+        await asyncio.sleep(0)
+        await wire.send(whole[40:])
+        async with asyncio.timeout(5):
+            assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            await wire.reader.readuntil(b"}")
+        # Whoever keeps a connection may take their time before they ask again.
+        await asyncio.sleep(0.4)
+    assert len(garden.requests) == 2
+
+
+async def test_connection_that_says_nothing_is_closed_without_a_word(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.server._server.config, "timeout_keep_alive", 0.05)  # type: ignore[attr-defined]
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_rubbish_after_a_request_does_not_take_its_answer(wire: Wire, garden: Garden) -> None:
+    await wire.send(wire.post(b"{}rubbish", "Content-Length: 2") + b"\r\n\r\n")
+    answer = parsed(await wire.rest())
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert len(garden.requests) == 1
+
+
+async def test_rubbish_behind_requests_in_line_takes_none_of_their_answers(wire: Wire, garden: Garden) -> None:
+    await wire.send(wire.post(b"{}", "Content-Length: 2") * 3 + b"rubbish\r\n\r\n")
+    assert (await wire.rest()).count(b"HTTP/1.1 200 OK") == 3
+    assert len(garden.requests) == 3
+
+
+async def test_next_request_may_begin_in_the_packet_of_a_long_body(wire: Wire, garden: Garden) -> None:
+    spaces = b"{" + b" " * 100_000 + b"}"
+    both = wire.post(spaces, f"Content-Length: {len(spaces)}") + wire.post(
+        b"{}", "Content-Length: 2", "Connection: close"
+    )
+    for start in range(0, len(both), len(both) - 100):
+        await wire.send(both[start : start + len(both) - 100])
+    assert (await wire.rest()).count(b"HTTP/1.1 200 OK") == 2
+    assert len(garden.requests) == 2
+
+
+async def test_rubbish_in_a_body_ends_its_request(wire: Wire, garden: Garden) -> None:
+    await wire.send(wire.post(b"2\r\n{}\r\n", "Transfer-Encoding: chunked"))
+    await wire.send(b"rubbish\r\n")
+    assert reason(await wire.refusal()) == (400, "MALFORMED_REQUEST")
+    assert garden.requests == []
+
+
+async def test_stream_ends_with_the_rubbish_that_follows_its_request_unharmed(wire: Wire, garden: Garden) -> None:
+    go_on = asyncio.Event()
+
+    async def events(*_: Any) -> Any:
+        async def two() -> Any:
+            for text in ("first", "second"):
+                yield garden.of("WatchBedResponse", event={"grown": {"text": text}})
+                await go_on.wait()
+
+        return two()
+
+    garden.on("WatchBed", events)
+    await wire.send(f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.token}\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        begun = await wire.reader.readuntil(b"first")
+        await wire.send(b"rubbish\r\n\r\n")
+        go_on.set()
+        rest = await wire.rest()
+    assert b"HTTP/1.1 200 OK" in begun
+    assert b"second" in rest
+    assert b"HTTP/1.1" not in rest
+
+
+async def test_refused_client_may_go_on_sending_and_still_reads_why(wire: Wire) -> None:
+    await wire.send(b"GET /" + b"a" * 2_000_000)
+    assert reason(await wire.refusal()) == (414, "TARGET_TOO_LONG")
+
+
+async def test_longest_target_and_head_are_served(wire: Wire, garden: Garden) -> None:
+    target = f"/garden/b/plants?page_token={'t' * 16_000}"
+    await wire.send(
+        f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {wire.token}\r\n"
+        f"X: {'y' * 60_000}\r\n\r\n".encode()
+    )
+    assert parsed(await wire.rest()).status in (200, 400)
+
+
+async def test_refused_connection_is_logged_without_what_it_sent(wire: Wire) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await wire.send(b"s3cret \x00\r\n\r\n")
+        refused = await wire.refusal()
+        await eventually(lambda: lines)
+    [line] = lines
+    assert (line["event"], line["status"], line["reason"]) == ("connection refused", 400, "MALFORMED_REQUEST")
+    assert line["trace_id"] == refused.json["trace_id"]
+    assert "s3cret" not in json.dumps(line)
