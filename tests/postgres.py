@@ -80,7 +80,8 @@ class PostgresServer:
         deadline = time.monotonic() + _START_SECONDS
         ready = [self.programs / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
         while subprocess.run(ready, check=False).returncode != 0:
-            assert self._process.poll() is None, f"PostgreSQL ended:\n{log.read_text()}"
+            code = self._process.poll()
+            assert code is None, f"PostgreSQL ended with {code}:\n{log.read_text()}"
             assert time.monotonic() < deadline, f"PostgreSQL is not ready after {_START_SECONDS} s"
             time.sleep(0.05)
 
