@@ -5,10 +5,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway import problems
+from gateway.negotiation import BODY_SECONDS
 from gateway.problems import Problem
 from services.runtime.telemetry import new_traceparent, trace_id
 
@@ -32,17 +34,23 @@ class HttpConnection(HttpToolsProtocol):
     uvicorn answers what is no HTTP with a line of text, and takes heads of any size and age. Here the first is a 400
     `MALFORMED_REQUEST`; a target beyond MAX_TARGET_BYTES is 414 `TARGET_TOO_LONG`, a head beyond MAX_HEAD_BYTES 431
     `HEAD_TOO_LARGE`, one that is not complete after HEAD_SECONDS 408 `HEAD_TOO_SLOW`; after each the connection ends.
+
+    Fields behind a body in chunks are no headers, and are dropped. Nobody is upgraded to another protocol: who offers
+    that, as some clients do with every first request, is answered in HTTP/1.1.
     """
 
     _problem: Problem | None = None
     _ended = False
     _in_head = False
+    # Where a body's trailer may be: behind the head of a chunk of which nothing has come.
+    _in_trailer = False
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Who connects and says nothing is as idle as who says nothing more."""
         super().connection_made(_Gentle(transport, self._end))  # type: ignore[arg-type]
+        self.parser = _Parser(self)  # type: ignore[assignment]
         self._set_deadline(self.timeout_keep_alive, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,11 +62,20 @@ class HttpConnection(HttpToolsProtocol):
         """Parse; then bound what is still no complete head."""
         if self._ended:
             return
-        goes_on = self._in_head
+        in_head, in_trailer = self._in_head, self._in_trailer
         super().data_received(data)
-        if not self._in_head or self._ended:
+        if self._ended:
             return
-        if goes_on and self._deadline is not None:
+        if self._in_trailer:
+            self._head_bytes = self._head_bytes + len(data) if in_trailer else 0
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(problems.head_too_large(MAX_HEAD_BYTES))
+        if not self._in_head:
+            if self._in_unread_body() and self._deadline is None:
+                # uvicorn takes whoever sends for busy, and would wait for ever.
+                self._set_deadline(BODY_SECONDS, self.transport.close)
+            return
+        if in_head and self._deadline is not None:
             self._head_bytes += len(data)
         else:
             # How much of the data is this head's, and not what came before, only the parser knows.
@@ -73,8 +90,34 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, and no trailer: it could say later what nobody looked for in the head."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins, or it is the last, which is empty and has the trailer behind it."""
+        self._in_trailer = True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._in_trailer = False
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request's last byte, or the last of a head that offers an upgrade: `_Parser` brings it again without."""
+        self._in_trailer = False
+        if not self.parser.should_upgrade():
+            self._clear_deadline()
+            super().on_message_complete()
+
     def on_headers_complete(self) -> None:
-        """Serve the request, unless its head is too large."""
+        """Serve the request, unless its head is too large or it is not clear which host and HTTP it means."""
+        version, hosts = self.parser.get_http_version(), sum(name == b"host" for name, _ in self.headers)
+        if version not in ("1.0", "1.1") or hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise _Refused
+        if self.parser.should_upgrade():
+            return
         self._in_head, self._head_bytes = False, 0
         self._clear_deadline()
         if len(self.url) > MAX_TARGET_BYTES:
@@ -88,6 +131,10 @@ class HttpConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls when the parser gives up, for whichever reason."""
         self._refuse(self._problem or problems.malformed_request())
+
+    def _in_unread_body(self) -> bool:
+        """Whether a request is still being sent that is answered already."""
+        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
 
     def _set_deadline(self, seconds: float, act: Callable[[], object]) -> None:
         self._clear_deadline()
@@ -126,6 +173,41 @@ class HttpConnection(HttpToolsProtocol):
             self._set_deadline(_LINGER_SECONDS, transport.close)
         else:
             transport.close()
+
+
+class _Parser:
+    """httptools' parser, but one that declines every upgrade.
+
+    Its own takes what follows a head that offers one for the other protocol: it drops the request's body, or reads it
+    as the next request. Here the same head is read again without the offer, and what follows it as what it is.
+    """
+
+    def __init__(self, protocol: HttpConnection) -> None:
+        self._protocol = protocol
+        self._parser = self._new()
+
+    def feed_data(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            protocol, method, version = self._protocol, self._parser.get_method(), self._parser.get_http_version()
+            if method == b"CONNECT":
+                raise httptools.HttpParserError("there is nobody to connect to") from None
+            headers = [b"%s: %s" % header for header in protocol.headers if header[0] != b"upgrade"]
+            lines = [b"%s %s HTTP/%s" % (method, protocol.url, version.encode()), *headers, b"", b""]
+            self._parser = self._new()
+            self._parser.feed_data(b"\r\n".join(lines))
+            # May offer another upgrade, if it holds the next request.
+            self.feed_data(data[upgrade.args[0] :])
+
+    def _new(self) -> Any:
+        parser = httptools.HttpRequestParser(self._protocol)
+        # As uvicorn has it: a request may follow one that says `Connection: close`, and is not looked at.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
 
 
 class _Gentle:

@@ -81,8 +81,8 @@ def _happening(response: pb.ExecuteResponse, lease: Lease) -> Progress | Delta |
 
 
 def _agents_error(error: grpc.aio.AioRpcError) -> CodelabError:
-    """The service's own errors as they are; what the transport says as AgentsUnreachable."""
+    """The service's own errors as they are; what the transport says, and what will pass, as AgentsUnreachable."""
     decoded = from_rpc_error(error, "agents")
-    if decoded.reason in (Unavailable.reason, DeadlineExceeded.reason):
+    if decoded.reason in _PASSING:
         return AgentsUnreachable(decoded.detail, retry_after=decoded.retry_after)
     return decoded

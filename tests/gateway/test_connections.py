@@ -188,3 +188,70 @@ async def test_refused_connection_is_logged_without_what_it_sent(wire: Wire) -> 
     assert (line["event"], line["status"], line["reason"]) == ("connection refused", 400, "MALFORMED_REQUEST")
     assert line["trace_id"] == refused.json["trace_id"]
     assert "s3cret" not in json.dumps(line)
+
+
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 2", "Transfer-Encoding: chunked"])
+async def test_request_that_offers_an_upgrade_keeps_its_body(wire: Wire, garden: Garden, length: str) -> None:
+    body = b'{"litres":7}'
+    framed = body if length.startswith("C") else b"c\r\n%s\r\n0\r\n\r\n" % body
+    head = wire.post(b"", *OFFER, f"Content-Length: {len(body)}" if framed is body else length)
+    last = wire.post(b"{}", "Content-Length: 2", "Connection: close")
+    # In one packet, and in two.
+    await wire.send(head + framed + head)
+    await wire.send(framed + last)
+    assert (await wire.rest()).count(b"HTTP/1.1 200 OK") == 3
+    assert [request.litres for request in garden.requests] == [7, 7, 0]
+
+
+async def test_body_behind_an_offered_upgrade_is_no_request(wire: Wire, garden: Garden) -> None:
+    smuggled = wire.post(b"{}", "Content-Length: 2")
+    await wire.send(wire.post(b"", *OFFER, f"Content-Length: {len(smuggled)}"))
+    await wire.send(smuggled)
+    await wire.send(wire.post(b"{}", "Content-Length: 2", "Connection: close"))
+    answers = await wire.rest()
+    assert (answers.count(b"HTTP/1.1 "), answers.count(b"HTTP/1.1 400 "), answers.count(b"HTTP/1.1 200 ")) == (2, 1, 1)
+    assert len(garden.requests) == 1
+
+
+async def test_trailer_is_no_header(wire: Wire, garden: Garden) -> None:
+    anonymous = wire.post(b"", "Transfer-Encoding: chunked", "Connection: close")
+    anonymous = anonymous.replace(f"Authorization: {wire.token}\r\n".encode(), b"")
+    await wire.send(anonymous + b"2\r\n{}\r\n0\r\nAuthorization: %s\r\n\r\n" % wire.token.encode())
+    assert parsed(await wire.rest()).status == 401
+    assert garden.requests == []
+
+
+async def test_trailer_has_a_limit_also_when_the_answer_is_given(wire: Wire) -> None:
+    await wire.send(b"POST /garden/b/plants/p:water HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+    async with asyncio.timeout(5):
+        assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
+    for _ in range(4):
+        await wire.send(b"y" * 30_000)
+    assert b"HTTP/1.1 431 " in await wire.rest()
+
+
+async def test_rest_of_a_body_that_nobody_reads_is_not_waited_for(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "BODY_SECONDS", 0.05)
+    await wire.send(b"POST /garden/b/plants/p:water HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+    async with asyncio.timeout(5):
+        await wire.reader.readuntil(b"\r\n\r\n")
+    await wire.send(b"{")
+    await wire.rest()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /health HTTP/1.1",
+        "GET /health HTTP/1.1\r\nHost: x\r\nHost: x",
+        "GET /health HTTP/1.0\r\nHost: x\r\nHost: y",
+        "GET /health",
+        "CONNECT x:1 HTTP/1.1\r\nHost: x:1",
+    ],
+)
+async def test_request_must_say_its_version_and_one_host(wire: Wire, head: str) -> None:
+    await wire.send(f"{head}\r\n\r\n".encode())
+    assert reason(await wire.refusal()) == (400, "MALFORMED_REQUEST")
