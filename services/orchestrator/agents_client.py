@@ -10,9 +10,13 @@ from codelab.agents.v1.memory_pb2 import InteractionType
 from services.orchestrator.model import Agent, Lease, Message, Usage
 from services.orchestrator.ports import AgentsUnreachable, Completed, Delta, Progress
 from services.runtime.channels import Peers
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
 from services.runtime.messages import plain
 from services.runtime.status import from_rpc_error
+
+# What another attempt may not meet again. A model that is out of reach was tried again already, where it was called.
+_PASSING = (Unavailable.reason, DeadlineExceeded.reason, DatabaseUnavailable.reason)
 
 
 class AgentsClient:
@@ -81,7 +85,7 @@ def _happening(response: pb.ExecuteResponse, lease: Lease) -> Progress | Delta |
 
 
 def _agents_error(error: grpc.aio.AioRpcError) -> CodelabError:
-    """The service's own errors as they are; what the transport says, and what will pass, as AgentsUnreachable."""
+    """The service's own errors as they are; as AgentsUnreachable what the transport says, or its database."""
     decoded = from_rpc_error(error, "agents")
     if decoded.reason in _PASSING:
         return AgentsUnreachable(decoded.detail, retry_after=decoded.retry_after)

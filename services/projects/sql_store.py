@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -74,8 +75,9 @@ class SqlProjectStore:
             return known
         async with self._database.write() as connection:
             if known is None:
+                # SQLite writes ON CONFLICT in the same words. Somebody's first calls often come together.
                 row = {"id": user_id, "email": None, "created_at": now}
-                await _unless_taken(connection, sa.insert(users).values(row))
+                await connection.execute(postgresql.insert(users).values(row).on_conflict_do_nothing())
             if email is not None:
                 update = sa.update(users).where(users.c.id == user_id)
                 if not await _unless_taken(connection, update.values(email=email)):
@@ -183,7 +185,7 @@ class SqlProjectStore:
             )
 
 
-async def _unless_taken(connection: AsyncConnection, statement: sa.Insert | sa.Update) -> bool:
+async def _unless_taken(connection: AsyncConnection, statement: sa.Update) -> bool:
     """Execute, and say whether it was possible: not if another row has the unique value."""
     try:
         async with connection.begin_nested():

@@ -1,7 +1,9 @@
 """Which database a service has: a server's schema, or a file in the data folder."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from sqlalchemy.exc import DBAPIError
 
 from services.runtime import migrations
 from services.runtime.data_folder import DataFolder
@@ -31,13 +33,11 @@ async def open_database(service: str, settings: Settings) -> AsyncIterator[Datab
     """
     database = database_of(service, settings)
     try:
-        try:
+        with _said_in_one_line(service):
             if settings.database_url:
                 await migrations.require_current(database, service)
             else:
                 await migrations.upgrade(database, service)
-        except DatabaseUnavailable as error:
-            raise StartupError(f"DATABASE_URL: the database is out of reach: {error.cause}") from None
         yield database
     finally:
         await database.close()
@@ -56,14 +56,26 @@ async def migrate(settings: Settings, *, check: bool = False) -> list[str]:
             folder.lock(service)
         database = database_of(service, settings)
         try:
-            if check:
-                await migrations.require_current(database, service)
-            done = await migrations.upgrade(database, service)
-        except DatabaseUnavailable as error:
-            raise StartupError(f"DATABASE_URL: the database is out of reach: {error.cause}") from None
+            with _said_in_one_line(service):
+                if check:
+                    await migrations.require_current(database, service)
+                done = await migrations.upgrade(database, service)
         finally:
             await database.close()
             folder.release()
         before = "new" if done.before is None else done.before
         lines.append(f"{service}: {f'{before} → {done.after}' if before != done.after else f'at {before} already'}")
     return lines
+
+
+@contextmanager
+def _said_in_one_line(service: str) -> Iterator[None]:
+    """What a database cannot or may not do as StartupError: a missing right, a table that is somebody else's."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise StartupError(f"DATABASE_URL: the database is out of reach: {error.cause}") from None
+    except DBAPIError as error:
+        # The driver's own words: SQLAlchemy's go on with the statement, over many lines.
+        said = str((error.orig and error.orig.__cause__) or error.orig).partition("\n")[0]
+        raise StartupError(f"the database refuses what the schema of {service} needs: {said}") from error

@@ -8,6 +8,7 @@ import pytest
 from codelab.orchestrator.v1 import run_pb2, run_service_pb2
 
 from services.orchestrator import executor
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import DeadlineExceeded, Internal, Unavailable
 from services.runtime.ids import new_id
 from tests.orchestrator.agents import HOLD, VANISH
@@ -183,6 +184,14 @@ async def test_agents_that_stay_away_fail_the_run(ann: Client, stage: Stage, mon
 
 async def test_task_that_ends_without_a_result_is_tried_again(ann: Client, stage: Stage) -> None:
     stage.agents.script("Try.", [VANISH], [VANISH], ["Done."])
+    assert (await ann.send("Try.")).content == "Done."
+
+
+async def test_task_is_tried_again_when_the_database_of_agents_is_back(
+    ann: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_BACKOFF_SECONDS", 0.001)
+    stage.agents.script("Try.", [DatabaseUnavailable("restarting")], ["Done."])
     assert (await ann.send("Try.")).content == "Done."
 
 

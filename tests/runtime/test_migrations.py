@@ -103,6 +103,18 @@ async def test_service_does_not_start_on_a_server_whose_schema_is_not_the_one_it
         pass
 
 
+@pytest.mark.server_backed
+async def test_what_the_server_does_not_permit_is_said_in_one_line(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    url = await postgres_server.create_database("of_others")
+    await postgres_server.execute("CREATE SCHEMA projects", "of_others")
+    await postgres_server.execute("CREATE TABLE projects.users (id int)", "of_others")
+    settings = Settings.load({"DATABASE_URL": url, "CODELAB_DATA_DIR": str(tmp_path)})
+    with pytest.raises(StartupError, match='refuses what the schema of projects needs: relation "users" .* exists$'):
+        await migrate(settings)
+
+
 async def test_data_folder_is_migrated_by_itself_and_not_while_it_is_used(tmp_path: Path) -> None:
     settings = Settings.load({"CODELAB_DATA_DIR": str(tmp_path)})
     async with open_database("agents", settings) as database:
