@@ -111,7 +111,7 @@ async def test_what_the_server_does_not_permit_is_said_in_one_line(
     await postgres_server.execute("CREATE SCHEMA projects", "of_others")
     await postgres_server.execute("CREATE TABLE projects.users (id int)", "of_others")
     settings = Settings.load({"DATABASE_URL": url, "CODELAB_DATA_DIR": str(tmp_path)})
-    with pytest.raises(StartupError, match='refuses what the schema of projects needs: relation "users" .* exists$'):
+    with pytest.raises(StartupError, match=r'refuses what the schema of projects needs: relation "users" .* exists$'):
         await migrate(settings)
 
 
