@@ -23,7 +23,9 @@ _INTRODUCTION = (
     " is always present in answers; times are RFC 3339 in UTC with milliseconds. Unknown fields are refused, fields"
     " that only the server sets are ignored. Text must not contain U+0000."
     " A trailing slash is optional everywhere. Errors are RFC 9457"
-    " `application/problem+json`."
+    " `application/problem+json`.\n\nBefore it is known which operation a request is for, it may be refused with 404"
+    " `ROUTE_NOT_FOUND`, 405 `METHOD_NOT_ALLOWED` (with the header Allow), 400 `MALFORMED_REQUEST`, 408"
+    " `HEAD_TOO_SLOW`, 414 `TARGET_TOO_LONG` or 431 `HEAD_TOO_LARGE`."
 )
 _STREAM = (
     " Answered as Server-Sent Events (`event` is the type, `data` the object), or as NDJSON (an object a line) if the"

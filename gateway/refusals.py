@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.rpc import code_pb2
 
+from gateway.connections import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES
 from gateway.contract import Binding, errors_of, field_at, field_with, rules_of
 from gateway.negotiation import BODY_SECONDS, MAX_BODY_BYTES
 from gateway.problems import MEDIA_TYPE, Problem
@@ -24,12 +25,14 @@ _STATUSES = {
     403: "The caller may not do this.",
     404: "It does not exist, or belongs to somebody else.",
     406: "The Accept header takes nothing that this route answers with.",
-    408: "The body arrived too slowly.",
+    408: "The request arrived too slowly.",
     409: "It exists already, is busy, or is in a state that does not permit this.",
     413: f"The body is larger than {MAX_BODY_BYTES} bytes.",
+    414: f"The path and query are longer than {MAX_TARGET_BYTES} bytes.",
     415: "The body is not JSON.",
     422: "A value fails validation; `errors` names each.",
     429: "A limit is reached; the Retry-After header says when to try again.",
+    431: f"The headers are larger than {MAX_HEAD_BYTES} bytes.",
     499: "The call was cancelled.",
     500: "Something went wrong.",
     501: "This version cannot do it.",
@@ -52,6 +55,7 @@ class Refusal:
 
 
 _ALWAYS = (
+    Refusal(400, "INVALID_ARGUMENT", "MALFORMED_REQUEST", "This is no HTTP/1.1 request as its standard has it."),
     Refusal(400, "INVALID_ARGUMENT", "MALFORMED_ENCODING", "Something that must be UTF-8 is not."),
     Refusal(
         400,
@@ -61,11 +65,15 @@ _ALWAYS = (
         ("colour", "is not a field here"),
     ),
     Refusal(400, "INVALID_ARGUMENT", "DUPLICATE_KEY", "Something is given twice.", ("name", "is given more than once")),
+    Refusal(400, "INVALID_ARGUMENT", "DUPLICATE_HEADER", "A header that is no list is sent more than once."),
     Refusal(400, "INVALID_ARGUMENT", "TOO_MANY_PARAMETERS", "The query is too long."),
     Refusal(401, "UNAUTHENTICATED", TokenMissing.reason, "No bearer token was sent."),
     Refusal(401, "UNAUTHENTICATED", TokenInvalid.reason, "The token proves nothing; another one is needed."),
     Refusal(401, "UNAUTHENTICATED", TokenExpired.reason, "The token was good once; get a new one."),
     Refusal(406, "INVALID_ARGUMENT", "NOT_ACCEPTABLE", "The Accept header takes nothing that this route answers with."),
+    Refusal(408, "DEADLINE_EXCEEDED", "HEAD_TOO_SLOW", f"The headers did not arrive within {HEAD_SECONDS:g} seconds."),
+    Refusal(414, "OUT_OF_RANGE", "TARGET_TOO_LONG", f"The path and query are longer than {MAX_TARGET_BYTES} bytes."),
+    Refusal(431, "OUT_OF_RANGE", "HEAD_TOO_LARGE", f"The headers are larger than {MAX_HEAD_BYTES} bytes."),
     Refusal(500, "INTERNAL", "INTERNAL", "What nobody foresaw; the trace id finds it in logs."),
     Refusal(503, "UNAVAILABLE", "BACKEND_UNAVAILABLE", "The service behind this route is out of reach."),
     Refusal(503, "UNAVAILABLE", "KEYS_UNAVAILABLE", "The keys of the token's issuer are out of reach."),
@@ -76,7 +84,6 @@ _ALWAYS = (
 _WITH_BODY = (
     Refusal(400, "INVALID_ARGUMENT", "MALFORMED_JSON", "The body is not JSON."),
     Refusal(400, "INVALID_ARGUMENT", "NESTED_TOO_DEEP", "The JSON is nested too deep."),
-    Refusal(400, "INVALID_ARGUMENT", "NUMBER_OUT_OF_RANGE", "A number is beyond the range of a double."),
     Refusal(408, "DEADLINE_EXCEEDED", "BODY_TOO_SLOW", f"The body did not arrive within {BODY_SECONDS:g} seconds."),
     Refusal(413, "OUT_OF_RANGE", "BODY_TOO_LARGE", f"The body is larger than {MAX_BODY_BYTES} bytes."),
     Refusal(415, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "The body is not JSON in UTF-8, or is compressed."),

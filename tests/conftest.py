@@ -16,6 +16,8 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # gRPC's own library would write lines of its own between the dots. Read when grpc is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# Its fork handlers crash a child that changes its user, as PostgreSQL's does, if gRPC is at work meanwhile.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 REQUIRE_ALL = os.environ.get("CODELAB_REQUIRE_ALL") == "1"
 """`make test-all`: a test that is skipped, for whatever reason, has failed."""

@@ -1,8 +1,9 @@
 """What a direct call costs beyond its model: `python -m tests.bench.direct_call`.
 
-In one run, for one process and for five: the seconds from start to ready, the idle memory, and at 1, 10 and 50 callers
-the platform's overhead and CPU a call. Overhead is what the caller waited minus what the model itself took for that
-very call, as the model measured it. Callers and model share the machine with the suite: the figures are pessimistic.
+In one run, for one process and five on SQLite, and five on PostgreSQL where it is installed: the seconds from start to
+ready, the idle memory, and at 1, 10 and 50 callers the platform's overhead and CPU a call. Overhead is what the caller
+waited minus what the model itself took for that very call, as the model measured it. Callers, model and PostgreSQL
+share the machine with the suite, whose CPU alone is counted: the figures are pessimistic.
 """
 
 import argparse
@@ -23,9 +24,11 @@ from pathlib import Path
 
 import httpx
 
+from tests import postgres
 from tests.e2e.client import AGENT, Api, Chat, answer, signed_in
-from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, running
+from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_script import Script
+from tests.postgres import PostgresServer
 
 ANSWER = "A sentence of the answer. " * 8
 STARTS = 3
@@ -100,10 +103,13 @@ class ModelProcess:
         return {each["body"]["messages"][-1]["content"].split()[0]: each for each in listed}
 
 
-async def measure(layout: Layout, calls: int) -> Report:
+async def measure(layout: Layout, calls: int, server: PostgresServer | None = None) -> Report:
     async with ModelProcess.running() as model:
         settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-bench", "CODELAB_LOG_LEVEL": "warning"}
         with tempfile.TemporaryDirectory() as folder:
+            if server is not None:
+                settings["DATABASE_URL"] = await server.create_database("bench")
+                await run_codelab("migrate", environment=clean_environment(**settings), folder=Path(folder))
             async with running(layout, Path(folder), **settings) as suite:
                 starts = []
                 for _ in range(STARTS):
@@ -123,7 +129,10 @@ async def measure(layout: Layout, calls: int) -> Report:
                         await load(suite, api, model, 10, 2 * calls, pieces=20),
                         await load(suite, api, model, 50, 5 * calls, pieces=20),
                     ]
-    return Report(layout.value, round(statistics.median(starts), 2), round(idle, 1), round(1000 * idle_cpu, 1), loads)
+    database = "SQLite" if server is None else "PostgreSQL"
+    return Report(
+        f"{layout} on {database}", round(statistics.median(starts), 2), round(idle, 1), round(1000 * idle_cpu, 1), loads
+    )
 
 
 async def load(suite: Suite, api: Api, model: ModelProcess, callers: int, calls: int, pieces: int) -> Load:
@@ -238,6 +247,9 @@ async def main() -> None:
     )
     calls = parser.parse_args().calls
     reports = [await measure(layout, calls) for layout in (Layout.ONE, Layout.FIVE)]
+    if (programs := postgres.programs()) is not None:
+        with postgres.running(programs) as server:
+            reports.append(await measure(Layout.FIVE, calls, server))
     sys.stdout.write(table(reports) + "\n")
     sys.stdout.write(json.dumps({"aims": AIMS, "reports": [asdict(report) for report in reports]}) + "\n")
 

@@ -20,6 +20,8 @@ from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.suite import Suite
 from tests.e2e.wire import Response, chunk, chunked, exchange, request
 
+pytestmark = pytest.mark.one_layout
+
 BAD_INPUTS = BAD_BODIES | BAD_REQUESTS
 MEMBERS = {"type", "title", "status", "detail", "code", "reason", "errors", "trace_id", "metadata"}
 
@@ -132,6 +134,19 @@ def difference(row: Row, found: Response) -> str | None:
 def test_table_is_long_enough() -> None:
     assert sum(map(len, BAD_INPUTS.values())) >= 100
     assert sum(map(len, BAD_MESSAGES.values())) >= 20
+
+
+async def test_every_reason_of_the_table_is_in_the_document(estate: Estate) -> None:
+    components = (await answer(estate.api.http.get("/openapi.json")))["components"]
+    documented = {
+        (str(example["value"]["status"]), example["value"]["reason"])
+        for example in components["examples"].values()
+        if isinstance(example["value"], dict) and example["value"].keys() == MEMBERS
+    }
+    # Of what is no operation of the document nothing is said there.
+    elsewhere = {("404", "ROUTE_NOT_FOUND"), ("405", "METHOD_NOT_ALLOWED")}
+    answered = {(str(row.status), row.reason) for rows in BAD_INPUTS.values() for row in rows if row.status}
+    assert answered - elsewhere - documented == set()
 
 
 async def test_unfinished_requests_hold_nobody_up(estate: Estate) -> None:

@@ -282,7 +282,8 @@ async def test_of_messages_that_replace_each_other_at_once_one_is_answered_and_t
     runs = (await answer(ann.http.get(f"{chat.project_path}/runs", params={"session_id": chat.session_id})))["runs"]
     assert len(runs) == 20
     assert sorted(run["id"] for run in runs if run["state"] == "succeeded") == sorted(run["run_id"] for run in answers)
-    assert runs[0]["state"] == "succeeded", "the last one to come replaces and is not replaced"
+    # Which one is the last to come is for the session to say, but that one is not replaced.
+    assert len(answers) == 1
     for run in runs:
         assert [event["final"] for event in await chat.timeline(run["id"])].count(True) == 1
 

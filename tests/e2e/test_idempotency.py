@@ -19,6 +19,8 @@ from tests.e2e.swallower import swallowing
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
 
+pytestmark = pytest.mark.one_layout
+
 SENDING = ("SendMessage", "StreamMessage", "CreateRun")
 DOORS = tuple(Door)
 

@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 
 from tests.e2e.suite import ROOT, SERVICES, Layout, Suite
 
+pytestmark = pytest.mark.one_layout
+
 SCRIPT = Path(__file__).parent / "installed_client.py"
 SERVERS_OWN = ["sqlalchemy", "starlette", "uvicorn", "openai", "pydantic", "structlog", "jwt", "asyncpg", "grpc_status"]
 

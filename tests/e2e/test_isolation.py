@@ -23,6 +23,8 @@ from tests.e2e.contract import Answer, Ids, Position, Rpc, ask_grpc, ask_http, e
 from tests.e2e.polling import eventually
 from tests.e2e.suite import SERVICES, Suite
 
+pytestmark = pytest.mark.one_layout
+
 EVERY = every_rpc()
 PUBLIC = [rpc for rpc in EVERY if not rpc.internal]
 INTERNAL = [rpc for rpc in EVERY if rpc.internal]

@@ -8,6 +8,8 @@ import pytest_asyncio
 
 from tests.e2e.client import Api, Chat, answer, problem
 
+pytestmark = pytest.mark.one_layout
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 LONG_AGO = "2001-01-01T00:00:00.000Z"

@@ -4,6 +4,7 @@ RPCs come from the services' own reflection and routes from the OpenAPI descript
 it appears.
 """
 
+import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterable
@@ -23,6 +24,8 @@ from services.runtime.auth import Keys
 from services.runtime.settings import Settings
 from tests.e2e.suite import SERVICES, Suite
 from tests.tokens import DECISIVE, Bad, bad_tokens, service, signed
+
+pytestmark = pytest.mark.one_layout
 
 NOT_ADMITTED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 
@@ -93,6 +96,8 @@ async def doors(suite: Suite) -> AsyncIterator[Doors]:
     rpcs = []
     channels = [connect(suite.grpc_address(name)) for name in SERVICES]
     for channel in channels:
+        # A service may have been restarted a moment ago, and gRPC still be waiting before it connects again.
+        await asyncio.wait_for(channel.channel_ready(), 10)
         for each in (await describe(channel, 10)).descriptors():
             for method in each.methods:
                 path, internal = f"/{each.full_name}/{method.name}", _rules(method).internal
