@@ -68,7 +68,10 @@ class TokenSource:
         if isinstance(self._get, str):
             return self._get
         got = self._get()
-        return await got if inspect.isawaitable(got) else got
+        token = await got if inspect.isawaitable(got) else got
+        if not isinstance(token, str):
+            raise TypeError(f"the function that gets tokens must return a str, not {type(token).__name__}")
+        return token
 
 
 def _renewal(token: str, now: float) -> float:

@@ -61,7 +61,7 @@ async def require_current(database: Database, service: str) -> None:
     _refuse_newer(service, found)
     if found != newest:
         state = "does not exist yet" if found is None else f"is at revision {found}, and {newest} is needed"
-        raise StartupError(f"DATABASE_URL: the schema of {service} {state}: run `codelab migrate`")
+        raise StartupError(f"the schema of {service} {state}: run `codelab migrate`")
 
 
 def _refuse_newer(service: str, found: str | None) -> None:

@@ -115,6 +115,13 @@ async def test_failure_to_get_a_token_is_the_callers(scripted: Scripted) -> None
                 await client.projects.GetCurrentUser(GetCurrentUserRequest())
 
 
+async def test_what_is_no_token_is_named_and_not_sent(scripted: Scripted) -> None:
+    async with Client(scripted.address, token=lambda: None) as client:  # type: ignore[arg-type,return-value]
+        with pytest.raises(TypeError, match="must return a str, not NoneType"):
+            await client.projects.GetCurrentUser(GetCurrentUserRequest())
+    assert scripted.tokens == []
+
+
 async def test_service_signs_its_own_tokens_and_services_admit_them() -> None:
     keys = Keys(user_secret="u" * 32, service_secret=KEY)
     token = service_tokens("reporting", USER, KEY)()
