@@ -4,7 +4,7 @@ Unknown fields are refused by name, output-only ones ignored whatever they hold;
 refused elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ class _Fields:
     setters: dict[str, Setter] = field(default_factory=dict)
     tags: list[Setter] = field(default_factory=list)
 
+    def taken(self, hidden: frozenset[str]) -> Iterator[str]:
+        """The keys that are not for nothing, in the contract's order."""
+        return (key for key, setter in self.setters.items() if setter is not _ignore and key not in hidden)
+
 
 class Decoders:
     """Decoders by message type, each compiled on first use."""
@@ -55,7 +59,7 @@ class Decoders:
         for key, item in value.items():
             setter = fields.setters.get(key)
             if setter is None or key in hidden:
-                faults.unknown(f"{prefix}{key}")
+                faults.unknown(f"{prefix}{key}", fields.taken(hidden))
             else:
                 setter(message, item, f"{prefix}{key}", faults)
         for tag in fields.tags:
@@ -78,7 +82,7 @@ class Decoders:
         for oneof in message.oneofs:
             tag = tag_of(oneof)
             if tag is not None:
-                fields.setters[tag.type_field] = fields.setters[tag.value_field] = _ignore
+                fields.setters[tag.type_field] = fields.setters[tag.value_field] = _leave_to_tag
                 fields.tags.append(self._tag(oneof, tag.type_field, tag.value_field))
         for each in message.fields:
             if each.containing_oneof is None or tag_of(each.containing_oneof) is None:
@@ -242,6 +246,10 @@ def _mask(message: Descriptor, value: Any, prefix: str) -> list[str]:
 
 
 def _ignore(message: Message, value: Any, path: str, faults: Faults) -> None:
+    return
+
+
+def _leave_to_tag(message: Message, value: Any, path: str, faults: Faults) -> None:
     return
 
 

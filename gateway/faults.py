@@ -1,5 +1,6 @@
 """What is wrong with an input, collected so that a caller learns of everything at once."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 # More than this helps nobody, and bounds the answer to a hostile request.
@@ -23,9 +24,13 @@ class Faults:
 
     found: list[Fault] = field(default_factory=list)
 
-    def unknown(self, path: str, detail: str = "is not a field here") -> None:
-        """The caller named something that does not exist."""
-        self.malformed(path, detail, "UNKNOWN_FIELD")
+    def unknown(self, path: str, known: Iterable[str], what: str = "field") -> None:
+        """The caller named something that does not exist; `known` are the names that do."""
+        # A hostile request has thousands.
+        if len(self.found) < MAX_FAULTS:
+            names = ", ".join(known)
+            known_are = f"known are {names}" if names else "there are none"
+            self.malformed(path, f"is not a {what} here: {known_are}", "UNKNOWN_FIELD")
 
     def wrong_type(self, path: str, expected: str) -> None:
         """The value is of another JSON type than its field; `expected` names the right one."""

@@ -62,7 +62,7 @@ _ALWAYS = (
         "INVALID_ARGUMENT",
         "UNKNOWN_FIELD",
         "A key or parameter does not exist.",
-        ("colour", "is not a field here"),
+        ("colour", "is not a field here: known are name, title"),
     ),
     Refusal(400, "INVALID_ARGUMENT", "DUPLICATE_KEY", "Something is given twice.", ("name", "is given more than once")),
     Refusal(400, "INVALID_ARGUMENT", "DUPLICATE_HEADER", "A header that is no list is sent more than once."),

@@ -130,6 +130,8 @@ class Schemas:
             return self.message(field.message_type, kind)
         if field.enum_type is not None:
             return self._enum(field.enum_type)
+        if rules.member_of:
+            return self._member_name(field, rules.member_of)
         if field.cpp_type == _F.CPPTYPE_BOOL:
             return {"type": "boolean"}
         if field.cpp_type == _F.CPPTYPE_STRING:
@@ -154,6 +156,18 @@ class Schemas:
             ]
             text = "\n".join([self._comments.of(enum.full_name), "", *texts]).strip()
             self.components[name] = {**schema, "description": text} if text else schema
+        return _reference(name)
+
+    def _member_name(self, field: FieldDescriptor, of: str) -> Schema:
+        """What the tagged oneof of the message `of` may hold, by name: `EventType` for an `Event` with a `type`."""
+        assert field.containing_type is not None
+        message = field.containing_type.file.pool.FindMessageTypeByName(of)
+        oneof = tagged_oneof(message)
+        if oneof is None:
+            return {"type": "string"}
+        name = f"{self._name(message, OUTPUT)}{rules_of_oneof(oneof).type_field.title().replace('_', '')}"
+        if name not in self.components:
+            self.add(name, {"type": "string", "enum": [member.name for member in oneof.fields]})
         return _reference(name)
 
     def _object(self, message: Descriptor, kind: str, hidden: frozenset[str], name: str) -> Schema:
@@ -217,9 +231,6 @@ def _string(field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) ->
     schema: Schema = {"type": "string"}
     if field.type == _F.TYPE_BYTES:
         schema["contentEncoding"] = "base64"
-    if rules.member_of:
-        schema["enum"] = _members(field, rules.member_of)
-        return schema
     if rules.uuid or (rules.resource and not rules.min_length):
         # What takes names as well is no UUID, and then it must not be empty.
         schema["format"] = "uuid"
@@ -239,12 +250,6 @@ def _string(field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) ->
         pattern = _DOT.sub(lambda match: r"[\s\S]" if match[0] == "." else match[0], rules.pattern)
         schema["pattern"] = f"^(?:{pattern})$"
     return schema
-
-
-def _members(field: FieldDescriptor, message: str) -> list[str]:
-    assert field.containing_type is not None
-    oneof = tagged_oneof(field.containing_type.file.pool.FindMessageTypeByName(message))
-    return [member.name for member in oneof.fields] if oneof is not None else []
 
 
 def _bounds(rules: options_pb2.FieldRules, whole: bool) -> Schema:

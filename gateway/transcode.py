@@ -172,7 +172,7 @@ class Transcoder:
         for name, text in pairs:
             parameter = self.parameters.get(name)
             if parameter is None:
-                faults.unknown(name, "is not a query parameter here")
+                faults.unknown(name, self.parameters, "query parameter")
             elif name in seen and not parameter.field.is_repeated:
                 faults.malformed(name, "is given more than once", "DUPLICATE_KEY")
             else:

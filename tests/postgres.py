@@ -136,6 +136,9 @@ if __name__ == "__main__":
     # To look at by hand: `python -m tests.postgres`.
     found = programs()
     assert found is not None, "PostgreSQL is not installed"
+    # A shell's background jobs ignore Ctrl-C, and what is only terminated would leave its server behind.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     with running(found) as started, suppress(KeyboardInterrupt):
         print(started.url(), flush=True)
         signal.pause()

@@ -42,7 +42,7 @@ class PostgresDatabase:
                 raise DatabaseUnavailable(str(error) or f"no answer within {_CONNECT_SECONDS:g} s") from error
             except (asyncpg.InterfaceError, ValueError, OverflowError):
                 # Without the driver's words, which may hold the password.
-                raise DatabaseUnavailable("the URL is not one that libpq would take") from None
+                raise DatabaseUnavailable("it is not a URL such as postgresql://user:password@host:port/name") from None
 
         self._engine = create_async_engine(
             "postgresql+asyncpg://",

@@ -16,7 +16,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from services.runtime.claims import OWN_AUDIENCES
 from services.runtime.errors import StartupError
 
 SERVICES = ("projects", "agents", "orchestrator", "streams")
@@ -124,6 +123,9 @@ class Settings(BaseModel):
     @field_validator("jwt_audience")
     @classmethod
     def _audience_is_not_ours(cls, value: str) -> str:
+        # Brings grpc, which must not be there before `codelab` has told it to be quiet.
+        from services.runtime.claims import OWN_AUDIENCES
+
         if value in OWN_AUDIENCES:
             raise ValueError("is reserved for tokens that are not users'")
         return value

@@ -18,8 +18,9 @@ from tests.e2e.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("projects", "agents", "orchestrator", "streams")
-# What a developer may have set for themselves must not reach the suite under test.
+# What a developer, or a test run, has set for itself must not reach the suite under test.
 OWN_VARIABLES = (
+    "GRPC_VERBOSITY",
     "CODELAB_",
     "OPENAI_",
     "JWT_",

@@ -15,7 +15,6 @@ from tests.gateway.conftest import ORIGIN, USER
 from tests.gateway.garden import Garden
 
 PLANT = "/garden/b/plants/p"
-NOBODY = {"authorization": ""}
 
 
 @pytest.fixture(scope="module")

@@ -250,6 +250,17 @@ async def test_empty_body_counts_as_empty_object(client: httpx.AsyncClient, gard
         assert garden.requests[-1].plant_id == "p"
 
 
+async def test_unknown_name_is_answered_with_those_that_are_known(client: httpx.AsyncClient) -> None:
+    in_body = await client.post(f"{PLANT}:water", json={"liters": 1})
+    assert in_body.json()["detail"] == "liters: is not a field here: known are litres"
+    in_query = await client.post(f"{PLANT}:water?litres=1", json={})
+    assert in_query.json()["detail"] == "litres: is not a query parameter here: there are none"
+    misspelt = await client.put(PLANT, json={"nmae": "fern"})
+    assert ": known are name, " in misspelt.json()["detail"]
+    # Only the server sets it.
+    assert "planted_at" not in misspelt.json()["detail"]
+
+
 async def test_whole_body_cannot_say_what_the_path_says(client: httpx.AsyncClient, garden: Garden) -> None:
     answer = await client.post(f"{PLANT}:water", json={"litres": 1, "plant_id": "other"})
     assert (answer.status_code, answer.json()["reason"]) == (400, "UNKNOWN_FIELD")

@@ -26,9 +26,8 @@ DATA = Path(__file__).with_name("data")
 STATEFUL = ("projects", "agents", "orchestrator")
 
 
-async def capture(target: Path, settings: Mapping[str, str]) -> Path:
-    """Let a suite make the estate, kill it at work, and write down what was readable; return its data folder."""
-    folder = Path(tempfile.mkdtemp(prefix="codelab-capture-"))
+async def capture(target: Path, folder: Path, settings: Mapping[str, str]) -> None:
+    """Let a suite in `folder` make the estate, kill it at work, and write down what was readable."""
     with FakeModel() as model:
         asking = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-test", "OPENAI_MODEL": "fake-model"}
         async with running(Layout.ONE, folder, **asking, **estate.SECRETS, **settings) as suite:
@@ -44,7 +43,6 @@ async def capture(target: Path, settings: Mapping[str, str]) -> Path:
             await suite.kill()
     _write(target / "answers.json", answers)
     _write(target / "revisions.json", {service: migrations.revisions(service)[-1] for service in STATEFUL})
-    return folder / "data"
 
 
 def _write(path: Path, content: Any) -> None:
@@ -54,19 +52,20 @@ def _write(path: Path, content: Any) -> None:
 
 async def capture_sqlite(name: str) -> None:
     target = DATA / f"{name}-sqlite"
-    data = await capture(target, {})
-    for service in STATEFUL:
-        with closing(sqlite3.connect(data / f"{service}.db")) as connection:
-            (target / f"{service}.sql").write_text("\n".join(connection.iterdump()) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="codelab-capture-") as folder:
+        await capture(target, Path(folder), {})
+        for service in STATEFUL:
+            with closing(sqlite3.connect(Path(folder, "data", f"{service}.db"))) as connection:
+                (target / f"{service}.sql").write_text("\n".join(connection.iterdump()) + "\n", encoding="utf-8")
 
 
 async def capture_postgresql(name: str, programs: Path) -> None:
     target = DATA / f"{name}-postgresql"
-    with postgres.running(programs) as server, tempfile.TemporaryDirectory() as folder:
+    with postgres.running(programs) as server, tempfile.TemporaryDirectory(prefix="codelab-capture-") as folder:
         settings = {"DATABASE_URL": await server.create_database("captured")}
         migrated = await run_codelab("migrate", environment=clean_environment(**settings), folder=Path(folder))
         assert migrated.code == 0, migrated.output
-        await capture(target, settings)
+        await capture(target, Path(folder), settings)
         dump = [programs / "pg_dump", "--no-owner", "--no-privileges", "--inserts", settings["DATABASE_URL"]]
         dumped = (await asyncio.to_thread(subprocess.run, dump, check=True, capture_output=True, text=True)).stdout
     # Newer servers' dumps carry a random word that keeps psql from obeying what data might say.
