@@ -22,7 +22,7 @@ from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpa
 from services.agents.sql_store import SqlAgentStore
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
-from services.runtime.databases import open_database
+from services.runtime.databases import open_database, reporting_outages
 from services.runtime.ids import new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
@@ -66,6 +66,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         await server.start()
+        await opened.enter_async_context(reporting_outages(database, server))
         opened.push_async_callback(server.stop)
         if isinstance(model, OpenAIModel):
             # After the start, which would be slower for it; before the first message, which would be too.

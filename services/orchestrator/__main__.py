@@ -25,7 +25,7 @@ from services.orchestrator.waiting import Waiting
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
 from services.runtime.data_folder import DataFolder
-from services.runtime.databases import open_database
+from services.runtime.databases import open_database, reporting_outages
 from services.runtime.ids import new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
@@ -78,6 +78,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         stack.push_async_callback(executor.release)
         # Listening comes first: a second process that cannot listen must not take runs over.
         await server.start()
+        await stack.enter_async_context(reporting_outages(database, server))
         stack.push_async_callback(server.stop)
         await stack.enter_async_context(teller.working(settings.lease_seconds))
         await stack.enter_async_context(purger.working(settings.lease_seconds))

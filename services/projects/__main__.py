@@ -14,7 +14,7 @@ from services.projects.sql_store import SqlProjectStore
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.channels import Peers
 from services.runtime.data_folder import DataFolder
-from services.runtime.databases import open_database
+from services.runtime.databases import open_database, reporting_outages
 from services.runtime.ids import Clock, new_id, utc_now
 from services.runtime.process import main
 from services.runtime.server import ServiceServer
@@ -48,6 +48,7 @@ async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[S
         )
         await opened.enter_async_context(reconciler.running())
         await server.start()
+        await opened.enter_async_context(reporting_outages(database, server))
         opened.push_async_callback(server.stop)
         yield server
 

@@ -3,13 +3,21 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import DBAPIError
 
 from services.runtime import migrations
 from services.runtime.data_folder import DataFolder
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.errors import StartupError
+from services.runtime.server import ServiceServer
 from services.runtime.settings import SERVICES, Settings
+from services.runtime.tasks import repeating
+
+log = structlog.get_logger()
+
+_LOOK_SECONDS = 2.0
 
 
 def database_of(service: str, settings: Settings) -> Database:
@@ -41,6 +49,31 @@ async def open_database(service: str, settings: Settings) -> AsyncIterator[Datab
         yield database
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def reporting_outages(database: Database, server: ServiceServer) -> AsyncIterator[None]:
+    """While the block runs, the server's health follows from whether its database answers."""
+    answers = True
+
+    async def look() -> None:
+        nonlocal answers
+        before, cause = answers, ""
+        try:
+            async with database.read() as connection:
+                await connection.execute(sa.select(1))
+            answers = True
+        except DatabaseUnavailable as error:
+            answers, cause = False, error.cause
+        if answers and not before:
+            log.info("the database is back", service=server.service)
+        if not answers and before:
+            log.error("the database is out of reach", service=server.service, cause=cause)
+        if answers != before:
+            await server.report(serving=answers)
+
+    async with repeating("watch the database", look, _LOOK_SECONDS):
+        yield
 
 
 async def migrate(settings: Settings, *, check: bool = False) -> list[str]:

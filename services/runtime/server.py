@@ -108,9 +108,14 @@ class ServiceServer:
                 " machine's. Stop what uses it, or set CODELAB_GRPC_PORT_BASE or CODELAB_HOST"
             ) from None
         await self._server.start()
-        for name in (*self._names, ""):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self.report(serving=True)
         log.debug("service started", service=self.service, address=self._address)
+
+    async def report(self, *, serving: bool) -> None:
+        """Say over gRPC's health service whether calls can be served. Once it drains, a server cannot."""
+        response = health_pb2.HealthCheckResponse
+        for name in (*self._names, ""):
+            await self._health.set(name, response.SERVING if serving else response.NOT_SERVING)
 
     async def drain(self) -> None:
         """Report NOT_SERVING and end streams; calls under way go on. Idempotent."""

@@ -6,12 +6,11 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 import pytest_asyncio
 
 from tests import postgres
-from tests.e2e.client import answer, problem, signed_in
+from tests.e2e.client import Api, answer, problem, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.polling import eventually
 from tests.e2e.suite import Layout, Suite, clean_environment, run_codelab, running
@@ -57,16 +56,18 @@ async def test_outage_is_503_and_leaves_no_run_behind(
         ):
             assert "postgres" not in problem(response, 503, "DATABASE_UNAVAILABLE")["detail"].lower()
             assert response.headers["retry-after"] == "1"
+        # The streams need no database.
+        await eventually(lambda: readiness(api, "degraded"), what="a degraded suite")
         # The model's answer comes while nobody can write it down.
         model.open_gate(gate)
         await asyncio.to_thread(server.start)
 
-        async def served() -> bool:
-            response: httpx.Response = await api.http.get("/my/projects")
-            return response.status_code == 200
-
-        await eventually(served)
+        await eventually(lambda: readiness(api, "ready"), what="a suite that is ready again")
         assert (await chat.run_after(at_work["id"]))["state"] == "succeeded"
         await answer(chat.send("And now?"))
         said = [(message["role"], message["run_id"]) for message in await chat.messages()]
         assert len(said) == len(set(said)) == 4
+
+
+async def readiness(api: Api, status: str) -> bool:
+    return bool((await api.http.get("/ready")).json()["status"] == status)
