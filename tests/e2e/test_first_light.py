@@ -271,10 +271,24 @@ async def test_message_that_replaces_cancels_the_active_and_the_waiting(ann: Api
     await eventually(lambda: not model.open_now(chat.session_id))
 
 
-async def test_of_messages_that_replace_each_other_at_once_one_is_answered_and_the_rest_told(ann: Api) -> None:
+async def test_of_messages_that_replace_each_other_at_once_one_is_answered_and_the_rest_told(
+    ann: Api, model: FakeModel
+) -> None:
     chat = await ann.new_chat()
-    async with asyncio.timeout(8):
-        responses = await asyncio.gather(*(chat.send(f"No, {number}!", on_busy="replace") for number in range(20)))
+    # Nobody is answered before all have come.
+    held = Script(gate=chat.session_id)
+
+    async def all_but_one_are_replaced() -> bool:
+        runs = (await answer(ann.http.get(f"{chat.project_path}/runs", params={"session_id": chat.session_id})))["runs"]
+        return [run["state"] for run in runs].count("cancelled") == 19
+
+    async with asyncio.timeout(15), asyncio.TaskGroup() as sending:
+        sent = [
+            sending.create_task(chat.send(saying(f"No, {number}!", held), on_busy="replace")) for number in range(20)
+        ]
+        await eventually(all_but_one_are_replaced)
+        model.open_gate(chat.session_id)
+    responses = [each.result() for each in sent]
     answers = [response.json() for response in responses if response.status_code == 200]
     for response in responses:
         if response.status_code != 200:
