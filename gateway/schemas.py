@@ -4,7 +4,6 @@ A message has up to three schemas: what answers hold (every field), what a creat
 PATCH takes (`…Patch`: nothing is required). Output-only fields are in the first one alone.
 """
 
-import re
 from typing import Any
 
 from codelab.options.v1 import options_pb2
@@ -25,11 +24,9 @@ from gateway.contract import (
     tagged_oneof,
 )
 from gateway.examples import default_of
+from services.runtime.validation import SINGLE_LINE
 
 Schema = dict[str, Any]
-
-# A regular expression's escapes, classes and dots.
-_DOT = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\.")
 
 OUTPUT, INPUT, PATCH = "", "Input", "Patch"
 
@@ -245,10 +242,9 @@ def _string(field: FieldDescriptor, kind: str, rules: options_pb2.FieldRules) ->
         schema["minLength"] = 1
     if rules.HasField("max_length"):
         schema["maxLength"] = rules.max_length
-    if rules.HasField("pattern"):
-        # JSON Schema searches, the rule matches the whole; there a dot is no line's end, here it is anything.
-        pattern = _DOT.sub(lambda match: r"[\s\S]" if match[0] == "." else match[0], rules.pattern)
-        schema["pattern"] = f"^(?:{pattern})$"
+    if rules.single_line:
+        # JSON Schema searches, the rule is for the whole.
+        schema["pattern"] = f"^{SINGLE_LINE}$"
     return schema
 
 

@@ -21,6 +21,10 @@ from services.runtime.struct_rules import wrong_json
 if TYPE_CHECKING:
     from services.runtime.messages import AnyDescriptor, AnyField
 
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+SINGLE_LINE = rf"[^\s{_CONTROL}]([^{_CONTROL}]*[^\s{_CONTROL}])?"
+"""What a whole string under the rule `single_line` matches, for Python and for JSON Schema alike."""
+
 # More than this helps nobody.
 MAX_VIOLATIONS = 50
 
@@ -216,10 +220,11 @@ def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[
         )
         # Databases and the C strings of others cannot hold it.
         yield lambda value: None if "\0" not in value else "must not contain U+0000"  # type: ignore[operator]
-    if rules.HasField("pattern"):
-        # After the lengths: a pattern may take long to fail on what is long.
-        pattern, wrong = re.compile(rules.pattern, re.DOTALL), rules.pattern_detail or f"must match {rules.pattern}"
-        yield (lambda value: None if pattern.fullmatch(str(value)) else wrong)
+    if rules.single_line:
+        line = re.compile(SINGLE_LINE)
+        wrong = "must be one line of text: no control characters, and no space at its ends"
+        # What is empty is the lengths' affair.
+        yield (lambda value: None if not value or line.fullmatch(str(value)) else wrong)
     if field.cpp_type in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT):
         yield (lambda value: None if math.isfinite(value) else "must be a finite number")  # type: ignore[arg-type]
     if rules.HasField("minimum"):

@@ -23,8 +23,8 @@ doors = st.sampled_from(Door)
 users = st.sampled_from([0, 1])
 # Mostly those who may.
 approaches = st.sampled_from([OWNER] * 6 + [STRANGER, ELSEWHERE])
-lines = st.sampled_from(["Novel", "Poem", " 𝄞 é ", "ends with U+2028\u2028 and more"])
-texts = lines | st.just("two\nlines")
+lines = st.sampled_from(["Novel", "Poem", "𝄞 é"])
+texts = lines | st.sampled_from([" two\nlines ", "U+2028\u2028 ends a line"])
 names = st.sampled_from(["Ada", "Grace", "𝄞", STARTER_PACK[0]])
 page_sizes = st.integers(1, 5)
 agent_configs = st.fixed_dictionaries(

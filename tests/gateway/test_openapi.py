@@ -13,6 +13,7 @@ from gateway.contract import bindings_of
 from gateway.openapi import document
 from gateway.site import shipped_descriptors
 from services.runtime.pages import DEFAULT_PAGE_SIZE
+from services.runtime.validation import SINGLE_LINE
 from tests.gateway.garden import Garden, pool_for
 
 # What clients call operations by. It only grows: who renames one breaks them.
@@ -114,7 +115,7 @@ def test_input_schemas_have_rules_and_no_output_only_fields(garden_document: dic
         "type": "string",
         "minLength": 1,
         "maxLength": 20,
-        "pattern": "^(?:[a-z ]+)$",
+        "pattern": f"^{SINGLE_LINE}$",
         "description": "What it is called.",
     }
     assert plant["properties"]["labels"]["maxItems"] == 3
@@ -326,6 +327,6 @@ def test_filters_take_what_they_take(contract_document: Document) -> None:
 def test_patterns_mean_in_json_schema_what_they_mean_to_the_services(contract_document: Document) -> None:
     name = contract_document["components"]["schemas"]["ProjectInput"]["properties"]["name"]
     validator = jsonschema.Draft202012Validator(name)
-    # A pattern is for the whole text here, and in JSON Schema for any part of it.
-    assert validator.is_valid("  Search engine ")
-    assert not any(validator.is_valid(text) for text in ("   ", "two\nlines", "\x1b[1mSearch"))
+    # A rule is for the whole text, and a pattern of JSON Schema for any part of it.
+    assert all(validator.is_valid(text) for text in ("Search engine", "é", "𝄞"))
+    assert not any(validator.is_valid(text) for text in ("   ", " a", "two\nlines", "\x1b[1mSearch"))
