@@ -16,7 +16,7 @@ from gateway.refusals import ProblemResponses
 from gateway.schemas import INPUT, OUTPUT, PATCH, Schema, Schemas
 from gateway.streaming import NDJSON, SSE
 from gateway.templates import ANY, REST, Template
-from gateway.transcode import hidden_fields, query_parameters
+from gateway.transcode import hidden_fields, mask_field, query_parameters
 
 _INTRODUCTION = (
     "A personal multi-agent AI platform. Everything under `/my` needs a bearer token. JSON is snake_case; every field"
@@ -94,13 +94,15 @@ class _Describer:
     def operation(self, binding: Binding) -> dict[str, Any]:
         method = binding.rpc.method
         text = self.comments.of(method.full_name)
-        summary = self.comments.summary_of(method.full_name) or method.name
+        sentence = self.comments.summary_of(method.full_name) or method.name
+        # PUT and PATCH share the RPC, and its comment.
+        summary = f"{sentence} as a whole" if binding.method == "PUT" and mask_field(binding) else sentence
         operation: dict[str, Any] = {
             "tags": [_tag(method.containing_service.name)],
             # Viewers show a summary as it stands, and the description as Markdown below it.
             "summary": summary.replace("`", ""),
         }
-        if text != f"{summary}.":
+        if text != f"{sentence}.":
             operation["description"] = text
         secret = next((each.name for each in query_parameters(binding) if each.secret), None)
         if secret is not None:

@@ -93,6 +93,15 @@ def test_texts_are_the_protos_comments(garden_document: dict[str, Any], contract
                 assert all(parameter["description"] for parameter in operation.get("parameters", ()))
 
 
+def test_operations_of_one_rpc_are_told_apart_by_their_summaries(
+    contract_document: dict[str, Any], garden_document: dict[str, Any]
+) -> None:
+    plant = garden_document["paths"]["/garden/{bed_id}/plants/{plant_id}"]
+    assert plant["put"]["summary"] == f"{plant['patch']['summary']} as a whole"
+    summaries = [each["summary"] for path in contract_document["paths"].values() for each in path.values()]
+    assert len(set(summaries)) == len(summaries)
+
+
 def test_operation_ids_are_stable_and_unique(
     contract_document: dict[str, Any], garden_document: dict[str, Any]
 ) -> None:
