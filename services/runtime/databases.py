@@ -107,7 +107,7 @@ def _said_in_one_line(service: str) -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailable as error:
-        raise StartupError(f"DATABASE_URL: the database is out of reach: {error.cause}") from None
+        raise StartupError(f"DATABASE_URL: the database cannot be used: {error.cause}") from None
     except DBAPIError as error:
         # The driver's own words: SQLAlchemy's go on with the statement, over many lines.
         said = str((error.orig and error.orig.__cause__) or error.orig).partition("\n")[0]

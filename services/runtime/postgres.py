@@ -1,6 +1,8 @@
 """PostgreSQL: a pool of connections to one schema."""
 
 import hashlib
+import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -38,8 +40,15 @@ class PostgresDatabase:
             settings = {**_SESSION, "application_name": f"codelab {schema}", "search_path": schema}
             try:
                 return await asyncpg.connect(url, timeout=_CONNECT_SECONDS, server_settings=settings)
-            except (OSError, asyncpg.PostgresError) as error:
-                raise DatabaseUnavailable(str(error) or f"no answer within {_CONNECT_SECONDS:g} s") from error
+            except TimeoutError as error:
+                raise DatabaseUnavailable(f"{_address(url)}no answer within {_CONNECT_SECONDS:g} s") from error
+            except OSError as error:
+                # Of a refused connection asyncio says which address, as a tuple, and not what happened.
+                broken = isinstance(error, ConnectionError)
+                said = os.strerror(error.errno) if broken and error.errno else error.strerror or error
+                raise DatabaseUnavailable(f"{_address(url)}{said}") from error
+            except asyncpg.PostgresError as error:
+                raise DatabaseUnavailable(str(error)) from error
             except (asyncpg.InterfaceError, ValueError, OverflowError):
                 # Without the driver's words, which may hold the password.
                 raise DatabaseUnavailable("it is not a URL such as postgresql://user:password@host:port/name") from None
@@ -84,6 +93,15 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Give back every connection."""
         await self._engine.dispose()
+
+
+def _address(url: str) -> str:
+    """`host:port: ` as the URL has it; empty if it names none, or a password could be taken for it."""
+    authority, *rest = re.split("[/?#]", url.partition("://")[2], maxsplit=1)
+    address = authority.rpartition("@")[2]
+    if not address or "@" in "".join(rest):
+        return ""
+    return f"{address}: " if ":" in address.rpartition("]")[2] else f"{address}:5432: "
 
 
 @asynccontextmanager

@@ -142,11 +142,19 @@ async def test_cancelled_transaction_leaves_nothing_and_gives_its_connection_bac
 
 
 async def test_server_that_is_not_there_is_something_to_try_again_and_keeps_the_password_to_itself() -> None:
-    for url in (f"postgresql://me:hush@127.0.0.1:{free_ports()}/x", "postgresql://me:hush@@[::1/x"):
+    port = free_ports()
+    causes = {
+        f"postgresql://me:hush@127.0.0.1:{port}/x": f"127.0.0.1:{port}: Connection refused",
+        f"postgresql://127.0.0.1:{port}?user=me&password=p@hush": "Connection refused",
+        "postgresql://me:hush@nowhere.invalid/x": "nowhere.invalid:5432: ",
+        "postgresql://me:hush@@[::1/x": "it is not a URL",
+    }
+    for url, cause in causes.items():
         database = PostgresDatabase(url, "any")
         with pytest.raises(DatabaseUnavailable) as caught:
             async with database.read():
                 pass
+        assert caught.value.cause.startswith(cause)
         assert "hush" not in str(caught.value) + caught.value.cause
         await database.close()
 
