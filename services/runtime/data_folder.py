@@ -27,7 +27,8 @@ class DataFolder:
         except BlockingIOError:
             os.close(descriptor)
             raise StartupError(
-                f"{name} already runs on the data folder {self.path}: stop it, or set CODELAB_DATA_DIR to another"
+                f"{name} already runs on the data folder {self.path}: stop it (`make down` stops a suite),"
+                " or set CODELAB_DATA_DIR to another"
             ) from None
         self._locks.append(descriptor)
 

@@ -70,6 +70,7 @@ async def test_one_of_the_processes_that_start_together_has_the_lock(tmp_path: P
     [refusal] = {line for line in lines if line != "locked"}
     assert refusal.startswith("projects already runs on the data folder")
     assert "CODELAB_DATA_DIR" in refusal
+    assert "make down" in refusal
     for process in processes:
         await process.communicate(b"\n")
 
