@@ -66,12 +66,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    from services.runtime.process import until_stopped
-    from services.runtime.telemetry import configure_logging
+    from services.runtime.process import configured, until_stopped
     from services.suite import claimed, in_many_processes, in_one_process
 
-    settings = Settings.load()
-    configure_logging(settings, "suite")
+    settings = configured("suite")
     suite = in_many_processes if arguments.processes else in_one_process
 
     @asynccontextmanager
@@ -99,18 +97,18 @@ def _gateway(_: argparse.Namespace) -> None:
 
 def _migrate(arguments: argparse.Namespace) -> None:
     from services.runtime.databases import migrate
-    from services.runtime.telemetry import configure_logging
+    from services.runtime.process import configured
 
-    settings = Settings.load()
-    configure_logging(settings, "migrate")
+    settings = configured("migrate")
     for line in asyncio.run(migrate(settings, check=arguments.check)):
         print(line)
 
 
 def _token(arguments: argparse.Namespace) -> None:
     from services.runtime.auth import Keys, TokenMinter
+    from services.runtime.process import configured
 
-    settings = Settings.load()
+    settings = configured("token")
     user = _development_user(settings) if arguments.user is None else arguments.user
     if not is_uuid(user):
         raise StartupError(f"--user must be a UUID, such as {new_id()}")

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from services.runtime.errors import StartupError
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, unknown_variables
 from services.runtime.telemetry import configure_logging
 
 log = structlog.get_logger()
@@ -24,11 +24,21 @@ def main(name: str, running: Running) -> None:
     What prevents the start is one line on stderr and exit 1, never a traceback.
     """
     try:
-        settings = Settings.load()
-        configure_logging(settings, name)
+        settings = configured(name)
         asyncio.run(until_stopped(running, settings))
     except StartupError as error:
         sys.exit(f"codelab: {error}")
+
+
+def configured(name: str) -> Settings:
+    """Load the settings and begin to log, under the name of the process. Raise StartupError."""
+    settings = Settings.load()
+    configure_logging(settings, name)
+    # Not refused: an orchestrator of containers adds variables of its own, named after its services.
+    if unknown := unknown_variables():
+        meant = [f"{each} (did you mean {near}?)" if near else each for each, near in unknown.items()]
+        log.warning("no settings have these names", variables=meant)
+    return settings
 
 
 async def until_stopped(running: Running, settings: Settings) -> None:

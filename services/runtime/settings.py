@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -23,6 +24,18 @@ SERVICES = ("projects", "agents", "orchestrator", "streams")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_OTHERS = frozenset({"CODELAB_TOKEN", "CODELAB_URL", "CODELAB_REQUIRE_ALL", "CODELAB_TRUTH_EXAMPLES"})
+"""Variables of clients and tests."""
+_WORDS = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+"""What pydantic finds, said to those who start a server."""
 
 
 def _env(name: str, default: Any) -> Any:
@@ -209,6 +222,13 @@ class Settings(BaseModel):
         return [each.strip() for each in self.cors_origins.split(",") if each.strip()]
 
 
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables that look like settings and are none, each with the setting that is probably meant, or nothing."""
+    known = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    unknown = {name for name in environ if name.startswith("CODELAB_")} - _OTHERS - set(known)
+    return {name: next(iter(get_close_matches(name, known, n=1, cutoff=0.8)), "") for name in sorted(unknown)}
+
+
 def _is_http_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
@@ -223,4 +243,6 @@ def _line(error: ErrorDetails) -> str:
     if not name:
         return message
     # Never the value: it may be a secret.
-    return f"{name}: {message}" if error["type"] == "value_error" else f"{name}: {message[:1].lower()}{message[1:]}"
+    if error["type"] in _WORDS:
+        return f"{name}: {_WORDS[error['type']].format_map(error.get('ctx', {}))}"
+    return f"{name}: {message.replace('Input should be', 'must be')}"

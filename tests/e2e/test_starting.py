@@ -1,6 +1,7 @@
 """Starting and stopping: wrong settings, taken ports, and `up --processes`."""
 
 import asyncio
+import json
 import socket
 import uuid
 from pathlib import Path
@@ -54,6 +55,15 @@ async def test_wrong_value_stops_the_start_with_one_line_that_names_the_variable
     lines = await asyncio.gather(*(refused(folder, *command, **{name: value}) for name, value in tried.items()))
     for name, line in zip(tried, lines, strict=True):
         assert name in line
+
+
+async def test_misspelt_setting_is_named_in_one_line_of_the_log(folder: Path) -> None:
+    environment = Suite(Layout.ONE, folder).environment | {"CODELAB_LOG_LEVL": "debug", "CODELAB_MOOD": "secret"}
+    result = await run_codelab("token", environment=environment, folder=folder)
+    [line] = result.stderr.splitlines()
+    assert json.loads(line)["variables"] == ["CODELAB_LOG_LEVL (did you mean CODELAB_LOG_LEVEL?)", "CODELAB_MOOD"]
+    assert "secret" not in line
+    assert (result.code, len(result.stdout.splitlines())) == (0, 1)
 
 
 async def test_data_folder_that_cannot_be_made_is_named(folder: Path) -> None:

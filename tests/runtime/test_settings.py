@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.runtime.errors import StartupError
-from services.runtime.settings import SERVICES, Settings
+from services.runtime.settings import SERVICES, Settings, unknown_variables
 
 WRONG = [
     ("CODELAB_HTTP_PORT", "eight"),
@@ -72,6 +72,32 @@ def test_wrong_value_is_one_line_that_names_the_variable(name: str, value: str) 
     # Numbers may well be part of a sentence about what is permitted.
     assert value not in line or value.isdigit()
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CODELAB_HTTP_PORT", "80.5", "must be a whole number"),
+        ("CODELAB_HTTP_PORT", "0", "must be at least 1"),
+        ("CODELAB_MODEL_RETRIES", "11", "must be at most 10"),
+        ("CODELAB_LEASE_SECONDS", "soon", "must be a number"),
+        ("CODELAB_LEASE_SECONDS", "0", "must be more than 0"),
+        ("CODELAB_LEASE_SECONDS", "inf", "must be a finite number"),
+        ("CODELAB_REFLECTION", "maybe", "must be true or false"),
+        ("CODELAB_LOG_FORMAT", "xml", "must be 'auto', 'console' or 'json'"),
+    ],
+)
+def test_line_says_what_the_value_must_be(name: str, value: str, words: str) -> None:
+    with pytest.raises(StartupError) as caught:
+        Settings.load({name: value})
+    assert str(caught.value) == f"{name}: {words}"
+
+
+def test_variables_that_look_like_settings_are_found_with_what_is_meant() -> None:
+    known = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    unknown = {"CODELAB_HTP_PORT": "CODELAB_HTTP_PORT", "CODELAB_DATA_DIRS": "CODELAB_DATA_DIR", "CODELAB_MOOD": ""}
+    environ = dict.fromkeys([*known, *unknown, "CODELAB_TOKEN", "PATH", "OPENAI_ORGANIZATION"], "x")
+    assert unknown_variables(environ) == unknown
 
 
 def test_every_variable_is_tried_with_a_wrong_value() -> None:
