@@ -9,7 +9,7 @@ DESCRIPTORS := protos/codelab/descriptors.binpb
 PID_FILE := $(or $(CODELAB_DATA_DIR),.codelab)/suite.pid
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all soak check lock contract-baseline bench clean always
+.PHONY: help up down test test-all check lock contract-baseline bench clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -35,9 +35,6 @@ test: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests; those whose servers or tools
 
 test-all: $(VENV)/.dev $(DESCRIPTORS) ## Run every test; a skipped one is a failure
 	@CODELAB_REQUIRE_ALL=1 $(BIN)/python -m pytest
-
-soak: $(VENV)/.dev $(DESCRIPTORS) ## Run for a long time what `make test` runs for seconds
-	@CODELAB_TRUTH_EXAMPLES=400 $(BIN)/python -m pytest -o faulthandler_timeout=0 tests/e2e/test_truth.py
 
 check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff check --quiet
