@@ -98,3 +98,48 @@ class ModelRefused(FailedPrecondition):
     """The model's endpoint does not accept the request as it is: somebody must change a setting or the agent."""
 
     reason = "MODEL_REFUSED"
+
+
+class MemoryNotFound(NotFound):
+    """The memory is absent, deleted, or another agent's."""
+
+    reason = "MEMORY_NOT_FOUND"
+
+    def __init__(self, memory_id: str) -> None:
+        super().__init__(f"the agent has no memory {memory_id}", memory_id=memory_id)
+
+
+class MemoryUnavailable(Unavailable):
+    """The store of memories is out of reach, or too slow."""
+
+    reason = "MEMORY_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the agents' memory is out of reach at the moment: try again", retry_after=1.0)
+
+
+class EmbeddingUnavailable(Unavailable):
+    """The embedding model is out of reach, overloaded or too slow; trying again later may help."""
+
+    reason = "EMBEDDING_UNAVAILABLE"
+
+
+class EmbeddingRefused(FailedPrecondition):
+    """The endpoint does not embed as it is asked to: somebody must change a setting."""
+
+    reason = "EMBEDDING_REFUSED"
+
+
+class EmbeddingMismatch(FailedPrecondition):
+    """The agent's memories were embedded by another model than the one that is set now."""
+
+    reason = "EMBEDDING_MISMATCH"
+
+    def __init__(self, agent_id: str, stored: str, configured: str) -> None:
+        super().__init__(
+            f"the memories of agent {agent_id} were embedded by {stored}, and {configured} is set now: run"
+            f" `codelab memory migrate`, or set EMBEDDING_MODEL={stored}",
+            agent_id=agent_id,
+            stored=stored,
+            configured=configured,
+        )

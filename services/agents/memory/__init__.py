@@ -1,0 +1,1 @@
+"""What the agents of the platform remember: values, the store and its backends, embeddings, recall."""

@@ -1,0 +1,45 @@
+"""Words: what full text is searched by, the same on every store because it is done here."""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+# BM25's usual constants; the average length is that of a question with its answer. It only scales.
+_SATURATION = 1.2
+_LENGTH_WEIGHT = 0.75
+_AVERAGE_WORDS = 100
+
+_WORD = re.compile(r"\w+")
+# What people copy rather than say: ERR_4711, parser.py, v1.2, feature/login, HTTPServer.
+_IDENTIFIER = re.compile(r"\w+(?:[._/\-]\w+)+|\w*\d\w*|\w*_\w*|[A-Z]{2,}\w*|\w*[a-z][A-Z]\w*")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in their order, folded: runs of letters, digits and underscores."""
+    return _WORD.findall(text.casefold())
+
+
+def identifiers_of(text: str) -> list[str]:
+    """The words of those parts of a text that look like a name, a number, a path or a version; each once."""
+    return list(dict.fromkeys(word for found in _IDENTIFIER.findall(text) for word in words_of(found)))
+
+
+def word_weights(text: str) -> dict[int, float]:
+    """How much each word says of the text it stands in: BM25 without the word's rarity, which the store knows.
+
+    Words are known by a 32-bit hash.
+    """
+    words = words_of(text)
+    norm = _SATURATION * (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * len(words) / _AVERAGE_WORDS)
+    return _by_hash({word: count * (_SATURATION + 1) / (count + norm) for word, count in Counter(words).items()})
+
+
+def query_weights(words: Iterable[str]) -> dict[int, float]:
+    """What a search for any of these words is weighed by."""
+    return _by_hash(dict.fromkeys(words, 1.0))
+
+
+def _by_hash(weights: Mapping[str, float]) -> dict[int, float]:
+    # Two words of one hash are one word: in a memory of 100,000 different ones about one pair is.
+    return {zlib.crc32(word.encode()): weight for word, weight in weights.items()}
