@@ -8,15 +8,24 @@ from codelab.agents.v1 import (
     agent_service_pb2_grpc,
     execution_service_pb2,
     execution_service_pb2_grpc,
+    memory_service_pb2,
+    memory_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
 
 from services.agents.execution import Executions
+from services.agents.memory.backends import embedder_of, memory_store_of
+from services.agents.memory.keeper import MemoryKeeper
+from services.agents.memory.service import MemoryService
+from services.agents.memory.servicer import MemoryServicer
+from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.memory_bus import MemoryAgentBus
+from services.agents.memory_cache import MemoryAgentCache
 from services.agents.models import Model
 from services.agents.offline_model import OfflineModel
 from services.agents.openai_model import OpenAIModel
+from services.agents.recollection import Recollections
 from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
 from services.agents.sql_store import SqlAgentStore
@@ -42,11 +51,18 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
 
         database = await opened.enter_async_context(open_database("agents", settings))
 
-        store = SqlAgentStore(database)
-        bus = MemoryAgentBus()
+        store, registry = SqlAgentStore(database), SqlMemoryRegistry(database)
+        cache, bus = MemoryAgentCache(), MemoryAgentBus()
         model = await opened.enter_async_context(_model(settings))
-        executions = Executions(store, bus, model, utc_now)
-        agents = AgentService(store, bus, executions, utc_now, new_id)
+        memories = memory_store_of(settings)
+        opened.push_async_callback(memories.close)
+        embedder = embedder_of(settings)
+        opened.push_async_callback(embedder.close)
+        keeper = MemoryKeeper(registry, memories, embedder, utc_now)
+        memory = MemoryService(keeper, registry, memories, embedder, utc_now)
+        recollections = Recollections(keeper, memory, memories, embedder, utc_now)
+        executions = Executions(store, cache, bus, recollections, model, utc_now)
+        agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
         server.add(
@@ -64,7 +80,15 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             ExecutionServicer(agents, executions),
             execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"],
         )
+        server.add(
+            memory_service_pb2_grpc.add_MemoryServiceServicer_to_server,
+            MemoryServicer(memory),
+            memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"],
+        )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
+        sweep = await opened.enter_async_context(repeating("dropped memories", keeper.sweep, _HOUSEKEEPING_SECONDS))
+        # What a crash left is dropped now.
+        sweep.set()
         await server.start()
         await opened.enter_async_context(reporting_outages(database, server))
         opened.push_async_callback(server.stop)

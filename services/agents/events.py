@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.agents.agent import AgentStatus
+from services.agents.memory.model import Found
 from services.agents.models import Usage
 
 
@@ -17,12 +18,18 @@ class Working:
 
 @dataclass(frozen=True)
 class ContextRetrieved:
-    """Memory was searched for what helps with the task."""
+    """Memory was searched for what helps with the task: `found` is in the prompt, as far as it fits.
+
+    `unavailable` is the reason why it could not be searched; the task goes on without.
+    """
+
+    found: tuple[Found, ...] = ()
+    unavailable: str | None = None
 
 
 @dataclass(frozen=True)
 class StatusChanged:
-    """The agent became busy, or ready again."""
+    """The agent became busy, or ready again; or it cannot work until somebody changes something."""
 
     status: AgentStatus
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from services.agents.agent import Agent, Owner
+from services.agents.agent import Agent, AgentStatus, Owner
 from services.agents.bus import AgentBus, Place
+from services.agents.cache import AgentCache
 from services.agents.errors import AgentNotFound, ExecutionSuperseded, ModelFailed
 from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
 from services.agents.happenings import Happenings
+from services.agents.memory.model import InteractionType
 from services.agents.models import Message, Model, ModelRequest, Usage
 from services.agents.prompt import TaskInput, build_prompt
+from services.agents.recollection import Interaction, Recollection, Recollections
 from services.agents.store import AgentStore, Claim
-from services.runtime.errors import CodelabError
+from services.runtime.errors import CodelabError, FailedPrecondition
 from services.runtime.ids import Clock
 
 CLAIMS_KEPT = timedelta(days=7)
@@ -35,6 +38,8 @@ class Task:
     history: tuple[Message, ...] = ()
     """The session before this run, oldest first."""
     inputs: tuple[TaskInput, ...] = ()
+    session_id: str = ""
+    interaction_type: InteractionType = "direct_call"
 
 
 class _Execution:
@@ -83,9 +88,19 @@ class _Execution:
 class Executions:
     """The tasks that this process executes."""
 
-    def __init__(self, store: AgentStore, bus: AgentBus, model: Model, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: AgentStore,
+        cache: AgentCache,
+        bus: AgentBus,
+        recollections: Recollections,
+        model: Model,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._cache = cache
         self._bus = bus
+        self._recollections = recollections
         self._model = model
         self._clock = clock
         self._running: set[_Execution] = set()
@@ -132,15 +147,21 @@ class Executions:
             waited = await _wait(place, emit)
             if place.first:
                 emit(StatusChanged("busy"))
+            left: AgentStatus = "ready"
             try:
                 if waited:
                     # A task keeps the config that it starts with, and this one starts only now.
                     agent = await self._store.get_agent(task.owner, task.agent_id)
-                emit(ContextRetrieved())
-                completed = await self._answer(agent, task, emit)
+                completed = await self._work(agent, task, emit)
+            except FailedPrecondition:
+                # Trying again is no use until somebody changes the agent's config, or the platform's.
+                left = "error"
+                raise
             finally:
-                if await place.leave():
-                    emit(StatusChanged("ready"))
+                idle = await place.leave()
+                await self._cache.set_status(agent, left)
+                if idle:
+                    emit(StatusChanged(left))
         emit(completed)
 
     async def _end_earlier_attempts(self, task: Task) -> None:
@@ -156,11 +177,25 @@ class Executions:
         for execution in earlier:
             await execution.over()
 
-    async def _answer(self, agent: Agent, task: Task, emit: Callable[[ExecutionEvent], None]) -> Completed:
+    async def _work(self, agent: Agent, task: Task, emit: Callable[[ExecutionEvent], None]) -> Completed:
+        """Recall, answer, remember: who hears that the task is done can count on its being remembered."""
+        interaction = Interaction(
+            agent, task.session_id, task.claim, task.interaction_type, task.instruction, task.history
+        )
+        recollection = await self._recollections.recall(interaction)
+        emit(ContextRetrieved(recollection.found, recollection.unavailable))
+        completed = await self._answer(agent, task, recollection, emit)
+        answer = "" if self._model.canned else completed.output
+        await self._recollections.remember(interaction, recollection, answer)
+        return completed
+
+    async def _answer(
+        self, agent: Agent, task: Task, recollection: Recollection, emit: Callable[[ExecutionEvent], None]
+    ) -> Completed:
         emit(Working("thinking"))
         pieces: list[str] = []
         offset, usage = 0, Usage()
-        async with aclosing(self._model.stream(_request(agent, task))) as answer:
+        async with aclosing(self._model.stream(_request(agent, task, recollection))) as answer:
             async for piece in answer:
                 if isinstance(piece, Usage):
                     usage = piece
@@ -182,10 +217,11 @@ async def _wait(place: Place, emit: Callable[[ExecutionEvent], None]) -> bool:
     return waited
 
 
-def _request(agent: Agent, task: Task) -> ModelRequest:
+def _request(agent: Agent, task: Task, recollection: Recollection) -> ModelRequest:
     return ModelRequest(
-        build_prompt(agent.config, task.history, task.inputs, task.instruction),
+        build_prompt(agent.config, recollection.memories, task.history, task.inputs, task.instruction),
         agent.config.model,
         agent.config.temperature,
         agent.config.max_tokens,
+        tuple(memory.content for memory in recollection.memories),
     )

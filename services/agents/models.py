@@ -24,6 +24,8 @@ class ModelRequest:
     temperature: float
     max_tokens: int
     """Most tokens of the answer."""
+    recalled: tuple[str, ...] = ()
+    """The memories in the messages once more by themselves, for a model that cannot read."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Usage:
 
 class Model(Protocol):
     """Something that continues a conversation."""
+
+    @property
+    def canned(self) -> bool:
+        """Whether its answers say nothing that is worth remembering."""
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
         """Yield the answer in pieces that are not empty, and its Usage last.

@@ -9,6 +9,7 @@ from services.agents.prompt import estimate_tokens
 
 _QUOTED_CHARACTERS = 400
 _WORDS_A_PIECE = 4
+_MOST_RECALLED = 3
 
 _ANSWER = """\
 I am the offline model that is built into CodeLab, not a language model: I can show you that your message reached its \
@@ -16,9 +17,9 @@ agent and that answers stream, but I cannot think about it.
 
 You asked:
 
-> {question}
+{question}
 
-{history}To get real answers, stop CodeLab, set one of these and start it again:
+{recalled}{history}To get real answers, stop CodeLab, set one of these and start it again:
 
 - OpenAI: `OPENAI_API_KEY=sk-…`
 - Ollama, vLLM, LiteLLM or another OpenAI-compatible endpoint: `OPENAI_BASE_URL=http://127.0.0.1:11434/v1`, and \
@@ -27,7 +28,12 @@ You asked:
 
 
 class OfflineModel:
-    """A Model that says what it was asked and how to configure a real one. The same request has the same answer."""
+    """A Model that says what it was asked, what the agent remembers of it, and how to configure a real one.
+
+    The same request has the same answer.
+    """
+
+    canned = True
 
     def __init__(self, pause_seconds: float = 0.004) -> None:
         self._pause_seconds = pause_seconds  # Between pieces, so that one sees them stream.
@@ -43,9 +49,18 @@ class OfflineModel:
 
 
 def _answer(request: ModelRequest) -> str:
-    question = request.messages[-1].content.strip()
-    if len(question) > _QUOTED_CHARACTERS:
-        question = f"{question[:_QUOTED_CHARACTERS]}…"
     earlier = sum(message.role != "system" for message in request.messages) - 1
     history = f"I was given {earlier} earlier message{'s' if earlier != 1 else ''} of this session with it.\n\n"
-    return _ANSWER.format(question=question.replace("\n", "\n> "), history=history if earlier else "").rstrip()
+    quoted = "\n>\n".join(_quoted(each) for each in request.recalled[:_MOST_RECALLED])
+    return _ANSWER.format(
+        question=_quoted(request.messages[-1].content),
+        recalled=f"This agent remembers what may belong to it:\n\n{quoted}\n\n" if quoted else "",
+        history=history if earlier else "",
+    ).rstrip()
+
+
+def _quoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > _QUOTED_CHARACTERS:
+        text = f"{text[:_QUOTED_CHARACTERS]}…"
+    return "> " + text.replace("\n", "\n> ")

@@ -34,6 +34,8 @@ _LONGEST_PAUSE_SECONDS = 4.0
 class OpenAIModel:
     """Chat completions of the endpoint at `base_url`. Owns its client: `close` when done."""
 
+    canned = False
+
     def __init__(
         self,
         api_key: str,

@@ -7,7 +7,9 @@ import structlog
 
 from services.agents.agent import Agent, AgentDraft, Owner
 from services.agents.bus import AgentBus
+from services.agents.cache import AgentCache
 from services.agents.execution import Executions
+from services.agents.memory.keeper import MemoryKeeper
 from services.agents.starter_pack import STARTER_PACK
 from services.agents.store import AgentStore
 from services.runtime import pages
@@ -30,9 +32,20 @@ class AgentList:
 class AgentService:
     """The use cases. Agents are returned with the status they have at the moment."""
 
-    def __init__(self, store: AgentStore, bus: AgentBus, executions: Executions, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        store: AgentStore,
+        cache: AgentCache,
+        bus: AgentBus,
+        executions: Executions,
+        memories: MemoryKeeper,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
         self._store = store
+        self._cache = cache
         self._bus = bus
+        self._memories = memories
         self._executions = executions
         self._clock = clock
         self._new_id = new_id
@@ -48,13 +61,17 @@ class AgentService:
             self._new(owner, draft, now - timedelta(microseconds=place)) for place, draft in enumerate(STARTER_PACK)
         ]
         agents = await self._store.create_space(owner, pack)
+        for agent in agents:
+            await self._cache.put(agent)
         log.info("worker space is there", project_id=owner.project_id, agents=len(agents))
         return await self._live(agents)
 
     async def delete_space(self, owner: Owner) -> None:
-        """Remove the project's worker space for good, and stop what its agents do."""
-        await self._store.delete_space(owner, self._clock())
+        """Remove the project's worker space for good, with what its agents remember, and stop what they do."""
+        for agent_id in await self._store.delete_space(owner, self._clock()):
+            await self._cache.forget(agent_id)
         self._executions.stop_project(owner)
+        await self._memories.drop_deleted(owner)
         log.info("worker space deleted", project_id=owner.project_id)
 
     async def create(self, owner: Owner, draft: AgentDraft, request_id: str | None) -> Agent:
@@ -78,7 +95,11 @@ class AgentService:
 
     async def get(self, owner: Owner, agent_id: str) -> Agent:
         """Return the agent. Raise AgentNotFound."""
-        return (await self._live((await self._store.get_agent(owner, agent_id),)))[0]
+        agent = await self._cache.get(agent_id)
+        if agent is None or agent.owner != owner:
+            agent = await self._store.get_agent(owner, agent_id)
+            await self._cache.put(agent)
+        return (await self._live((agent,)))[0]
 
     async def resolve(self, owner: Owner, target: str) -> Agent:
         """Return the agent that a target means: by id if it is UUID-shaped, else by name. Raise AgentNotFound."""
@@ -96,13 +117,16 @@ class AgentService:
         if "name" in paths:
             _refuse_uuid(wanted.name)
         agent = await self._store.update_agent(owner, agent_id, wanted, paths, self._clock())
+        await self._cache.put(agent)
         await self._bus.resize(agent.id, agent.config.concurrency_limit)
         return (await self._live((agent,)))[0]
 
     async def delete(self, owner: Owner, agent_id: str) -> None:
-        """Remove the agent and stop what it does. Raise AgentNotFound."""
-        await self._store.delete_agent(owner, agent_id)
+        """Remove the agent with what it remembers, and stop what it does. Raise AgentNotFound."""
+        await self._store.delete_agent(owner, agent_id, self._clock())
+        await self._cache.forget(agent_id)
         self._executions.stop_agent(owner, agent_id)
+        await self._memories.drop_deleted(owner)
 
     def _new(self, owner: Owner, draft: AgentDraft, now: datetime) -> Agent:
         return Agent(
@@ -118,7 +142,10 @@ class AgentService:
 
     async def _live(self, agents: tuple[Agent, ...]) -> tuple[Agent, ...]:
         busy = await self._bus.busy([agent.id for agent in agents])
-        return tuple(replace(agent, status="busy") if agent.id in busy else agent for agent in agents)
+        left = await self._cache.statuses({agent.id: agent.revision for agent in agents})
+        return tuple(
+            replace(agent, status="busy" if agent.id in busy else left.get(agent.id, agent.status)) for agent in agents
+        )
 
 
 def _refuse_uuid(name: str) -> None:

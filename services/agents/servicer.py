@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 import grpc
 from codelab.agents.v1 import (
@@ -12,6 +12,7 @@ from codelab.agents.v1 import (
     agent_service_pb2_grpc,
     execution_service_pb2,
     execution_service_pb2_grpc,
+    memory_pb2,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -19,16 +20,20 @@ from codelab.agents.v1 import (
 from services.agents.agent import Agent, AgentConfig, AgentDraft, Owner
 from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
 from services.agents.execution import Executions, Task
+from services.agents.memory.model import Found, InteractionType
+from services.agents.memory.servicer import memory_message
 from services.agents.models import Message, Role
 from services.agents.prompt import TaskInput
 from services.agents.service import AgentService
 from services.agents.store import Claim
 from services.runtime.auth import current_caller
-from services.runtime.messages import fill, plain
+from services.runtime.messages import enum_word, fill, plain
 from services.runtime.validation import mask_paths
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_KIND = execution_service_pb2.ExecuteRequest.DESCRIPTOR.fields_by_name["interaction_type"]
+_LONGEST_SHOWN = 1_000
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
@@ -155,7 +160,23 @@ def _task(request: execution_service_pb2.ExecuteRequest) -> Task:
         request.instruction,
         tuple(Message(_ROLES.get(each.role, "user"), each.content) for each in request.history),
         tuple(TaskInput(each.title, each.output) for each in request.inputs),
+        request.session_id,
+        _kind(request),
     )
+
+
+def _kind(request: execution_service_pb2.ExecuteRequest) -> InteractionType:
+    number = request.interaction_type or memory_pb2.INTERACTION_TYPE_DIRECT_CALL
+    return cast(InteractionType, enum_word(_KIND, number))
+
+
+def _shown(found: Found) -> memory_pb2.Memory:
+    """What watchers see of a recalled memory. An event is kept, copied and sent many times."""
+    memory = found.memory
+    content = memory.content
+    if len(content) > _LONGEST_SHOWN:
+        content = f"{content[:_LONGEST_SHOWN]}…"
+    return memory_message(replace(memory, content=content, metadata={}), found.score)
 
 
 def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
@@ -167,8 +188,10 @@ def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
         case Working(phase, position):
             fill(response.working, {"phase": phase, "position": position})
             response.working.SetInParent()
-        case ContextRetrieved():
+        case ContextRetrieved(found, unavailable):
             response.context.SetInParent()
+            response.context.memories.extend(_shown(each) for each in found)
+            fill(response.context, {"unavailable": unavailable})
         case StatusChanged(status):
             fill(response.status_changed, {"status": status})
         case Completed(output, usage):

@@ -55,8 +55,12 @@ class AgentStore(Protocol):
         Raise ProjectDeleted if the user deleted it before, ProjectNotFound if another user has the project.
         """
 
-    async def delete_space(self, owner: Owner, now: datetime) -> None:
+    async def delete_space(self, owner: Owner, now: datetime) -> tuple[str, ...]:
         """Remove the user's worker space with everything in it, and remember for good that it was deleted.
+
+        Return the ids of the agents that went with it.
+
+        What its agents remember is registered as dropped with it (see MemoryRegistry).
 
         Also what was never made is deleted: a creation that comes later fails. Another user's space of the same id is
         neither touched nor hindered.
@@ -87,8 +91,8 @@ class AgentStore(Protocol):
         AgentNameTaken if the new name is not free.
         """
 
-    async def delete_agent(self, owner: Owner, agent_id: str) -> None:
-        """Remove the agent. Raise AgentNotFound."""
+    async def delete_agent(self, owner: Owner, agent_id: str, now: datetime) -> None:
+        """Remove the agent; what it remembers is registered as dropped. Raise AgentNotFound."""
 
     async def claim(self, owner: Owner, agent_id: str, claim: Claim, now: datetime) -> Agent:
         """Let this attempt have the task, and return its agent.

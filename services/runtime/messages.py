@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,23 @@ if TYPE_CHECKING:
     AnyField = FieldDescriptor | upb.FieldDescriptor
     AnyEnum = EnumDescriptor | upb.EnumDescriptor
 
+# Seconds since 1970 of the years 1 and 10000.
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_800
+
 
 def timestamp(moment: datetime) -> Timestamp:
     """An aware datetime as a Timestamp."""
     result = Timestamp()
     result.FromDatetime(moment)
     return result
+
+
+def moment(timestamp: Timestamp) -> datetime:
+    """The inverse of `timestamp`, to the microsecond. Raise ValueError beyond the years 1 to 9999."""
+    # Its own conversion to a datetime fails for some years with other errors.
+    if not _EARLIEST <= timestamp.seconds < _LATEST or not 0 <= timestamp.nanos < 1_000_000_000:
+        raise ValueError(timestamp)
+    return timestamp.ToDatetime(UTC)
 
 
 def fill(message: Message, values: Mapping[str, Any]) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from services.agents.agent import Agent, AgentConfig, AgentDraft, MemoryConfig, Owner
 from services.agents.errors import AgentNameTaken, AgentNotFound, ExecutionSuperseded, ProjectDeleted, ProjectNotFound
-from services.agents.sql_store import SqlAgentStore, metadata
+from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentPosition, AgentStore, Claim
+from services.agents.tables import metadata
 from services.runtime.errors import RequestIdReused
 from services.runtime.idempotency import KEPT, RequestKey
 from services.runtime.ids import new_id
@@ -177,7 +178,7 @@ async def test_nobody_else_sees_changes_or_deletes_an_agent(store: AgentStore, o
         with pytest.raises(AgentNotFound):
             await store.update_agent(other, mine.id, AgentDraft("Stolen"), frozenset({"name"}), NOW)
         with pytest.raises(AgentNotFound):
-            await store.delete_agent(other, mine.id)
+            await store.delete_agent(other, mine.id, NOW)
         with pytest.raises(AgentNotFound):
             await store.claim(other, mine.id, Claim("run", "task", 1, 1), NOW)
         with pytest.raises(ProjectNotFound):
@@ -218,11 +219,11 @@ async def test_page_of_long_agents_has_fewer(store: AgentStore, owner: Owner) ->
 
 async def test_deleted_agent_is_gone_and_its_name_free(store: AgentStore, owner: Owner) -> None:
     mine = await space(store, owner)
-    await store.delete_agent(owner, mine.id)
+    await store.delete_agent(owner, mine.id, NOW)
     with pytest.raises(AgentNotFound):
         await store.get_agent(owner, mine.id)
     with pytest.raises(AgentNotFound):
-        await store.delete_agent(owner, mine.id)
+        await store.delete_agent(owner, mine.id, NOW)
     await store.create_agent(agent(owner), None)
 
 
@@ -275,7 +276,7 @@ async def test_second_creation_with_the_same_key_returns_the_first_agent(store: 
 async def test_key_of_a_deleted_agent_makes_no_second_one(store: AgentStore, owner: Owner) -> None:
     await space(store, owner)
     first = await store.create_agent(agent(owner, "Once"), key("k"))
-    await store.delete_agent(owner, first.id)
+    await store.delete_agent(owner, first.id, NOW)
     with pytest.raises(AgentNotFound):
         await store.create_agent(agent(owner, "Once"), key("k"))
     assert (await store.list_agents(owner, 10, None)).total == 1

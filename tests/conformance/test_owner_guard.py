@@ -14,9 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import NoResultFound
 from structlog.testing import capture_logs
 
-from services.agents import sql_store as agents_sql
+from services.agents import tables as agents_sql
 from services.agents.agent import Agent, AgentConfig
 from services.agents.agent import Owner as AgentOwner
+from services.agents.memory.model import Embedding
+from services.agents.memory.registry import MemoryRegistry
+from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore, Claim
 from services.orchestrator import tables
@@ -167,6 +170,41 @@ async def test_agent_store_hands_out_nothing_of_others(database_place: Place, as
     assert questions.keys() | exempt.keys() == of_contract(AgentStore)
     assert await leaks(questions, [hers.id, theirs.project_id, "of Ann"]) == {}
     assert await sound.get_agent(theirs, hers.id) == hers
+
+
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_memory_registry_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
+    database = await database_place.with_tables(agents_sql.metadata)
+    agents, sound = SqlAgentStore(database), SqlMemoryRegistry(database)
+    forgetful = SqlMemoryRegistry(ForgetfulDatabase(database))
+    theirs = AgentOwner(new_id(), new_id())
+    mine = AgentOwner(new_id() if asker == ANOTHER_USER else theirs.user_id, new_id())
+    hers, gone, own = _agent(theirs, "Hers", ""), _agent(theirs, "Gone", ""), _agent(mine, "Mine", "")
+    await agents.create_space(theirs, [hers, gone])
+    await agents.create_space(mine, [own])
+    for each in (hers, gone):
+        await sound.register(theirs, each.id, Embedding("secret-model", 3))
+    await agents.delete_agent(theirs, gone.id, NOW)
+    key = RequestKey.of("memories.add", "k", "content")
+    assert key is not None
+    await sound.claim_key(theirs, key, hers.id, NOW)
+
+    questions: Questions = {
+        "find": lambda: missing(forgetful.find(mine, hers.id)),
+        "register": lambda: missing(forgetful.register(mine, hers.id, Embedding("minilm", 384))),
+        "dropped": lambda: forgetful.dropped(mine),
+    }
+    if asker == ANOTHER_USER:
+        questions["find_key"] = lambda: forgetful.find_key(mine, key, NOW)
+    exempt = {
+        "find_key": "keys are the user's in all projects",
+        "claim_key": "answers with nothing",
+        "forget_dropped": HOUSEKEEPING,
+        "of_other_embeddings": "is a migration of everybody's, by an operator",
+        "migrated": CHANGES,
+    }
+    assert questions.keys() | exempt.keys() == of_contract(MemoryRegistry)
+    assert await leaks(questions, [hers.id, gone.id, theirs.project_id, "secret-model"]) == {}
 
 
 # Sessions and runs

@@ -88,6 +88,8 @@ class MemoryFilter:
     """With all of these words, as `words.words_of` finds them in the content."""
     ids: tuple[str, ...] | None = None
     """One of these; an empty tuple fits none."""
+    any_words: tuple[str, ...] = ()
+    """With at least one of these words."""
 
 
 EVERYTHING = MemoryFilter()

@@ -1,0 +1,103 @@
+"""The agents service's tables, and how a project is locked."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from services.agents.agent import Owner
+from services.runtime.database import Json, UtcDateTime, prepared
+from services.runtime.idempotency import IdempotencyKeys
+from services.runtime.ownership import OwnerGuard
+
+metadata = sa.MetaData()
+idempotency_keys = IdempotencyKeys(metadata)
+
+worker_spaces = sa.Table(
+    "worker_spaces",
+    metadata,
+    sa.Column("project_id", sa.String(36), primary_key=True),
+    # Part of the key: who deletes an id that is not theirs leaves a tombstone beside the owner's space, not on it.
+    sa.Column("user_id", sa.String(36), primary_key=True),
+    sa.Column("state", sa.String(10), nullable=False),  # active | deleted
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+)
+_is_active = worker_spaces.c.state == "active"
+# A project has one owner. The index sees the other users' rows, which no query of ours may.
+sa.Index(
+    "worker_spaces_one_owner",
+    worker_spaces.c.project_id,
+    unique=True,
+    sqlite_where=_is_active,
+    postgresql_where=_is_active,
+)
+
+user_agents = sa.Table(
+    "user_agents",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(36), nullable=False),
+    sa.Column("user_id", sa.String(36), nullable=False),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("config", Json, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
+    sa.UniqueConstraint("project_id", "user_id", "name"),
+    sa.Index("user_agents_newest", "project_id", "user_id", "created_at", "id"),
+)
+
+executions = sa.Table(
+    "executions",
+    metadata,
+    sa.Column("project_id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(36), primary_key=True),
+    sa.Column("run_id", sa.String(36), primary_key=True),
+    sa.Column("task_id", sa.String(64), primary_key=True),
+    sa.Column("run_epoch", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False, index=True),
+    sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
+)
+
+# One row for each agent that has memories in the store, or had until its deletion: then the row says that they must go,
+# and stays until they are surely gone, also those that came late.
+memory_collections = sa.Table(
+    "memory_collections",
+    metadata,
+    sa.Column("agent_id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(36), nullable=False),
+    sa.Column("user_id", sa.String(36), nullable=False),
+    sa.Column("embedding_model", sa.String(200), nullable=False),
+    sa.Column("dimension", sa.Integer, nullable=False),
+    sa.Column("dropped_at", UtcDateTime, index=True),
+    sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
+    sa.Index("memory_collections_owner", "project_id", "user_id"),
+)
+
+OWN_SPACES = OwnerGuard("worker_spaces")
+OWN_AGENTS = OwnerGuard("user_agents")
+OWN_CLAIMS = OwnerGuard("executions", user="claim_user_id", project="claim_project_id")
+OWN_COLLECTIONS = OwnerGuard("memory_collections", user="owner.user_id", project="owner.project_id")
+
+
+def of(table: sa.Table, owner: Owner) -> sa.ColumnElement[bool]:
+    """What is the owner's."""
+    return sa.and_(table.c.user_id == owner.user_id, table.c.project_id == owner.project_id)
+
+
+@prepared
+def _locked_space(user_id: Any, project_id: Any) -> ReturningUpdate[Any]:
+    space = of(worker_spaces, Owner(user_id, project_id))
+    return sa.update(worker_spaces).where(space).values(state=worker_spaces.c.state).returning(worker_spaces)
+
+
+async def lock_space(connection: AsyncConnection, owner: Owner) -> str | None:
+    """Keep every other writer out of the project until this transaction ends; return the state of its worker space."""
+    # An UPDATE locks on every database; FOR UPDATE would be ignored by SQLite.
+    locked = await connection.execute(*_locked_space(owner.user_id, owner.project_id))
+    space = OWN_SPACES.first(locked, owner.user_id, owner.project_id)
+    return None if space is None else str(space.state)

@@ -1,0 +1,166 @@
+"""What every MemoryRegistry must do, on each database."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.agents.agent import Agent, AgentConfig, Owner
+from services.agents.errors import AgentNotFound
+from services.agents.memory.model import Collection, Embedding
+from services.agents.memory.registry import MemoryRegistry
+from services.agents.memory.sql_registry import SqlMemoryRegistry
+from services.agents.sql_store import SqlAgentStore
+from services.agents.store import AgentStore
+from services.agents.tables import metadata
+from services.runtime.errors import RequestIdReused
+from services.runtime.idempotency import RequestKey
+from services.runtime.ids import new_id
+from tests.databases import Place
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+MINILM, LARGE = Embedding("minilm", 384), Embedding("text-embedding-3-large", 3072)
+
+
+@pytest.fixture
+async def agents(database_place: Place) -> AgentStore:
+    return SqlAgentStore(await database_place.with_tables(metadata))
+
+
+@pytest.fixture
+async def registry(agents: AgentStore, database_place: Place) -> MemoryRegistry:
+    return SqlMemoryRegistry(database_place.open())
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner(new_id(), new_id())
+
+
+async def an_agent(agents: AgentStore, owner: Owner, name: str = "Helper") -> str:
+    agent = Agent(new_id(), owner, name, AgentConfig(), "ready", 1, NOW, NOW)
+    await agents.create_space(owner, [agent])
+    if agent not in await agents.create_space(owner, [agent]):
+        await agents.create_agent(agent, None)
+    return agent.id
+
+
+def a_key(request_id: str, content: str = "") -> RequestKey:
+    key = RequestKey.of("memories.add", request_id, content)
+    assert key is not None
+    return key
+
+
+async def test_agent_has_no_collection_until_one_is_registered(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    agent_id = await an_agent(agents, owner)
+    assert await registry.find(owner, agent_id) is None
+    made = await registry.register(owner, agent_id, MINILM)
+    assert made == Collection(owner, agent_id, MINILM)
+    assert await registry.find(owner, agent_id) == made
+    assert await registry.register(owner, agent_id, LARGE) == made
+
+
+async def test_agent_of_nobody_another_or_another_project_is_missing(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    agent_id = await an_agent(agents, owner)
+    await registry.register(owner, agent_id, MINILM)
+    for other in (Owner(new_id(), owner.project_id), Owner(owner.user_id, new_id()), Owner(new_id(), new_id())):
+        with pytest.raises(AgentNotFound):
+            await registry.find(other, agent_id)
+        with pytest.raises(AgentNotFound):
+            await registry.register(other, agent_id, MINILM)
+        assert await registry.dropped(other) == []
+    with pytest.raises(AgentNotFound):
+        await registry.find(owner, new_id())
+
+
+async def test_two_that_register_at_once_get_one_collection(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    agent_id = await an_agent(agents, owner)
+    made = await asyncio.gather(*(registry.register(owner, agent_id, each) for each in (MINILM, LARGE) * 5))
+    assert len(set(made)) == 1
+
+
+async def test_deleted_agents_collection_stays_as_dropped_until_it_is_forgotten(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    first, second = await an_agent(agents, owner), await an_agent(agents, owner, "Other")
+    going, staying = [await registry.register(owner, each, MINILM) for each in (first, second)]
+    await agents.delete_agent(owner, first, NOW)
+    with pytest.raises(AgentNotFound):
+        await registry.find(owner, first)
+    with pytest.raises(AgentNotFound):
+        await registry.register(owner, first, MINILM)
+    assert await registry.dropped(owner) == [going]
+    assert going in await registry.dropped()
+    assert await registry.find(owner, second) == staying
+    await registry.forget_dropped(NOW)
+    assert await registry.dropped(owner) == [going]
+    await registry.forget_dropped(NOW + timedelta(seconds=1))
+    assert await registry.dropped(owner) == []
+    assert await registry.find(owner, second) == staying
+
+
+async def test_deleted_project_drops_the_collections_of_all_its_agents_and_no_others(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    elsewhere = Owner(owner.user_id, new_id())
+    going = [await registry.register(owner, await an_agent(agents, owner, name), MINILM) for name in "ab"]
+    staying = await registry.register(elsewhere, await an_agent(agents, elsewhere), MINILM)
+    assert set(await agents.delete_space(owner, NOW)) == {each.agent_id for each in going}
+    assert set(await registry.dropped(owner)) == set(going)
+    assert await registry.dropped(elsewhere) == []
+    assert await registry.find(elsewhere, staying.agent_id) == staying
+
+
+async def test_registration_and_deletion_at_once_leave_nothing_undropped(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    for _ in range(10):
+        agent_id = await an_agent(agents, owner, new_id()[:8])
+        registered, _ = await asyncio.gather(
+            registry.register(owner, agent_id, MINILM),
+            agents.delete_agent(owner, agent_id, NOW),
+            return_exceptions=True,
+        )
+        dropped = [each.agent_id for each in await registry.dropped(owner)]
+        assert isinstance(registered, AgentNotFound) != (agent_id in dropped)
+
+
+async def test_migration_finds_what_another_model_embedded_and_changes_it_unless_it_is_gone(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    first, second = await an_agent(agents, owner), await an_agent(agents, owner, "Other")
+    old, gone = [await registry.register(owner, each, MINILM) for each in (first, second)]
+    mine = {first, second}
+
+    async def others(model: str) -> set[str]:
+        return {each.agent_id for each in await registry.of_other_embeddings(model)} & mine
+
+    assert await others(LARGE.model) == mine
+    assert await others(MINILM.model) == set()
+    await agents.delete_agent(owner, second, NOW)
+    assert await others(LARGE.model) == {first}
+    await registry.migrated(old, LARGE)
+    await registry.migrated(gone, LARGE)
+    assert await registry.find(owner, first) == Collection(owner, first, LARGE)
+    assert await registry.dropped(owner) == [gone]
+
+
+async def test_key_stands_for_the_first_memory_and_refuses_other_content(
+    registry: MemoryRegistry, owner: Owner
+) -> None:
+    key, memory_id = a_key("k"), new_id()
+    assert await registry.find_key(owner, key, NOW) is None
+    await registry.claim_key(owner, key, memory_id, NOW)
+    await registry.claim_key(owner, key, new_id(), NOW)
+    assert await registry.find_key(owner, key, NOW) == memory_id
+    assert await registry.find_key(Owner(new_id(), owner.project_id), key, NOW) is None
+    with pytest.raises(RequestIdReused):
+        await registry.find_key(owner, a_key("k", "other"), NOW)
+    with pytest.raises(RequestIdReused):
+        await registry.claim_key(owner, a_key("k", "other"), memory_id, NOW)

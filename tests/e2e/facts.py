@@ -1,0 +1,73 @@
+"""Forty things that somebody tells an agent in daily work, and fifteen questions about them in other words."""
+
+SESSIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "The staging database listens on port 6543, not on the usual one.",
+        "Our nightly backups go to the bucket acme-backups-eu and are kept for thirty days.",
+        "The login page must stay usable without JavaScript.",
+        "Releases are cut every second Tuesday, after the morning stand-up.",
+        "Maria owns the billing service; ask her before changing invoices.",
+        "We write commit messages in the imperative mood.",
+        "The CI machines have four cores and run out of disk about once a month.",
+        "Feature flags live in the file flags.yaml next to the deployment.",
+    ),
+    (
+        "The customer in Oslo pays in Norwegian kroner and wants PDF invoices.",
+        "Tests that need the network are marked with the label external.",
+        "The API rate limit for free accounts is sixty requests a minute.",
+        "Our style guide forbids abbreviations in public function names.",
+        "The old reporting tool is switched off at the end of March.",
+        "Error ERR_4711 means that the payment provider rejected the card.",
+        "The design team prefers the colour teal for warnings.",
+        "Uploads larger than twenty megabytes are refused by the proxy.",
+    ),
+    (
+        "Jonas is on parental leave until September.",
+        "The mobile app still supports Android 9.",
+        "Passwords are hashed with argon2 since last summer.",
+        "The search index is rebuilt from scratch every Sunday night.",
+        "We promised the auditors that logs are deleted after ninety days.",
+        "The office coffee machine needs descaling on the first of the month.",
+        "Our largest table is events, with about two billion rows.",
+        "The translation files come from an agency in Lisbon.",
+    ),
+    (
+        "Production runs in Frankfurt, with a standby in Dublin.",
+        "The team meets on Thursdays at three to talk about incidents.",
+        "The parser loses the last line of a file that has no newline at its end.",
+        "Never restart the queue workers during the lunch peak.",
+        "The domain acme.example is renewed automatically in November.",
+        "Pull requests need two approvals, one of them from the platform group.",
+        "Karin keeps the keys of the server room.",
+        "The demo account resets itself every night at two.",
+    ),
+    (
+        "My favourite editor is Helix and I use it with a dark theme.",
+        "The budget for cloud costs this year is forty thousand euros.",
+        "We chose PostgreSQL over MySQL because of partial indexes.",
+        "The newsletter goes out on the last Friday of the month.",
+        "The chart library has a memory leak in version 5.2.",
+        "Support tickets are answered within four working hours.",
+        "The warehouse robots speak MQTT, not HTTP.",
+        "Our intern Tom writes his thesis about caching.",
+    ),
+)
+FACTS = tuple(fact for session in SESSIONS for fact in session)
+
+QUESTIONS: tuple[tuple[str, str], ...] = (
+    ("Which port do I use to reach the DB of the test environment?", "6543"),
+    ("How long do we hold on to our backup copies?", "acme-backups-eu"),
+    ("Who is responsible for invoicing?", "Maria"),
+    ("When does the next version get shipped?", "second Tuesday"),
+    ("What does it mean when a customer sees ERR_4711?", "ERR_4711"),
+    ("How many calls per minute may somebody make who does not pay?", "sixty requests"),
+    ("What is the biggest file that a user can send us?", "twenty megabytes"),
+    ("Which colleague is away looking after a baby?", "Jonas"),
+    ("How do we store user credentials safely?", "argon2"),
+    ("In which city are our live servers?", "Frankfurt"),
+    ("What bug do we know about when reading text files?", "newline"),
+    ("How many reviewers have to agree before code is merged?", "two approvals"),
+    ("How much money can we spend on hosting?", "forty thousand"),
+    ("Why did we pick this database system?", "partial indexes"),
+    ("Which messaging protocol do the machines in the depot use?", "MQTT"),
+)
