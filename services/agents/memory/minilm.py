@@ -45,7 +45,7 @@ class MiniLmEmbedder:
 
     def __init__(self, folder: Path) -> None:
         """`folder` holds the model's files; they are read at first use, or by `warm`."""
-        self._folder = folder
+        self.folder = folder
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=MODEL)
         # The worker's alone.
         self._network: Network | None = None
@@ -84,10 +84,10 @@ class MiniLmEmbedder:
     def _load(self) -> "Network":
         if self._network is None:
             for name, digest in _SHA256.items():
-                _check(self._folder / name, digest)
+                _check(self.folder / name, digest)
             from services.agents.memory.minilm_network import Network
 
-            self._network = Network.load(self._folder / _TOKENIZER, self._folder / _WEIGHTS)
+            self._network = Network.load(self.folder / _TOKENIZER, self.folder / _WEIGHTS)
         return self._network
 
 
