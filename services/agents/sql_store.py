@@ -74,7 +74,7 @@ class SqlAgentStore:
                 await connection.execute(
                     sa.insert(worker_spaces).values(**asdict(owner), state="deleted", updated_at=now)
                 )
-                return None
+                return ()
             gone = sa.delete(user_agents).where(of(user_agents, owner)).returning(user_agents)
             agents = OWN_AGENTS.all(await connection.execute(gone), owner.user_id, owner.project_id)
             await connection.execute(sa.delete(executions).where(of(executions, owner)))

@@ -144,6 +144,7 @@ async def serving(data_dir: Path, **environ: str) -> AsyncIterator[Agents]:
             "CODELAB_DATA_DIR": str(data_dir),
             "CODELAB_GRPC_PORT_BASE": str(base),
             "CODELAB_DRAIN_SECONDS": "1",
+            "EMBEDDING_MODEL": "hashing",
             **environ,
         }
     )

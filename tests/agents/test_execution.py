@@ -182,12 +182,25 @@ async def test_models_failure_ends_the_task_with_its_reason_and_frees_the_agent(
     with refused(code, reason) as errors:
         async for event in impatient.execute(user, agent_id, f"Secret words. {script.directive()}"):
             read.append(event)
-    assert kinds(read)[-1] == "ready"
+    # Trying again is no use until somebody changes a setting.
+    left = "error" if code is grpc.StatusCode.FAILED_PRECONDITION else "ready"
+    assert kinds(read)[-1] == left
     assert "completed" not in kinds(read)
     assert not any(leak in errors[0].detail for leak in ("Secret", "Scripted", "127.0.0.1", "Traceback"))
-    assert await status(impatient, user, agent_id) == "AGENT_STATUS_READY"
+    assert await status(impatient, user, agent_id) == f"AGENT_STATUS_{left.upper()}"
     events = await events_of(impatient.execute(user, agent_id, "And again."))
     assert events[-1].completed.output == DEFAULT_ANSWER
+    assert await status(impatient, user, agent_id) == "AGENT_STATUS_READY"
+
+
+async def test_change_of_its_config_ends_an_agents_error(answering: Agents, user: User) -> None:
+    agent_id = await make(answering, user)
+    with refused(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED"):
+        await events_of(answering.execute(user, agent_id, f"Hello. {Script(status=404).directive()}"))
+    assert await status(answering, user, agent_id) == "AGENT_STATUS_ERROR"
+    config = agent_pb2.AgentConfig(model="another")
+    await answering.update(user, agent_id, agent_pb2.Agent(config=config), "config.model")
+    assert await status(answering, user, agent_id) == "AGENT_STATUS_READY"
 
 
 async def test_model_that_is_down_is_unavailable_and_comes_back(

@@ -20,6 +20,8 @@ QUICK = {
     "CODELAB_HEARTBEAT_SECONDS": "0.5",
     "CODELAB_DRAIN_SECONDS": "5",
     "CODELAB_LOG_LEVEL": "info",
+    # Quick too, and good enough wherever it does not matter what is recalled.
+    "EMBEDDING_MODEL": "hashing",
 }
 
 

@@ -38,6 +38,13 @@ GOOD: dict[str, Values | list[Values]] = {
     "AgentService.GetAgent": {},
     "AgentService.UpdateAgent": {"agent": {"name": "Taken"}, "update_mask": "name"},
     "AgentService.DeleteAgent": {},
+    "MemoryService.AddMemory": {"memory": {"content": "Let me in."}},
+    "MemoryService.ListMemories": {},
+    "MemoryService.GetMemory": {},
+    "MemoryService.UpdateMemory": {"memory": {"content": "Taken"}, "update_mask": "content"},
+    "MemoryService.DeleteMemory": {},
+    "MemoryService.DeleteMemories": {"all": True},
+    "MemoryService.ImportMemories": {"memories": [{"memory": {"content": "Let me in."}}]},
     "ExecutionService.ResolveAgent": {},
     "ExecutionService.Execute": {"run_epoch": 1, "attempt": 1, "instruction": "Let me in."},
     "WorkerSpaceService.CreateWorkerSpace": {},
@@ -110,6 +117,11 @@ class Rpc:
     def reads(self) -> bool:
         level: int = self.descriptor.GetOptions().idempotency_level
         return level == MethodOptions.NO_SIDE_EFFECTS
+
+    @property
+    def filters(self) -> bool:
+        """Whether what it takes beyond its path only chooses among what there is: it then may find nothing."""
+        return self.reads or (bool(self.routes) and all(method == "DELETE" for method, _, _ in self.routes))
 
     @cached_property
     def positions(self) -> list[Position]:

@@ -86,7 +86,8 @@ async def estate_of(api: Api) -> Estate:
     # Until its events are recorded as published, a session's last_event_id moves.
     await eventually(recorded)
     resources = {"project": chat.project_id, "session": chat.session_id, "run": reply["run_id"], "task": TASK}
-    return Estate(chat, {**resources, "agent": reply["agent_id"]})
+    memories = await answer(api.http.get(f"{chat.project_path}/agents/{reply['agent_id']}/memory"))
+    return Estate(chat, {**resources, "agent": reply["agent_id"], "memory": memories["memories"][0]["id"]})
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -134,7 +135,7 @@ async def betrayals(
     got = await asker.everywhere(rpc, {**own, **{position: foreign[position] for position in wrong}})
     expected = await asker.everywhere(rpc, {**own, **{position: absent[position] for position in wrong}})
     # What only filters may find nothing instead.
-    filters = rpc.reads and all(position.optional for position in wrong)
+    filters = rpc.filters and all(position.optional for position in wrong)
     return [
         f"{rpc} with another's {', '.join(map(str, wrong))}: {one}\nwith that of nothing: {other}"
         for one, other in zip(got, expected, strict=True)

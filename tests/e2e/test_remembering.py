@@ -1,4 +1,4 @@
-"""Agents remember: what they were told comes back in other words, in another session, to nobody else, and after a crash."""
+"""What agents were told comes back in other words, in other sessions, to nobody else, and after a crash."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ import pytest_asyncio
 from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.events import Event
 from tests.e2e.facts import FACTS, QUESTIONS, SESSIONS
+from tests.e2e.polling import eventually
 from tests.e2e.suite import Layout, Suite, running
 from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import FakeModel
@@ -95,7 +96,7 @@ async def test_what_is_recalled_has_its_similarity_and_stands_in_the_prompt(
     assert first["interaction_type"] == "direct_call"
     assert all(-1 <= memory["score"] <= 1 for memory in (first, *rest))
     assert len(rest) == 4
-    [exchange] = [each for each in model.exchanges if each.user_text == question]
+    [exchange] = [each for each in model.exchanges() if each.user_text == question]
     assert "port 6543" in exchange.body["messages"][0]["content"]
 
 
@@ -204,9 +205,7 @@ async def test_kill_of_the_agents_process_loses_nothing_that_was_answered(
     assert len(edge_processes(minilm)) == 1
 
 
-async def test_deletion_removes_the_files_and_nothing_brings_them_back(
-    minilm: Suite, people: tuple[Api, Api]
-) -> None:
+async def test_deletion_removes_the_files_and_nothing_brings_them_back(minilm: Suite, people: tuple[Api, Api]) -> None:
     ann, _ = people
     chat = await ann.new_chat()
     folders: list[Path] = []
@@ -223,6 +222,4 @@ async def test_deletion_removes_the_files_and_nothing_brings_them_back(
     assert (await ann.http.get(f"{chat.project_path}/agents/{agent}/memory")).status_code == 404
     assert [folder.exists() for folder in folders] == [False, True]
     assert (await ann.http.delete(chat.project_path)).status_code == 204
-    async with asyncio.timeout(10):
-        while folders[1].exists():
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not folders[1].exists(), what="the end of the project's files")

@@ -23,7 +23,7 @@ class Progress:
 
 
 async def migrate(registry: MemoryRegistry, store: MemoryStore, embedder: Embedder) -> AsyncIterator[Progress]:
-    """Give every memory that another model embedded a vector of this one; yield how far it is, at first and at last too.
+    """Give every memory that another model embedded a vector of this one; yield how far it is, from none to all.
 
     Until all memories of an agent have theirs, its old ones stay and count. Raise MemoryUnavailable, or what the
     embedder raises: what was done until then stays done.

@@ -48,15 +48,16 @@ async def recalled(
     """What helps with a request whose embedding is `vector`: at most `top_k`, each with its similarity.
 
     Embeddings blur names, numbers and paths: where the request has any, memories with the same ones are ahead. Left out
-    are what the task itself left (`source`) and what stands for a text in `known`, which the prompt has anyway.
+    are what the task itself left (`source`), what stands for a text in `known`, which the prompt has anyway, and what
+    says no more than the request.
     """
 
     def new(found: Iterable[Found]) -> list[Found]:
-        memories = (each for each in found if each.memory.embedded_text not in known)
-        return [each for each in memories if each.memory.source != source]
+        more = (each for each in found if each.memory.embedded_text not in known and each.memory.content != request)
+        return [each for each in more if each.memory.source != source]
 
     # As many more as may be left out.
-    most = config.top_k + len(known) + 1
+    most = config.top_k + len(known) + 2
     similar = await store.nearest(collection, vector, most, min_score=config.min_score)
     if not (identifiers := identifiers_of(request)):
         return new(similar)[: config.top_k]

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.agents.agent import Owner
 from services.agents.memory.model import Memory, MemoryFilter, Vector
-from services.agents.memory.service import MemoryDraft, MemoryService, Search
+from services.agents.memory.service import MemoryDraft, MemoryService, Search, SearchMode
 from services.agents.memory.words import words_of
 from services.runtime.auth import current_caller
 from services.runtime.errors import InvalidArgument
@@ -41,7 +41,7 @@ class MemoryServicer(memory_service_pb2_grpc.MemoryServiceServicer):
     ) -> memory_service_pb2.ListMemoriesResponse:
         """See the contract."""
         asked = plain(request)
-        mode = asked["mode"] if request.mode else "semantic"
+        mode: SearchMode = asked["mode"] if request.mode else "semantic"
         search = Search(request.q, mode, asked["min_score"]) if request.q.strip() else None
         page = await self._memories.list(
             _owner(request.project_id),
