@@ -169,11 +169,11 @@ class Collections:
             query_filter=asked.filter,
             limit=asked.limit or 10,
             offset=asked.offset,
-            score_threshold=asked.score_threshold,
+            score_threshold=None if asked.score_threshold is None else float(np.float32(asked.score_threshold)),
             with_payload=asked.with_payload or False,
             with_vectors=asked.with_vector or False,
         )
-        # A server's scores are 32 bits wide, and written with no more digits than those need.
+        # A server's scores are 32 bits wide, as is the threshold, and written with no more digits than those need.
         return {"points": [{**_plain(point), "score": float(str(np.float32(point.score)))} for point in found.points]}
 
 

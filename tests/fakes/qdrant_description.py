@@ -7,7 +7,7 @@ passes over it, and whoever misspelt it would never know.
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from referencing.jsonschema import DRAFT202012
 
 ROOT = Path(__file__).resolve().parents[2]
 _DOCUMENT = "urn:qdrant"
-_METHODS = ("get", "put", "post", "patch", "delete")
-_FORMATS = FormatChecker(["uuid"])
+_FORMATS = FormatChecker(["uuid", "date-time"])
 _INTEGERS = {"int64": (-(2**63), 2**63), "uint": (0, 2**64), "uint32": (0, 2**32), "uint64": (0, 2**64)}
 
 
@@ -111,11 +110,6 @@ class Description:
                 pointer = pointer.replace("{", "%7B").replace("}", "%7D")
                 return Operation(described["operationId"], found.groupdict(), pointer, described, self._registry)
         return None
-
-    def operations(self) -> Iterator[tuple[str, str]]:
-        """Every method with its path, which has names in braces."""
-        for template, methods in self._document["paths"].items():
-            yield from ((method.upper(), template) for method in methods if method in _METHODS)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
