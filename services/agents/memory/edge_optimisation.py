@@ -1,0 +1,107 @@
+"""The optimisation of one shard: a copy that another process works on, and what was written meanwhile."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.agents.memory.edge_optimizer import COPIED
+from services.agents.memory.edge_protocol import EdgeLimits, Request
+from services.agents.memory.edge_shard import Shard
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The copy is made: the shard may be written to again."""
+
+    of: "Optimisation"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The optimiser ended, with this exit code."""
+
+    of: "Optimisation"
+    code: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Some of what was written is to be made again on the copy."""
+
+    of: "Optimisation"
+
+
+@dataclass
+class Optimisation:
+    """The optimisation of the shard of `name`. What happens to it is told to `tell`, from another thread."""
+
+    name: str
+    shard: Shard
+    copy: Path
+    limits: EdgeLimits
+    tell: Callable[[Copied | Ended], None]
+    copying: bool = True
+    """Whether the shard must not be written to."""
+    held: list[Request] = field(default_factory=list)
+    """Writes that wait for the end of copying."""
+    written: list[Request] = field(default_factory=list)
+    """Writes that the copy does not have yet."""
+    optimized: Shard | None = None
+    """The copy, opened, when the optimiser is done."""
+
+    def start(self, parent: int) -> None:
+        """Start the optimiser, as a child of the process `parent`, which is this one."""
+        self.shard.flush()
+        module = "services.agents.memory.edge_optimizer"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, str(self.shard.folder), str(self.copy), str(parent)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        self._copying_ends = threading.Timer(self.limits.copy_seconds, self._process.kill)
+        self._copying_ends.daemon = True
+        self._copying_ends.start()
+        threading.Thread(target=self._wait, name="optimiser", daemon=True).start()
+
+    def replay(self, operations: int) -> bool:
+        """Make so many writes again on the copy; return whether none is left."""
+        if self.optimized is None:
+            self.optimized = Shard(self.copy, self.limits)
+        now, self.written = self.written[:operations], self.written[operations:]
+        for each in now:
+            getattr(self.optimized, each.operation)(*each.arguments)
+        return not self.written
+
+    def finish(self) -> None:
+        """Close the copy: it is complete."""
+        assert self.optimized is not None
+        self.optimized.close()
+        self.optimized = None
+
+    def kill(self) -> None:
+        """End the optimiser; its end is told all the same."""
+        self._process.kill()
+
+    def discard(self) -> None:
+        """Kill the optimiser, and remove the copy."""
+        self._process.kill()
+        self._process.wait()
+        if self.optimized is not None:
+            self.optimized.abandon()
+            self.optimized = None
+        shutil.rmtree(self.copy, ignore_errors=True)
+
+    def _wait(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            if said.readline() == COPIED:
+                self._copying_ends.cancel()
+                self.tell(Copied(self))
+            said.read()
+        code = self._process.wait()
+        self._copying_ends.cancel()
+        self.tell(Ended(self, code))

@@ -1,0 +1,95 @@
+"""What an EdgeMemoryStore and the process that owns its shards say to each other: pickled frames with their length.
+
+Both ends are this software, started as one; no frame comes from elsewhere.
+"""
+
+import pickle
+import struct
+from array import array
+from asyncio import StreamReader
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class EdgeLimits:
+    """What the process holds at once, and when it does what takes time. It is the first frame."""
+
+    open_shards: int = 64
+    """Collections kept open: about a MB each, and 20 ms to open one again."""
+    index_from: int = 2_000
+    """Memories from which on filters and lists run by indexes, which cost memory for as long as a shard is open."""
+    optimize_from: int = 50_000
+    """Memories from which on a search by a graph is worth its building: one that compares all of them finds everything,
+    in 5 ms."""
+    optimize_growth: float = 0.25
+    """By how much of what it was a collection grows until it is optimised anew, `optimize_from` at most."""
+    flush_every: int = 2_000
+    """Writes after which a shard is flushed: a killed process replays at most so many when it opens the shard."""
+    copy_seconds: float = 20.0
+    """How long writes to a collection may wait until it is copied for the optimiser."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One operation of `edge_shard.Shard` or `edge_server.EdgeServer` on a collection. Repeating it does no harm."""
+
+    id: int
+    operation: str
+    collection: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request: its value, that there is no such collection to write to, or what failed."""
+
+    id: int
+    outcome: Literal["done", "missing", "failed"]
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Something for the log."""
+
+    level: Literal["info", "warning", "error"]
+    event: str
+    fields: dict[str, Any]
+
+
+def framed(value: Any) -> bytes:
+    """The value as a frame."""
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
+
+
+async def receive(reader: StreamReader) -> Any:
+    """The value of the next frame. Raise IncompleteReadError at the end."""
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    return pickle.loads(await reader.readexactly(length))
+
+
+def read(file: BinaryIO) -> Any:
+    """The value of the next frame of a blocking, buffered file. Raise EOFError at the end."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (length,) = _LENGTH.unpack(head)
+    data = file.read(length)
+    if len(data) < length:
+        raise EOFError
+    return pickle.loads(data)
+
+
+def packed(vector: Sequence[float]) -> bytes:
+    """A vector as 32-bit floats."""
+    return array("f", vector).tobytes()
+
+
+def unpacked(vector: bytes) -> list[float]:
+    """The vector that was packed."""
+    return array("f", vector).tolist()
