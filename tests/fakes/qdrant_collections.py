@@ -169,12 +169,13 @@ class Collections:
             query_filter=asked.filter,
             limit=asked.limit or 10,
             offset=asked.offset,
-            score_threshold=None if asked.score_threshold is None else float(np.float32(asked.score_threshold)),
             with_payload=asked.with_payload or False,
             with_vectors=asked.with_vector or False,
         )
         # A server's scores are 32 bits wide, as is the threshold, and written with no more digits than those need.
-        return {"points": [{**_plain(point), "score": float(str(np.float32(point.score)))} for point in found.points]}
+        least = -np.inf if asked.score_threshold is None else np.float32(asked.score_threshold)
+        scored = ((point, np.float32(point.score)) for point in found.points)
+        return {"points": [{**_plain(point), "score": float(str(score))} for point, score in scored if score > least]}
 
 
 def _plain(value: models.BaseModel) -> dict[str, Any]:
