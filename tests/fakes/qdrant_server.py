@@ -191,17 +191,17 @@ class FakeQdrant:
         return 400, _error(f"Format error in JSON body: {why}")
 
 
-def conditions_of(body: Any) -> Iterable[Any]:
+def filters_of(body: Any) -> Iterable[Any]:
     """Every filter that a request has, wherever it stands."""
     if isinstance(body, list):
         for each in body:
-            yield from conditions_of(each)
+            yield from filters_of(each)
     if isinstance(body, dict):
         for key, value in body.items():
             if key in ("filter", "update_filter"):
                 yield value
             else:
-                yield from conditions_of(value)
+                yield from filters_of(value)
 
 
 def _error(text: str) -> dict[str, Any]:
