@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
-from qdrant_client import QdrantClient, models
+from pydantic import BaseModel, TypeAdapter
+from qdrant_client import QdrantClient
 from qdrant_client.http.models import models as rest
 
 _RANGED = ("integer", "float", "datetime")
@@ -119,7 +119,8 @@ class Collections:
 
     def _set_payload(self, path: Mapping[str, str], body: Any) -> Any:
         asked = rest.SetPayload.model_validate(body)
-        self._local.set_payload(path["collection_name"], asked.payload, asked.points or asked.filter)
+        selector: Any = asked.points if asked.filter is None else asked.filter
+        self._local.set_payload(path["collection_name"], asked.payload, selector)
         return _COMPLETED
 
     def _batch_update(self, path: Mapping[str, str], body: Any) -> Any:
@@ -178,5 +179,5 @@ class Collections:
         return {"points": [{**_plain(point), "score": float(str(score))} for point, score in scored if score > least]}
 
 
-def _plain(value: models.BaseModel) -> dict[str, Any]:
+def _plain(value: BaseModel) -> dict[str, Any]:
     return value.model_dump(mode="json", by_alias=True, exclude_none=True)
