@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from services.agents.agent import Owner
 from services.agents.memory.edge_protocol import EdgeLimits
 from services.agents.memory.edge_store import EdgeMemoryStore
@@ -36,13 +34,6 @@ async def _edge(folder: Path) -> AsyncIterator[MemoryStore]:
 
 BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[MemoryStore]]] = {"edge": _edge}
 """Makes an empty store in a folder, and lets go of it."""
-
-
-@pytest.fixture(params=BACKENDS)
-async def memory_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryStore]:
-    """An empty store, of each kind."""
-    async with BACKENDS[request.param](tmp_path / "memory") as store:
-        yield store
 
 
 def a_collection(embedding: Embedding = SMALL) -> Collection:

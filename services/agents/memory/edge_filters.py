@@ -21,7 +21,8 @@ def engine_filter(filter: MemoryFilter) -> edge.Filter | None:
     """The filter as the engine takes it; None fits all."""
     must: list[edge.FieldCondition | edge.HasIdCondition] = []
     if filter.interaction_types:
-        must.append(edge.FieldCondition("interaction_type", match=edge.MatchAny([*filter.interaction_types])))
+        types: list[str] = [*filter.interaction_types]
+        must.append(edge.FieldCondition("interaction_type", match=edge.MatchAny(types)))
     if filter.success is not None:
         must.append(_equal(SUCCESS, success_mark(filter.success)))
     if filter.session_id is not None:
