@@ -10,6 +10,8 @@ import pytest_asyncio
 
 from tests import databases, postgres
 from tests.databases import Place
+from tests.fakes import qdrant_description as qdrant_api
+from tests.fakes.qdrant_description import Description
 from tests.postgres import PostgresServer
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -31,6 +33,15 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     with postgres.running(programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def qdrant_description() -> Description:
+    """What Qdrant says of its API."""
+    file = qdrant_api.path()
+    if not file.exists():
+        pytest.skip("Qdrant's OpenAPI description is not beside the checkout: say where it is by QDRANT_OPENAPI")
+    return Description(file)
 
 
 @pytest_asyncio.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server_backed)])

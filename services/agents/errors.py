@@ -118,6 +118,17 @@ class MemoryUnavailable(Unavailable):
         super().__init__("the agents' memory is out of reach at the moment: try again", retry_after=1.0)
 
 
+class MemoryRefused(FailedPrecondition):
+    """The store of memories does not let this service in: somebody must change a setting."""
+
+    reason = "MEMORY_REFUSED"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"the store of the agents' memory refused the credentials (HTTP {status}): check QDRANT_API_KEY"
+        )
+
+
 class EmbeddingUnavailable(Unavailable):
     """The embedding model is out of reach, overloaded or too slow; trying again later may help."""
 

@@ -72,6 +72,8 @@ class Settings(BaseModel):
     """Most connections that each process of a service holds to PostgreSQL, which itself admits 100 by default."""
     redis_url: str = _env("REDIS_URL", "")
     qdrant_url: str = _env("QDRANT_URL", "")
+    """Where the agents' memories are, as `http://host:port`; without a port it is 6333."""
+    qdrant_api_key: str = _env("QDRANT_API_KEY", "")
 
     jwt_secret_key: str = _env("JWT_SECRET_KEY", "")
     """Signs user tokens (HS256). Empty: made once in the data folder."""
@@ -119,7 +121,7 @@ class Settings(BaseModel):
             )
         return value
 
-    @field_validator("redis_url", "qdrant_url")
+    @field_validator("redis_url")
     @classmethod
     def _backend_is_known(cls, value: str) -> str:
         if value:
@@ -143,7 +145,7 @@ class Settings(BaseModel):
             raise ValueError("is reserved for tokens that are not users'")
         return value
 
-    @field_validator("openai_base_url", "jwt_jwks_url")
+    @field_validator("openai_base_url", "jwt_jwks_url", "qdrant_url")
     @classmethod
     def _url_is_http(cls, value: str) -> str:
         if value and not _is_http_url(value):

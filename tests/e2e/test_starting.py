@@ -28,7 +28,7 @@ WRONG = {
     "CORS_ORIGINS": "example.com",
     "DATABASE_URL": "mysql://db/codelab",
     "REDIS_URL": "redis://cache",
-    "QDRANT_URL": "http://vectors",
+    "QDRANT_URL": "vectors:6333",
 }
 COMMANDS = [["up"], ["up", "--processes"], ["serve", "projects"], ["gateway"], ["token"]]
 

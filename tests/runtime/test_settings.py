@@ -30,7 +30,8 @@ WRONG = [
     ("DATABASE_URL", "sqlite:///here.db"),
     ("CODELAB_DATABASE_CONNECTIONS", "0"),
     ("REDIS_URL", "redis://:hunter2@cache"),
-    ("QDRANT_URL", "http://vectors:6333"),
+    ("QDRANT_URL", "vectors:6333"),
+    ("QDRANT_URL", "redis://vectors"),
     ("JWT_SECRET_KEY", "too-short"),
     ("SERVICE_TOKEN_KEY", "too-short-too"),
     ("JWT_JWKS_URL", "keys.example.com"),
@@ -57,6 +58,7 @@ ANY_TEXT = {
     "JWT_ISSUER",
     "OPENAI_API_KEY",
     "OPENAI_MODEL",
+    "QDRANT_API_KEY",
     "EMBEDDING_MODEL",
 }
 """Variables of which no text is wrong in itself."""
@@ -150,6 +152,12 @@ def test_level_and_format_of_logs_are_taken_in_any_case() -> None:
 
 def test_gateway_takes_any_number_of_backends() -> None:
     assert Settings.load({"CODELAB_BACKENDS": "x:1,y:2"}).backend_addresses == ["x:1", "y:2"]
+
+
+@pytest.mark.parametrize("url", ["http://vectors:6333", "https://vectors.example/under/a/path"])
+def test_memories_may_be_on_a_qdrant_server(url: str) -> None:
+    settings = Settings.load({"QDRANT_URL": url, "QDRANT_API_KEY": "key"})
+    assert (settings.qdrant_url, settings.qdrant_api_key) == (url, "key")
 
 
 def test_origins_are_listed() -> None:
