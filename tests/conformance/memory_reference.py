@@ -29,6 +29,7 @@ def fits(memory: Memory, filter: MemoryFilter) -> bool:
         and (filter.session_id is None or memory.session_id == filter.session_id)
         and set(filter.words) <= set(words_of(memory.content))
         and (filter.ids is None or memory.id in filter.ids)
+        and (not filter.any_words or not set(filter.any_words).isdisjoint(words_of(memory.content)))
     )
 
 
@@ -84,6 +85,7 @@ def some_filter(randomly: random.Random, memories: Sequence[Memory]) -> MemoryFi
         "tags": tuple(randomly.sample(TAGS, randomly.randrange(1, 3))),
         "session_id": randomly.choice((*SESSIONS, "none has this")),
         "words": tuple(words_of(" ".join(randomly.sample(WORDS, randomly.randrange(1, 3))))),
+        "any_words": tuple(words_of(" ".join(randomly.sample(WORDS, randomly.randrange(1, 4))))),
         "ids": (*(each.id for each in randomly.sample(memories, len(memories) // 3)), new_id()),
     }
     said = randomly.sample(list(parts), randomly.choice((1, 1, 2, 2, 3, 4)))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import grpc
 import httpx
-from codelab.agents.v1 import agent_service_pb2
+from codelab.agents.v1 import agent_service_pb2, memory_service_pb2
 from codelab.orchestrator.v1 import run_service_pb2, session_service_pb2
 from codelab.projects.v1 import project_service_pb2
 
@@ -23,7 +23,7 @@ from services.runtime.messages import fill
 from tests.e2e.suite import SERVICES, Suite
 
 SECONDS = 15.0
-FILES = (project_service_pb2, agent_service_pb2, session_service_pb2, run_service_pb2)
+FILES = (project_service_pb2, agent_service_pb2, memory_service_pb2, session_service_pb2, run_service_pb2)
 
 
 class Door(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.client import AGENT, Api, Chat
+from tests.e2e.client import AGENT, Api, Chat, answer
 from tests.e2e.doors import KEYED, Answer, Caller, Door, calling
 from tests.e2e.events import Event
 from tests.e2e.polling import eventually
@@ -31,6 +31,7 @@ class Place:
 
     caller: Caller
     chat: Chat
+    agent_id: str
 
     @property
     def project(self) -> dict[str, str]:
@@ -39,6 +40,10 @@ class Place:
     @property
     def session(self) -> dict[str, str]:
         return {**self.project, "session_id": self.chat.session_id}
+
+    @property
+    def agent(self) -> dict[str, str]:
+        return {**self.project, "agent_id": self.agent_id}
 
     def content(self, rpc: str, text: str) -> dict[str, Any]:
         """A good request that says `text`."""
@@ -49,6 +54,8 @@ class Place:
                 return {**self.project, "agent": {"name": text}}
             case "CreateSession":
                 return {**self.project, "session": {"title": text}}
+            case "AddMemory":
+                return {**self.agent, "memory": {"content": text}}
             case _:
                 return {**self.session, "content": text, "target_agent": AGENT}
 
@@ -67,6 +74,9 @@ class Place:
             case "CreateSession":
                 sessions = await self._list("ListSessions", **self.project)
                 return sum(each["title"] in texts for each in sessions["sessions"])
+            case "AddMemory":
+                memories = await self._list("ListMemories", **self.agent)
+                return sum(each["content"] in texts for each in memories["memories"])
             case _:
                 said = [each["content"] for each in await self.chat.messages() if each["role"] == "user"]
                 runs = await self._list("ListRuns", **self.project, session_id=self.chat.session_id)
@@ -113,7 +123,9 @@ async def caller(suite: Suite, ann: Api) -> AsyncIterator[Caller]:
 
 @pytest_asyncio.fixture
 async def place(ann: Api, caller: Caller) -> Place:
-    return Place(caller, await ann.new_chat())
+    chat = await ann.new_chat()
+    agents = await answer(ann.http.get(f"{chat.project_path}/agents"))
+    return Place(caller, chat, agents["agents"][0]["id"])
 
 
 # -- at once ------------------------------------------------------------------------------------------------------
@@ -340,9 +352,9 @@ async def test_answer_that_a_crash_swallowed_is_heard_by_asking_again(
     await suite.start()
     model.open_gate(gate)
     answers = await asyncio.gather(*(where.ask(Door.HTTP, rpc, key, text) for where, rpc, key, text in asked))
-    for (where, rpc, _, text), answer in zip(asked, answers, strict=True):
+    for (where, rpc, _, text), said in zip(asked, answers, strict=True):
         assert await where.count(rpc, text) == 1
-        assert answer.made["id"]
-    for where, said in ((place, asked[-2][3]), (unfinished, asked[-1][3])):
-        assert [each["content"] for each in await where.chat.messages()] == [said, DEFAULT_ANSWER]
+        assert said.made["id"]
+    for where, text in ((place, asked[-2][3]), (unfinished, asked[-1][3])):
+        assert [each["content"] for each in await where.chat.messages()] == [text, DEFAULT_ANSWER]
     assert len(model.exchanges(asked[-2][3])) == 1

@@ -23,6 +23,10 @@ AGENT_CONFIG = {
 AGENT = {"id", "project_id", "name", "status", "config", "created_at", "updated_at"}
 SESSION = {"id", "project_id", "title", "message_count", "created_at", "updated_at", "last_event_id"}
 MESSAGE = {"id", "session_id", "run_id", "role", "content", "agent_id", "timestamp", "metadata"}
+MEMORY = {
+    *("id", "agent_id", "session_id", "content", "interaction_type", "timestamp", "success", "tags", "metadata"),
+    "score",
+}
 USAGE = {"prompt_tokens", "completion_tokens", "model_calls"}
 RUN = {
     *("id", "session_id", "mode", "state", "plan", "message_id", "retry_of", "error", "stop_reason", "usage"),
@@ -72,12 +76,15 @@ async def test_every_field_is_always_there_and_times_have_milliseconds(ann: Api,
     assert [message.keys() for message in messages] == [MESSAGE] * 2
     assert run.keys() == listed["runs"][0].keys() == RUN
     assert task.keys() == TASK
+    remembered = await answer(ann.http.get(f"{chat.project_path}/agents/{messages[1]['agent_id']}/memory"))
+    assert [memory.keys() for memory in remembered["memories"]] == [MEMORY]
+    assert remembered["memories"][0]["score"] is None
     assert run["usage"].keys() == task["usage"].keys() == USAGE
     assert (await answer(ann.http.get("/my"))).keys() == USER
     assert (run["mode"], run["state"], task["state"]) == ("direct", "succeeded", "succeeded")
     assert [message["role"] for message in messages] == ["user", "assistant"]
     assert {agent["status"] for agent in agents["agents"]} == {"ready"}
-    found = times([project, agents, session, fresh, messages, run])
+    found = times([project, agents, session, fresh, messages, run, remembered])
     assert len(found) > 15
     assert [time for time in found if not TIME.fullmatch(time)] == []
 
@@ -232,8 +239,15 @@ async def test_id_is_one_in_either_case(ann: Api) -> None:
 
 async def test_trailing_slash_is_optional_and_head_and_options_answer_everywhere(ann: Api, chat: Chat) -> None:
     run_id = (await chat.messages())[0]["run_id"]
-    agent_id = (await answer(ann.http.get(f"{chat.project_path}/agents")))["agents"][0]["id"]
-    ids = {"project_id": chat.project_id, "session_id": chat.session_id, "run_id": run_id, "agent_id": agent_id}
+    agent_id = (await chat.messages())[1]["agent_id"]
+    memories = await answer(ann.http.get(f"{chat.project_path}/agents/{agent_id}/memory"))
+    ids = {
+        "project_id": chat.project_id,
+        "session_id": chat.session_id,
+        "run_id": run_id,
+        "agent_id": agent_id,
+        "memory_id": memories["memories"][0]["id"],
+    }
     described = (await answer(ann.http.get("/openapi.json")))["paths"]
     templates = {path: set(item) & {"get", "put", "post", "patch", "delete"} for path, item in described.items()}
     pages = {path: {"get"} for path in ("/health", "/ready", "/docs", "/redoc", "/openapi.json")}

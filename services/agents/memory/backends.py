@@ -11,6 +11,10 @@ FOLDER = "memory"
 def memory_store_of(settings: Settings) -> MemoryStore:
     """The store that the settings name. Nothing connects yet; close it after use."""
     # Imported where it is chosen: neither costs those who use the other.
+    if settings.qdrant_url:
+        from services.agents.memory.qdrant_store import QdrantMemoryStore
+
+        return QdrantMemoryStore(settings.qdrant_url, settings.qdrant_api_key)
     from services.agents.memory.edge_store import EdgeMemoryStore
 
     return EdgeMemoryStore(settings.data_dir / FOLDER)

@@ -29,6 +29,8 @@ def engine_filter(filter: MemoryFilter) -> edge.Filter | None:
         must.append(_equal("session_id", filter.session_id))
     must += [_equal("tags", tag) for tag in filter.tags]
     must += [_equal("words", word) for word in filter.words]
+    if filter.any_words:
+        must.append(edge.FieldCondition("words", match=edge.MatchAny([*filter.any_words])))
     if filter.since is not None or filter.until is not None:
         # Microseconds fit a float without loss until the year 2255.
         since = None if filter.since is None else float(micros(filter.since))

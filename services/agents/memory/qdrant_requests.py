@@ -156,6 +156,8 @@ def meant(collection: Collection, wanted: MemoryFilter, lacking: Embedding | Non
         must.append(_equals("session_id", wanted.session_id))
     must.extend(_equals("tags", tag) for tag in wanted.tags)
     must.extend(_equals("words", word) for word in wanted.words)
+    if wanted.any_words:
+        must.append(models.FieldCondition(key="words", match=models.MatchAny(any=list(wanted.any_words))))
     if wanted.ids is not None:
         must.append(models.HasIdCondition(has_id=[*storable(wanted.ids)]))
     if lacking is None:
