@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
     migrate.set_defaults(run=_migrate)
 
+    doctor = command("doctor", "say what is configured, what works, what is missing, and how to mend it")
+    doctor.add_argument("--json", action="store_true", help="an array of objects, for programs")
+    doctor.set_defaults(run=_doctor)
+
     token = command("token", "print a token for a user, or for a service that acts for one")
     token.add_argument("--user", metavar="UUID", help="the user (default: the development user of this data folder)")
     token.add_argument("--email", help="an email address to put in a user's token")
@@ -104,6 +108,16 @@ def _migrate(arguments: argparse.Namespace) -> None:
         print(line)
 
 
+def _doctor(arguments: argparse.Namespace) -> None:
+    from services.doctor.examination import examine, in_json, in_words
+    from services.terminal import Style
+
+    findings = asyncio.run(examine())
+    print(in_json(findings) if arguments.json else in_words(findings, Style.of(sys.stdout)))
+    if any(finding.status == "fail" for finding in findings):
+        sys.exit(1)
+
+
 def _token(arguments: argparse.Namespace) -> None:
     from services.runtime.auth import Keys, TokenMinter
     from services.runtime.process import configured
@@ -139,9 +153,8 @@ def _development_user(settings: Settings) -> str:
 
 def _welcome(settings: Settings) -> str:
     from services.runtime.auth import Keys, TokenMinter
-    from services.suite import base_url
 
-    url = base_url(settings)
+    url = settings.local_url
     model = (
         f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'}"
         if settings.openai_api_key or settings.openai_base_url

@@ -201,6 +201,12 @@ class Settings(BaseModel):
         """`host` as it stands before a port: an IPv6 address in brackets."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
+    @property
+    def local_url(self) -> str:
+        """Where a browser on this machine finds the gateway."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.url_host
+        return f"http://{host}:{self.http_port}"
+
     def listen_address(self, service: str) -> str:
         """`host:port` that a service listens on."""
         return f"{self.url_host}:{self.grpc_port_base + SERVICES.index(service)}"
