@@ -77,7 +77,7 @@ async def test_nothing_running_is_no_problem_and_nothing_is_made(folder: Path) -
     assert "none runs" in said["services"]
     assert "offline" in said["model"]
     assert "free" in said["ports"]
-    assert os.listdir(folder) == [], "who only looks leaves nothing behind"
+    assert not any(os.scandir(folder)), "who only looks leaves nothing behind"
 
 
 async def test_words_are_in_one_order_and_have_colours_on_a_terminal_only(folder: Path) -> None:
