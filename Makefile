@@ -6,7 +6,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
-PID_FILE := $(or $(CODELAB_DATA_DIR),.codelab)/suite.pid
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-all check lock contract-baseline bench clean always
@@ -18,9 +17,13 @@ up: $(VENV)/.runtime $(DESCRIPTORS) ## Install what is needed, then run the whol
 	@exec $(BIN)/codelab up
 
 down: ## Stop the suite that `make up` runs in this folder
-	@pid=$$(cat '$(PID_FILE)' 2>/dev/null || echo 0); \
+	@data=; \
+	if [ -x $(BIN)/python ]; then \
+	  data=$$($(BIN)/python -m services.runtime.dotenv CODELAB_DATA_DIR) || exit 1; \
+	fi; \
+	pid=$$(cat "$${data:-.codelab}/suite.pid" 2>/dev/null || echo 0); \
 	case "$$(ps -p "$$pid" -o command= 2>/dev/null || tr '\0' ' ' 2>/dev/null <"/proc/$$pid/cmdline")" in \
-	  *codelab*) ;; \
+	  *codelab*|*services.cli*) ;; \
 	  *) echo "No suite is running in this folder."; exit 0 ;; \
 	esac; \
 	kill "$$pid"; \

@@ -5,8 +5,9 @@ from types import TracebackType
 from typing import Self, cast
 
 import grpc
-from codelab.agents.v1 import agent_service_pb2
+from codelab.agents.v1 import agent_service_pb2, memory_service_pb2
 from codelab.agents.v1.agent_service_pb2_grpc import AgentServiceStub
+from codelab.agents.v1.memory_service_pb2_grpc import MemoryServiceStub
 from codelab.orchestrator.v1 import run_service_pb2, session_service_pb2
 from codelab.orchestrator.v1.event_pb2 import Event
 from codelab.orchestrator.v1.run_service_pb2_grpc import RunServiceStub
@@ -25,6 +26,7 @@ from codelab_client.tokens import Token, TokenSource
 _CONTRACTS = (
     project_service_pb2.DESCRIPTOR,
     agent_service_pb2.DESCRIPTOR,
+    memory_service_pb2.DESCRIPTOR,
     session_service_pb2.DESCRIPTOR,
     run_service_pb2.DESCRIPTOR,
     event_service_pb2.DESCRIPTOR,
@@ -48,6 +50,7 @@ class Client:
 
     projects: ProjectServiceStub
     agents: AgentServiceStub
+    memories: MemoryServiceStub
     sessions: SessionServiceStub
     runs: RunServiceStub
     events: EventServiceStub
@@ -66,6 +69,7 @@ class Client:
         projects, agents, orchestrator, streams = signed * (4 // len(addresses))
         self.projects = ProjectServiceStub(projects)
         self.agents = AgentServiceStub(agents)
+        self.memories = MemoryServiceStub(agents)
         self.sessions = SessionServiceStub(orchestrator)
         self.runs = RunServiceStub(orchestrator)
         self.events = EventServiceStub(streams)

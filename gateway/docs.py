@@ -1,4 +1,4 @@
-"""`/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`, loading nothing from elsewhere."""
+"""The way in at `/`, `/openapi.json`, Swagger UI at `/docs` and ReDoc at `/redoc`, loading nothing from elsewhere."""
 
 import importlib.util
 from pathlib import Path
@@ -9,12 +9,20 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from gateway.health import Page, page
+from gateway.health import Page, json_response, page
+from gateway.negotiation import best_media_type
 from gateway.openapi import document
 from gateway.site import Routes, Site
 from services.runtime.version import package_version
 
 _ASSETS = "/docs/assets"
+_PLACES = {
+    "docs": "/docs",
+    "reference": "/redoc",
+    "openapi": "/openapi.json",
+    "health": "/health",
+    "ready": "/ready",
+}
 # The pages can load nothing from elsewhere, whatever their scripts would like to (ReDoc has a logo on a CDN).
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
@@ -106,8 +114,15 @@ class DocumentationPages:
             ]
         return routes
 
-    async def _home(self, _: Request) -> Response:
-        return RedirectResponse("/docs", 307)
+    async def _home(self, request: Request) -> Response:
+        # Who has no preference is a program: browsers name what they like best.
+        accepted = ",".join(request.headers.getlist("accept"))
+        if best_media_type(accepted, ("application/json", "text/html")) == "text/html":
+            answer: Response = RedirectResponse("/docs", 307)
+        else:
+            answer = json_response({"name": "CodeLab Core", "version": package_version(), **_PLACES})
+        answer.headers["vary"] = "accept"
+        return answer
 
     async def _favicon(self, _: Request) -> Response:
         return RedirectResponse(f"{_ASSETS}/favicon.png", 307)

@@ -1,4 +1,4 @@
-"""What the gateway itself puts in the OpenAPI document: its two operations, its errors, its headers."""
+"""What the gateway itself puts in the OpenAPI document: its operations, its errors, its headers."""
 
 from typing import Any
 
@@ -39,6 +39,16 @@ SCHEMAS: dict[str, Schema] = {
     "StreamProblem": _object(
         "The last line of a stream that an error ends.", problem={"$ref": "#/components/schemas/Problem"}
     ),
+    "Home": _object(
+        "What is here, and where to read about it. Paths are relative to this one.",
+        name=_TEXT,
+        version=_TEXT,
+        docs={"type": "string", "format": "uri-reference", "description": "Where people read what can be asked."},
+        reference={"type": "string", "format": "uri-reference", "description": "The same on one long page."},
+        openapi={"type": "string", "format": "uri-reference", "description": "Where programs read it."},
+        health={"type": "string", "format": "uri-reference", "description": "Whether the gateway lives."},
+        ready={"type": "string", "format": "uri-reference", "description": "Whether the services can serve."},
+    ),
     "Health": _object("The gateway lives.", status={"type": "string", "const": "ok"}, version=_TEXT),
     "Readiness": _object(
         "Whether what lies behind the gateway can serve.",
@@ -51,11 +61,26 @@ SCHEMAS: dict[str, Schema] = {
     ),
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "Home": {
+        "value": {
+            "name": "CodeLab Core",
+            "version": "1.0.0",
+            "docs": "/docs",
+            "reference": "/redoc",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "ready": "/ready",
+        }
+    },
     "Health": {"value": {"status": "ok", "version": "1.0.0"}},
     "Ready": {"value": {"status": "ready", "checks": {"projects:50051": "ready"}}},
     "Unavailable": {"value": {"status": "unavailable", "checks": {"projects:50051": "unreachable"}}},
 }
 HEADERS: dict[str, dict[str, Any]] = {
+    "Location": {
+        "description": "Where to look instead.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
     "X-Trace-Id": {
         "description": "Names the request in logs.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
@@ -96,7 +121,18 @@ def _page(name: str, summary: str, **responses: dict[str, Any]) -> dict[str, Any
     }
 
 
+_TO_THE_DOCUMENTATION = {
+    "description": "Read it in the documentation: the answer where HTML is preferred, as browsers do.",
+    "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in ("Location", "X-Trace-Id")},
+}
+
 PATHS: dict[str, dict[str, Any]] = {
+    "/": _page(
+        "home",
+        "Say what is here, and where it is described",
+        status_200=_response("What is here.", "Home", "Home"),
+        status_307=_TO_THE_DOCUMENTATION,
+    ),
     "/health": _page("health", "Say that the gateway lives", status_200=_response("It lives.", "Health", "Health")),
     "/ready": _page(
         "ready",

@@ -31,6 +31,10 @@ def main() -> None:
     except KeyboardInterrupt:
         # Ctrl-C before the command took signals over: as a shell reports it, and without a traceback.
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` has. Python would try to write the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--processes", action="store_true", help="one process for each service and the gateway")
     up.set_defaults(run=_up)
 
+    chat = command("chat", "talk to an agent of the suite that runs")
+    chat.add_argument("message", nargs="*", metavar="MESSAGE", help="send this, print the answer and exit")
+    chat.add_argument("--project", metavar="NAME", help="a project, by name or id (default: Chat, made if missing)")
+    chat.add_argument("--agent", metavar="NAME", help="an agent, by name or id (default: CodeAssistant)")
+    chat.add_argument("--session", metavar="ID", help="go on in this session (default: a new one)")
+    chat.set_defaults(run=_chat)
+
     serve = command("serve", "run one service")
     serve.add_argument("service", choices=SERVICES)
     serve.set_defaults(run=_serve)
@@ -55,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     migrate = command("migrate", "bring the schema of every service's database to what this version needs")
     migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
     migrate.set_defaults(run=_migrate)
+
+    doctor = command("doctor", "say what is configured, what works, what is missing, and how to mend it")
+    doctor.add_argument("--json", action="store_true", help="an array of objects, for programs")
+    doctor.set_defaults(run=_doctor)
 
     token = command("token", "print a token for a user, or for a service that acts for one")
     token.add_argument("--user", metavar="UUID", help="the user (default: the development user of this data folder)")
@@ -82,6 +97,16 @@ def _up(arguments: argparse.Namespace) -> None:
     asyncio.run(until_stopped(running, settings))
 
 
+def _chat(arguments: argparse.Namespace) -> None:
+    from services.chat.running import Choice, run
+    from services.runtime.process import configured
+
+    settings = configured("chat")
+    choice = Choice(arguments.project, arguments.agent, arguments.session, " ".join(arguments.message).strip())
+    if code := run(settings, choice):
+        sys.exit(code)
+
+
 def _serve(arguments: argparse.Namespace) -> None:
     from services.runtime.process import main as run
 
@@ -104,12 +129,23 @@ def _migrate(arguments: argparse.Namespace) -> None:
         print(line)
 
 
+def _doctor(arguments: argparse.Namespace) -> None:
+    from services.doctor.examination import examine, in_json, in_words
+    from services.terminal import Style
+
+    findings = asyncio.run(examine())
+    print(in_json(findings) if arguments.json else in_words(findings, Style.of(sys.stdout)))
+    if any(finding.status == "fail" for finding in findings):
+        sys.exit(1)
+
+
 def _token(arguments: argparse.Namespace) -> None:
     from services.runtime.auth import Keys, TokenMinter
+    from services.runtime.data_folder import DataFolder
     from services.runtime.process import configured
 
     settings = configured("token")
-    user = _development_user(settings) if arguments.user is None else arguments.user
+    user = DataFolder(settings.data_dir).development_user() if arguments.user is None else arguments.user
     if not is_uuid(user):
         raise StartupError(f"--user must be a UUID, such as {new_id()}")
     if not 0 < arguments.hours <= _LONGEST_TOKEN_HOURS:
@@ -128,20 +164,11 @@ def _token(arguments: argparse.Namespace) -> None:
         print(minter.user_token(user, seconds, arguments.email))
 
 
-def _development_user(settings: Settings) -> str:
-    """The user of this data folder: made once, so that a new token finds the old projects."""
-    from uuid import UUID
-
-    from services.runtime.data_folder import DataFolder
-
-    return str(UUID(hex=DataFolder(settings.data_dir).secret("user")[:32], version=4))
-
-
 def _welcome(settings: Settings) -> str:
     from services.runtime.auth import Keys, TokenMinter
-    from services.suite import base_url
+    from services.runtime.data_folder import DataFolder
 
-    url = base_url(settings)
+    url = settings.local_url
     model = (
         f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'}"
         if settings.openai_api_key or settings.openai_base_url
@@ -151,14 +178,15 @@ def _welcome(settings: Settings) -> str:
     lines = [ready, "", f"  URL    {url}", f"  Docs   {url}/docs", f"  Model  {model}"]
     if settings.jwt_jwks_url:
         return "\n".join([*lines, "  Token  from your identity provider (JWT_JWKS_URL)", ""])
-    token = TokenMinter(Keys.of(settings)).user_token(_development_user(settings), _DEVELOPMENT_TOKEN_DAYS * 24 * 3600)
+    user = DataFolder(settings.data_dir).development_user()
+    token = TokenMinter(Keys.of(settings)).user_token(user, _DEVELOPMENT_TOKEN_DAYS * 24 * 3600)
     return "\n".join(
         [
             *lines,
             f"  Token  {token}",
             f"         (a development user, {_DEVELOPMENT_TOKEN_DAYS} days; `codelab token` makes others)",
             "",
-            "Stop it with Ctrl-C. Try it from another terminal:",
+            "Stop it with Ctrl-C. Talk to an agent from another terminal with `codelab chat`, or try it by hand:",
             "",
             f"  curl -s {url}/my/projects/ \\",
             f"    -H 'Authorization: Bearer {token}' \\",

@@ -127,16 +127,10 @@ async def _until_ready(settings: Settings, unless: asyncio.Task[str] | None = No
 
 def _is_ready(settings: Settings) -> bool:
     try:
-        with _DIRECTLY.open(f"{base_url(settings)}/ready", timeout=5) as answer:
+        with _DIRECTLY.open(f"{settings.local_url}/ready", timeout=5) as answer:
             return bool(json.load(answer)["status"] == "ready")
     except (OSError, HTTPException):
         return False
-
-
-def base_url(settings: Settings) -> str:
-    """Where a browser on this machine finds the gateway."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.url_host
-    return f"http://{host}:{settings.http_port}"
 
 
 async def _ended(child: asyncio.subprocess.Process, seconds: float) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from uuid import UUID
 
 from services.runtime.errors import StartupError
 
@@ -54,6 +55,10 @@ class DataFolder:
             finally:
                 aside.unlink()
         return path.read_text().strip()
+
+    def development_user(self) -> str:
+        """The id of the user of this folder: made once, so that a new token finds the old projects."""
+        return str(UUID(hex=self.secret("user")[:32], version=4))
 
     def _make(self) -> None:
         try:

@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
 
+from services.runtime.dotenv import DOTENV, read_dotenv
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings, unknown_variables
 from services.runtime.telemetry import configure_logging
@@ -32,13 +33,20 @@ def main(name: str, running: Running) -> None:
 
 def configured(name: str) -> Settings:
     """Load the settings and begin to log, under the name of the process. Raise StartupError."""
-    settings = Settings.load()
+    dotenv = read_dotenv()
+    settings = Settings.load(dotenv=dotenv)
     configure_logging(settings, name)
     # Not refused: an orchestrator of containers adds variables of its own, named after its services.
-    if unknown := unknown_variables():
-        meant = [f"{each} (did you mean {near}?)" if near else each for each, near in unknown.items()]
-        log.warning("no settings have these names", variables=meant)
+    if misspelt := misspelt_variables(dotenv):
+        log.warning("no settings have these names", variables=misspelt)
     return settings
+
+
+def misspelt_variables(dotenv: Mapping[str, str]) -> list[str]:
+    """Names in the environment and in `.env` that look like settings and are none, in words."""
+    unknown = list(unknown_variables().items())
+    unknown += [(f"{name} in {DOTENV}", near) for name, near in unknown_variables(dotenv).items()]
+    return [f"{name} (did you mean {near}?)" if near else name for name, near in unknown]
 
 
 async def until_stopped(running: Running, settings: Settings) -> None:

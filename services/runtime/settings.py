@@ -1,4 +1,4 @@
-"""The settings of a process, read once from the environment."""
+"""The settings of a process, read once from the environment and the file `.env`."""
 
 import os
 from collections.abc import Mapping
@@ -186,20 +186,28 @@ class Settings(BaseModel):
         return self
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the environment; an empty variable counts as unset.
+    def load(cls, environ: Mapping[str, str] = os.environ, dotenv: Mapping[str, str] | None = None) -> "Settings":
+        """Read the environment, and what only `dotenv` has; an empty variable counts as unset.
 
         Raise StartupError with one line on a wrong value.
         """
+        dotenv = {name: value for name, value in (dotenv or {}).items() if name not in environ}
+        given = {**dotenv, **environ}
         try:
-            return cls.model_validate({name: value.strip() for name, value in environ.items() if value.strip()})
+            return cls.model_validate({name: value.strip() for name, value in given.items() if value.strip()})
         except ValidationError as error:
-            raise StartupError("; ".join(_line(each) for each in error.errors(include_url=False))) from None
+            raise StartupError("; ".join(_line(each, dotenv) for each in error.errors(include_url=False))) from None
 
     @property
     def url_host(self) -> str:
         """`host` as it stands before a port: an IPv6 address in brackets."""
         return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def local_url(self) -> str:
+        """Where a browser on this machine finds the gateway."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.url_host
+        return f"http://{host}:{self.http_port}"
 
     def listen_address(self, service: str) -> str:
         """`host:port` that a service listens on."""
@@ -239,11 +247,12 @@ def _is_http_url(value: str) -> bool:
         return False
 
 
-def _line(error: ErrorDetails) -> str:
+def _line(error: ErrorDetails, dotenv: Mapping[str, str]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     name = ".".join(str(part) for part in error["loc"])
     if not name:
         return message
+    name = f"{name} in .env" if name in dotenv else name
     # Never the value: it may be a secret.
     if error["type"] in _WORDS:
         return f"{name}: {_WORDS[error['type']].format_map(error.get('ctx', {}))}"

@@ -70,6 +70,8 @@ class Suite:
     settings: Mapping[str, str] = field(default_factory=dict)
     http_port: int = field(default_factory=free_ports)
     grpc_port_base: int = field(default_factory=lambda: free_ports(len(SERVICES)))
+    variables_in_file: frozenset[str] = frozenset()
+    """What is not given by the environment, because the folder's `.env` says it."""
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     _tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -82,15 +84,15 @@ class Suite:
 
     @property
     def environment(self) -> dict[str, str]:
-        return clean_environment(
-            **{
-                "CODELAB_DATA_DIR": str(self.folder / "data"),
-                "CODELAB_HOST": "127.0.0.1",
-                "CODELAB_HTTP_PORT": str(self.http_port),
-                "CODELAB_GRPC_PORT_BASE": str(self.grpc_port_base),
-                **self.settings,
-            }
-        )
+        settings = {
+            "CODELAB_DATA_DIR": str(self.folder / "data"),
+            "CODELAB_HOST": "127.0.0.1",
+            "CODELAB_HTTP_PORT": str(self.http_port),
+            "CODELAB_GRPC_PORT_BASE": str(self.grpc_port_base),
+            **self.settings,
+        }
+        given = {name: value for name, value in settings.items() if name not in self.variables_in_file}
+        return clean_environment(**given)
 
     async def start(self, *names: str) -> float:
         """Start these processes (all if none is named) and wait until the gateway calls the suite ready.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 import uuid
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.e2e.client import Api, answer, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
-from tests.e2e.suite import Layout, Result, Suite, clean_environment, run_codelab, running
+from tests.e2e.suite import LIVING, ROOT, Layout, Result, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_script import DEFAULT_ANSWER
 from tests.fakes.openai_server import FakeModel
 
@@ -64,6 +65,41 @@ async def test_misspelt_setting_is_named_in_one_line_of_the_log(folder: Path) ->
     assert json.loads(line)["variables"] == ["CODELAB_LOG_LEVL (did you mean CODELAB_LOG_LEVEL?)", "CODELAB_MOOD"]
     assert "secret" not in line
     assert (result.code, len(result.stdout.splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize("layout", [Layout.ONE, Layout.UP_PROCESSES], ids=str)
+async def test_suite_and_every_command_read_the_file_env_of_their_folder(folder: Path, layout: Layout) -> None:
+    suite = Suite(layout, folder)
+    written = {name: value for name, value in suite.environment.items() if name.startswith("CODELAB_")}
+    lines = [f"export {name}='{value}'" for name, value in written.items()]
+    (folder / ".env").write_text("\n".join(["# ours", *lines, "OPENAI_MODEL=of-the-file  # no key", "CODELAB_MOOD=x"]))
+    suite.variables_in_file = frozenset(written)
+    LIVING.append(suite)
+    try:
+        await suite.start()
+        async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+            chat = await api.new_chat()
+            assert "offline model" in (await answer(chat.send("Hello.")))["content"]
+        assert "CODELAB_MOOD in .env" in suite.logs()
+        make = await asyncio.create_subprocess_exec(
+            *("make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "down", f"VENV={sys.prefix}"),
+            cwd=folder,
+            env=suite.environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await make.communicate()
+        assert (make.returncode, said.decode()) == (0, "The suite is stopped.\n")
+        assert await suite.processes["up"].wait() == 0
+    finally:
+        await suite.kill()
+        LIVING.remove(suite)
+
+
+async def test_line_of_the_file_env_that_cannot_be_read_is_named_without_its_value(folder: Path) -> None:
+    (folder / ".env").write_text("OPENAI_MODEL=ours\nOPENAI_API_KEY='sk-secret\n")
+    line = await refused(folder, "token")
+    assert ".env, line 2" in line
+    assert "secret" not in line
 
 
 async def test_data_folder_that_cannot_be_made_is_named(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """A scripted OpenAI-compatible model on a real socket: `python -m tests.fakes.openai_server --port 9999`.
 
 POST /v1/chat/completions, streamed or whole, behaves as the script in the last user message says (see `openai_script`).
-GET /v1/models lists one model. GET /control/exchanges tells what was asked and how it ended; DELETE forgets it.
+GET /v1/models lists its models. A server that is told its key, or its models, refuses others.
+GET /control/exchanges tells what was asked and how it ended; DELETE forgets it.
 POST /control/gates/NAME opens a gate that answers wait at.
 In a test, `FakeModel` runs the same server in a thread, so that it answers whatever the test's own event loop does.
 """
@@ -72,6 +73,12 @@ class OpenAIServer:
     """The server, for one event loop. `exchanges` may be read from any thread."""
 
     port: int = 0
+    key: str = ""
+    """The only key that is taken. Empty: any."""
+    models: tuple[str, ...] = ()
+    """The only models that there are. Empty: one is listed, and whatever is asked for answers."""
+    lists: bool = True
+    """Whether the models can be listed."""
     host: str = "127.0.0.1"
     exchanges: list[Exchange] = field(default_factory=list)
     _gates: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
@@ -101,10 +108,17 @@ class OpenAIServer:
 
     async def answer(self, request: Request, connection: "_Connection") -> None:
         route = (request.method, request.path.partition("?")[0])
-        if route == ("POST", "/v1/chat/completions"):
+        if (
+            self.key
+            and request.path.startswith("/v1/")
+            and request.headers.get("authorization") != f"Bearer {self.key}"
+        ):
+            connection.send_json(401, _error("that is not the key", "invalid_request_error"))
+        elif route == ("POST", "/v1/chat/completions"):
             await self._complete(request, connection)
-        elif route == ("GET", "/v1/models"):
-            models = [{"id": MODEL, "object": "model", "created": 0, "owned_by": "tests"}]
+        elif route == ("GET", "/v1/models") and self.lists:
+            names = self.models or (MODEL,)
+            models = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in names]
             connection.send_json(200, {"object": "list", "data": models})
         elif route == ("GET", "/control/exchanges"):
             connection.send_json(200, [asdict(exchange) for exchange in self.exchanges])
@@ -124,6 +138,9 @@ class OpenAIServer:
             script = script_of(body)
         except (ValueError, ScriptError) as error:
             connection.send_json(400, _error(str(error), "invalid_request_error"))
+            return
+        if self.models and body.get("model") not in self.models:
+            connection.send_json(404, _error("there is no such model", "invalid_request_error"))
             return
         exchange = Exchange(next(self._numbers), request.headers, body, received_at)
         self.exchanges.append(exchange)
@@ -339,8 +356,9 @@ class _Connection(asyncio.Protocol):
 class FakeModel:
     """An OpenAIServer in a thread of its own. `with FakeModel() as model: …`; it may be stopped and started again."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._server = OpenAIServer(port)
+    def __init__(self, port: int = 0, **options: Any) -> None:
+        """`options` are those of OpenAIServer."""
+        self._server = OpenAIServer(port, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-model", daemon=True)
 

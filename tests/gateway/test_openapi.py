@@ -46,6 +46,7 @@ OPERATIONS = {
     "SessionService_ListSessions": "GET /my/projects/{project_id}/chat/sessions",
     "SessionService_UpdateSession": "PATCH /my/projects/{project_id}/chat/sessions/{session_id}",
     "health": "GET /health",
+    "home": "GET /",
     "ready": "GET /ready",
 }
 Document = dict[str, Any]

@@ -10,6 +10,12 @@ from gateway import docs
 from tests.gateway.conftest import Gateway, free_port
 from tests.gateway.garden import Garden
 
+BROWSERS = [
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "text/html, application/xhtml+xml, image/jxr, */*",
+    "text/*, application/json;q=0.5",
+]
+
 
 async def test_openapi_is_served_with_the_live_routes(client: httpx.AsyncClient) -> None:
     answer = await client.get("/openapi.json", headers={"authorization": ""})
@@ -42,9 +48,33 @@ async def test_missing_viewer_says_how_to_install_it(
         assert "pip install --no-deps --require-hashes -r requirements-assets.lock" in answer.text
 
 
-async def test_home_leads_to_the_documentation(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/")
+@pytest.mark.parametrize("accept", BROWSERS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_home_leads_a_browser_to_the_documentation(client: httpx.AsyncClient, method: str, accept: str) -> None:
+    answer = await client.request(method, "/", headers={"authorization": "", "accept": accept})
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert "accept" in answer.headers["vary"].lower()
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.9", "image/png", ""])
+async def test_home_tells_a_program_where_it_is_described(client: httpx.AsyncClient, accept: str) -> None:
+    answer = await client.get("/", headers={"authorization": "", "accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert "accept" in answer.headers["vary"].lower()
+    home = answer.json()
+    assert (home.pop("name"), home.pop("version")) == ("CodeLab Core", (await client.get("/health")).json()["version"])
+    for path in home.values():
+        assert (await client.get(path)).status_code == 200, path
+    head = await client.head("/", headers={"authorization": "", "accept": accept})
+    assert (head.status_code, head.content, head.headers["content-type"]) == (200, b"", "application/json")
+
+
+async def test_home_is_described_as_it_is(client: httpx.AsyncClient) -> None:
+    described = (await client.get("/openapi.json")).json()
+    schema = described["components"]["schemas"]["Home"]
+    assert (await client.get("/")).json().keys() == schema["properties"].keys() == set(schema["required"])
+    operation = described["paths"]["/"]["get"]
+    assert (operation["security"], sorted(operation["responses"])) == ([], ["200", "307"])
 
 
 async def test_health_is_always_200(client: httpx.AsyncClient, gateway: Gateway) -> None:

@@ -1,10 +1,12 @@
 """A process stops when it is asked to: after its drain, during its start, and at once when asked twice."""
 
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -32,14 +34,19 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 def outcome(script: str, *asked: tuple[str, signal.Signals]) -> tuple[int, str, str]:
     """Run it, sending each signal when its line is printed; returns exit code, last line and what stderr says."""
-    folder = Path(__file__).resolve().parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    root = Path(__file__).resolve().parents[2]
+    # Somewhere else: the `.env` that a developer keeps here is none of a test's business.
+    with (
+        TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'protos'}"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
         assert process.stdout is not None
         assert process.stderr is not None
         for awaited, number in asked:

@@ -1,0 +1,75 @@
+"""What a terminal shows: colours where they are wanted, and lines that fit."""
+
+import os
+import shutil
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+_RESET = "\x1b[0m"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Text with the colours of a terminal, or as it is."""
+
+    colours: bool
+
+    @classmethod
+    def of(cls, stream: TextIO, environ: Mapping[str, str] = os.environ) -> "Style":
+        """Colours if the stream is a terminal that has them, and nobody has set NO_COLOR."""
+        return cls(stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
+
+    def dim(self, text: str) -> str:
+        """What stands beside what was asked for."""
+        return self._in("2", text)
+
+    def bold(self, text: str) -> str:
+        """What is to be found at a glance."""
+        return self._in("1", text)
+
+    def good(self, text: str) -> str:
+        """Green."""
+        return self._in("32", text)
+
+    def doubtful(self, text: str) -> str:
+        """Yellow."""
+        return self._in("33", text)
+
+    def bad(self, text: str) -> str:
+        """Red."""
+        return self._in("31", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}{_RESET}" if self.colours and text else text
+
+
+def columns() -> int:
+    """How wide the terminal is; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def printable(text: str, *, keep: str = "\n\t") -> str:
+    """The text without what would command the terminal instead of standing on it."""
+    return "".join(each for each in text if each in keep or unicodedata.category(each) not in ("Cc", "Cs"))
+
+
+def one_line(text: str, width: int) -> str:
+    """The text on one line of at most so many cells, cut where it is longer."""
+    flat = printable(" ".join(text.split()), keep="")
+    if _cells(flat) <= width:
+        return flat
+    kept, used = [], 0
+    for each in flat:
+        used += _cells(each)
+        if used >= width:
+            break
+        kept.append(each)
+    return "".join(kept).rstrip() + "…"
+
+
+def _cells(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )

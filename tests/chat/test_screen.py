@@ -1,0 +1,122 @@
+"""What stands on the screen, on a terminal and off it."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from codelab.agents.v1.memory_pb2 import Memory
+
+from services.chat.answer import Progress
+from services.chat.screen import Screen
+from services.terminal import one_line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def shown(show: Callable[[Screen], None]) -> list[str]:
+    """The lines that a terminal without colours shows."""
+    out, errors = Terminal(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_COLOR", "1")
+        show(Screen(out, errors))
+    assert errors.getvalue() == ""
+    return out.getvalue().splitlines()
+
+
+def remembered(*contents: str) -> list[Memory]:
+    return [Memory(content=content, score=0.714) for content in contents]
+
+
+def test_memories_are_quoted_with_their_score_on_a_line_each() -> None:
+    [line] = shown(lambda screen: screen.memories(remembered("Port\n6543"), ""))
+    assert line == '  ↺ remembers: "Port 6543" (0.71)'
+
+
+def test_three_memories_at_most_are_shown_and_none_is_wider_than_the_terminal() -> None:
+    lines = shown(lambda screen: screen.memories(remembered("x" * 100, "中" * 100, "\x1b[31mred", "fourth"), ""))
+    assert len(lines) == 3
+    assert len(lines[0]) == 40
+    assert lines[1].endswith('…" (0.71)')
+    assert "\x1b" not in lines[2]
+    assert shown(lambda screen: screen.memories([], "")) == []
+
+
+def test_memory_that_cannot_be_searched_is_said_so() -> None:
+    [line] = shown(lambda screen: screen.memories([], "MEMORY_UNAVAILABLE"))
+    assert "memory" in line
+
+
+def test_attempt_that_begins_again_is_marked_on_a_line_of_its_own() -> None:
+    def show(screen: Screen) -> None:
+        screen.progress(Progress("The first att"))
+        screen.progress(Progress("The second.", begins_again=True))
+        screen.answered("The second.")
+
+    assert shown(show) == ["The first att", "  ↻ it begins again", "The second."]
+
+
+def test_failure_is_one_line_below_what_was_written() -> None:
+    def show(screen: Screen) -> None:
+        screen.progress(Progress("Half an"))
+        screen.failed("the model\nfell over")
+
+    assert shown(show) == ["Half an", "✗ the model fell over"]
+
+
+def test_what_would_command_the_terminal_is_left_out() -> None:
+    def show(screen: Screen) -> None:
+        screen.progress(Progress("a\x1b]0;title\x07b\x9bc\tdé👩‍👩‍👧\n"))
+
+    assert shown(show) == ["a]0;titlebc\tdé👩‍👩‍👧"]
+
+
+def test_how_many_are_ahead_is_said() -> None:
+    def show(screen: Screen) -> None:
+        for ahead in (2, 1, 0):
+            screen.waits(ahead)
+
+    assert shown(show) == ["  waiting: 2 tasks are ahead", "  waiting: 1 task is ahead", "  waiting for a place"]
+
+
+def test_off_a_terminal_only_the_answer_is_written_and_errors_go_elsewhere() -> None:
+    out, errors = io.StringIO(), io.StringIO()
+    screen = Screen(out, errors)
+    screen.memories(remembered("x"), "")
+    screen.waits(1)
+    screen.progress(Progress("The fi"))
+    screen.progress(Progress("The second", begins_again=True))
+    screen.answered("The second \x1b")
+    assert out.getvalue() == "The second \x1b\n"
+    screen.failed("no\nmore")
+    assert errors.getvalue() == "codelab: no more\n"
+
+
+def test_colours_are_for_terminals_whose_users_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Screen(Terminal(), io.StringIO()).style.dim("x") == "\x1b[2mx\x1b[0m"
+    assert Screen(io.StringIO(), io.StringIO()).style.dim("x") == "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Screen(Terminal(), io.StringIO()).style.dim("x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "line"),
+    [
+        ("short", 5, "short"),
+        ("longer", 5, "long…"),
+        ("a \n b\tc", 9, "a b c"),
+        ("中文中文", 5, "中文…"),
+        ("e\u0301e\u0301", 2, "e\u0301e\u0301"),
+    ],
+)
+def test_line_is_cut_where_the_cells_end(text: str, width: int, line: str) -> None:
+    assert one_line(text, width) == line
