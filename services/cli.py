@@ -67,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
     migrate.set_defaults(run=_migrate)
 
+    memory = command("memory", "care for what agents remember")
+    of_memory = memory.add_subparsers(required=True, metavar="COMMAND")
+    what = "embed anew what another model than the one that is set now embedded"
+    memory_migrate = of_memory.add_parser("migrate", help=what, description=f"{what.capitalize()}.")
+    memory_migrate.set_defaults(run=_memory_migrate)
+
     doctor = command("doctor", "say what is configured, what works, what is missing, and how to mend it")
     doctor.add_argument("--json", action="store_true", help="an array of objects, for programs")
     doctor.set_defaults(run=_doctor)
@@ -127,6 +133,26 @@ def _migrate(arguments: argparse.Namespace) -> None:
     settings = configured("migrate")
     for line in asyncio.run(migrate(settings, check=arguments.check)):
         print(line)
+
+
+def _memory_migrate(_: argparse.Namespace) -> None:
+    from services.agents.memory.migrating import migrating
+    from services.runtime.errors import CodelabError
+    from services.runtime.process import configured
+    from services.terminal import progress_bar
+
+    settings = configured("memory")
+
+    async def show() -> None:
+        with progress_bar(sys.stderr) as bar:
+            async for progress in migrating(settings):
+                bar(progress.share, str(progress))
+        print(f"{settings.embedding_model}: {progress}")
+
+    try:
+        asyncio.run(show())
+    except CodelabError as error:
+        raise StartupError(f"{error.detail} (what was migrated stays so: run this command again)") from None
 
 
 def _doctor(arguments: argparse.Namespace) -> None:

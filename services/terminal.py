@@ -3,7 +3,8 @@
 import os
 import shutil
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -43,6 +44,26 @@ class Style:
 
     def _in(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}{_RESET}" if self.colours and text else text
+
+
+@contextmanager
+def progress_bar(stream: TextIO, width: int = 30) -> Iterator[Callable[[float, str], None]]:
+    """A bar that is drawn anew whenever it is called with a share (0 to 1) and a line; nothing where no terminal is."""
+    drawn = False
+
+    def draw(share: float, line: str) -> None:
+        nonlocal drawn
+        if stream.isatty():
+            done = round(share * width)
+            stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {line}\x1b[K")
+            stream.flush()
+            drawn = True
+
+    try:
+        yield draw
+    finally:
+        if drawn:
+            stream.write("\n")
 
 
 def columns() -> int:

@@ -15,11 +15,12 @@ from codelab.agents.v1 import (
 )
 
 from services.agents.execution import Executions
-from services.agents.memory.backends import embedder_of, memory_store_of
+from services.agents.memory.embedder_choice import embedder_of
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.service import MemoryService
 from services.agents.memory.servicer import MemoryServicer
 from services.agents.memory.sql_registry import SqlMemoryRegistry
+from services.agents.memory.store_choice import memory_store_of
 from services.agents.memory_bus import MemoryAgentBus
 from services.agents.memory_cache import MemoryAgentCache
 from services.agents.models import Model

@@ -2,10 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from services.agents.errors import ModelFailed, ModelRefused, ModelTimeout, ModelUnavailable
 from services.runtime.errors import CodelabError
 
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+NO_QUOTA = "the account of OPENAI_API_KEY has no quota left: top it up, or use another key"
 # Whoever asks for more time than this gets an error that says so: the user would wait for it otherwise.
 LONGEST_RETRY_AFTER_SECONDS = 15.0
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -23,6 +28,51 @@ class Failure:
     refused_parameter: str | None = None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What an endpoint said instead of an answer."""
+
+    status: int
+    code: str | None
+    parameter: str | None
+    retry_after: float | None
+
+    @property
+    def of_credentials(self) -> bool:
+        """Whether the key is wrong, or may not do this."""
+        return self.status in (401, 403)
+
+    @property
+    def of_quota(self) -> bool:
+        """Whether the key's account is used up, which no waiting mends."""
+        return self.code == "insufficient_quota"
+
+    @property
+    def of_load(self) -> bool:
+        """Whether the same call may succeed later."""
+        return not self.of_quota and (self.status in (408, 429) or self.status >= 500)
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed so soon that its caller can wait."""
+        return self.of_load and (self.retry_after is None or self.retry_after <= LONGEST_RETRY_AFTER_SECONDS)
+
+    @property
+    def what_happens(self) -> str:
+        """What an endpoint does that answers so for its load: `fails (HTTP 500)`."""
+        return f"{'is overloaded' if self.status == 429 else 'fails'} (HTTP {self.status})"
+
+    @property
+    def grounds(self) -> str:
+        """Status and code, for people."""
+        return f"HTTP {self.status}" if self.code is None else f"HTTP {self.status}, {self.code}"
+
+
+def refusal_of(error: "APIStatusError") -> Refusal:
+    """Read the client's error."""
+    return Refusal(error.status_code, _identifier(error.code), error.param, _retry_after(error))
+
+
 def failure_of(error: Exception, model: str, said: bool, silence_seconds: float) -> Failure | None:
     """What it means that a call to `model` raised `error`, after text if `said`; None if it is not foreseen."""
     # Whoever raises the client's errors has imported it.
@@ -34,7 +84,7 @@ def failure_of(error: Exception, model: str, said: bool, silence_seconds: float)
         case TimeoutError():
             return Failure(ModelTimeout(silence_seconds))
         case openai.APIStatusError():
-            return _of_status(error.status_code, _identifier(error.code), error.param, _retry_after(error), model)
+            return _of_refusal(refusal_of(error), model)
         case openai.APIConnectionError() if not said:
             return Failure(
                 ModelUnavailable("the model's endpoint cannot be reached: check OPENAI_BASE_URL, or try again"),
@@ -49,32 +99,30 @@ def failure_of(error: Exception, model: str, said: bool, silence_seconds: float)
     return None
 
 
-def _of_status(status: int, code: str | None, parameter: str | None, retry_after: float | None, model: str) -> Failure:
-    if status in (401, 403):
+def _of_refusal(refusal: Refusal, model: str) -> Failure:
+    status, code = refusal.status, refusal.code
+    if refusal.of_credentials:
         advice = f"the model's endpoint refused the credentials (HTTP {status}): check OPENAI_API_KEY"
         return Failure(ModelRefused(advice, model=model), status=status, code=code)
-    if code == "insufficient_quota":
-        advice = "the account of OPENAI_API_KEY has no quota left: top it up, or use another key"
-        return Failure(ModelRefused(advice, model=model), status=status, code=code)
-    if status in (408, 429) or status >= 500:
-        what = "is overloaded" if status == 429 else "fails"
+    if refusal.of_quota:
+        return Failure(ModelRefused(NO_QUOTA, model=model), status=status, code=code)
+    if refusal.of_load:
+        advice = f"the model's endpoint {refusal.what_happens}: try again later"
         return Failure(
-            ModelUnavailable(
-                f"the model's endpoint {what} (HTTP {status}): try again later", retry_after=retry_after, model=model
-            ),
-            passing=retry_after is None or retry_after <= LONGEST_RETRY_AFTER_SECONDS,
-            retry_after=retry_after,
+            ModelUnavailable(advice, retry_after=refusal.retry_after, model=model),
+            passing=refusal.passing,
+            retry_after=refusal.retry_after,
             status=status,
             code=code,
         )
-    reason = f"HTTP {status}" if code is None else f"HTTP {status}, {code}"
     advice = (
-        f"the model's endpoint does not know model {model} ({reason}): check the agent's model, OPENAI_MODEL and"
-        " OPENAI_BASE_URL"
+        f"the model's endpoint does not know model {model} ({refusal.grounds}): check the agent's model, OPENAI_MODEL"
+        " and OPENAI_BASE_URL"
         if status == 404
-        else f"the model's endpoint refused the request to model {model} ({reason}): check the agent's model and config"
+        else f"the model's endpoint refused the request to model {model} ({refusal.grounds}): check the agent's model"
+        " and config"
     )
-    return Failure(ModelRefused(advice, model=model), status=status, code=code, refused_parameter=parameter)
+    return Failure(ModelRefused(advice, model=model), status=status, code=code, refused_parameter=refusal.parameter)
 
 
 def _identifier(code: object) -> str | None:

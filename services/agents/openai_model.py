@@ -1,7 +1,6 @@
 """Any OpenAI-compatible endpoint as a Model, by the `openai` client."""
 
 import asyncio
-import importlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -12,23 +11,18 @@ import structlog
 
 from services.agents.models import ModelRequest, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
+from services.agents.openai_client import OPENAI_URL, OpenAIClient, Pauses
 from services.agents.openai_failures import failure_of
 from services.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    # Importing it takes about a second: at run time it is imported in a thread, at first use.
     from openai import AsyncOpenAI, AsyncStream
     from openai.types.chat import ChatCompletionChunk
 
 log = structlog.get_logger()
 
-OPENAI_URL = "https://api.openai.com/v1"
-# An endpoint that is there accepts a connection sooner.
-_CONNECT_SECONDS = 5.0
 # The answer is whole once it has a finish reason; nobody waits longer for its usage.
 _USAGE_SECONDS = 2.0
-_FIRST_PAUSE_SECONDS = 0.25
-_LONGEST_PAUSE_SECONDS = 4.0
 
 
 class OpenAIModel:
@@ -46,14 +40,11 @@ class OpenAIModel:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._api_key = api_key
-        self._base_url = base_url.rstrip("/") or OPENAI_URL
+        self._client = OpenAIClient(api_key, base_url, silence_seconds, "openai.types.chat")
+        self._pauses = Pauses(pause, jitter)
         self._default_model = default_model
         self._silence_seconds = silence_seconds
         self._retries = retries
-        self._pause = pause
-        self._jitter = jitter
-        self._opening: asyncio.Task[AsyncOpenAI] | None = None
         # Reasoning models have one temperature and refuse to be told another.
         self._without_temperature: set[str] = set()
 
@@ -70,14 +61,11 @@ class OpenAIModel:
 
     def warm(self) -> None:
         """Begin to load the client, so that the first message does not wait for it."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(asyncio.to_thread(self._open), name="load the openai client")
+        self._client.warm()
 
     async def close(self) -> None:
         """Close the client and its connections."""
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            await (await opening).close()
+        await self._client.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
         """See Model. A call that fails before it said anything is repeated as often as the settings permit."""
@@ -102,14 +90,11 @@ class OpenAIModel:
                     continue
                 if not failure.passing or retries == self._retries:
                     raise failure.error from None
-            await self._pause(self._pause_seconds(retries, failure.retry_after))
+            await self._pauses.before(retries, failure.retry_after)
             retries += 1
 
     async def _answer(self, request: ModelRequest, model: str) -> AsyncGenerator[str | Usage, None]:
-        self.warm()
-        assert self._opening is not None
-        # Shielded: who stops waiting must not stop the loading for all others.
-        client = await asyncio.shield(self._opening)
+        client = await self._client.opened()
         async with asyncio.timeout(self._silence_seconds):
             stream = await _request(client, self.parameters(request, model))
         try:
@@ -145,32 +130,11 @@ class OpenAIModel:
             "stream": True,
             "stream_options": {"include_usage": True},
             # OpenAI has renamed it and its newer models refuse the old name; the others know only that one.
-            "max_completion_tokens" if self._base_url == OPENAI_URL else "max_tokens": request.max_tokens,
+            "max_completion_tokens" if self._client.base_url == OPENAI_URL else "max_tokens": request.max_tokens,
         }
         if model not in self._without_temperature:
             parameters["temperature"] = request.temperature
         return parameters
-
-    def _pause_seconds(self, retries: int, retry_after: float | None) -> float:
-        """0.25 s to 4 s, doubling, half of it by chance so that callers part; or what the endpoint asked for."""
-        if retry_after is not None:
-            return retry_after + self._jitter() * _FIRST_PAUSE_SECONDS
-        return min(_FIRST_PAUSE_SECONDS * 2.0**retries, _LONGEST_PAUSE_SECONDS) * (0.5 + self._jitter() / 2)
-
-    def _open(self) -> "AsyncOpenAI":
-        import openai
-
-        client = openai.AsyncOpenAI(
-            # Endpoints without keys, such as Ollama, ignore it; the client insists on one.
-            api_key=self._api_key or "none",
-            base_url=self._base_url,
-            max_retries=0,  # We know what was already said, the client does not.
-            # Silence is measured per piece, above: bytes alone, such as a proxy's keep-alive comments, say nothing.
-            timeout=openai.Timeout(None, connect=min(_CONNECT_SECONDS, self._silence_seconds / 2)),
-        )
-        # What a request needs, which the package would load in the middle of the first one.
-        importlib.import_module("openai.types.chat")
-        return client
 
 
 async def _request(client: "AsyncOpenAI", parameters: dict[str, Any]) -> "AsyncStream[ChatCompletionChunk]":

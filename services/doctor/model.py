@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from services.agents.openai_model import OPENAI_URL
+from services.agents.openai_client import OPENAI_URL
 from services.doctor.finding import Finding, fail, ok, warn
 from services.runtime.settings import Settings
 

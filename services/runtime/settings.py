@@ -91,7 +91,9 @@ class Settings(BaseModel):
     openai_base_url: str = _env("OPENAI_BASE_URL", "")
     openai_model: str = _env("OPENAI_MODEL", "gpt-4o-mini")
     """Model of agents that name none."""
-    embedding_model: str = _env("EMBEDDING_MODEL", "")
+    embedding_model: str = _env("EMBEDDING_MODEL", "minilm")
+    """What memories are found by. `minilm`: the bundled model. `hashing`: words, not meaning. Any other name: a model
+    of the OpenAI-compatible endpoint. Memories that another model embedded are refused until they are migrated."""
     model_timeout_seconds: Seconds = _env("CODELAB_MODEL_TIMEOUT_SECONDS", 60.0)
     """Longest silence of the model: before its first token and between two."""
     model_retries: Annotated[int, Field(ge=0, le=10)] = _env("CODELAB_MODEL_RETRIES", 2)

@@ -14,8 +14,9 @@ import pytest
 from services.agents.errors import ModelFailed, ModelRefused, ModelUnavailable
 from services.agents.models import Message, ModelRequest, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
+from services.agents.openai_client import OPENAI_URL
 from services.agents.openai_failures import Failure, failure_of
-from services.agents.openai_model import OPENAI_URL, OpenAIModel
+from services.agents.openai_model import OpenAIModel
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
 

@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```sh\n(.*?)```", README, re.DOTALL)
 CURL = "\n".join(snippet for snippet in SNIPPETS if "grpcurl" not in snippet)
 GRPCURL = "\n".join(snippet for snippet in SNIPPETS if "grpcurl" in snippet)
-NO_EFFECT_YET = {"REDIS_URL", "EMBEDDING_MODEL"}
+NO_EFFECT_YET = {"REDIS_URL"}
 
 
 PYTHON = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```python\n(.*?)```", README, re.DOTALL)

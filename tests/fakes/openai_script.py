@@ -2,8 +2,8 @@
 
     Say something. #model {"answer": "héllo", "chunks": 3, "token_seconds": 0.05}
 
-The script ends with its line. A message without one gets the default answer at once. A key that no script has is
-answered 400 and so fails the test that misspelt it.
+Where vectors are asked for, any of the texts may have the script. It ends with its line. A message without one gets the
+default answer at once. A key that no script has is answered 400 and so fails the test that misspelt it.
 """
 
 import json
@@ -26,6 +26,16 @@ Fault = Literal[
     "garbage_sse",  # an event whose data is no JSON
     "not_sse",  # a whole JSON answer where a stream was asked for
     "empty_choices",  # chunks or a completion without choices
+    "backwards",  # vectors in reverse order, which their indexes tell
+    "vector_missing",  # one vector too few
+    "vector_twice",  # two vectors of one index
+    "vector_short",  # a vector with one number too few
+    "vector_empty",
+    "vector_zero",
+    "vector_huge",  # with a number that no float can hold
+    "vector_base64",  # text instead of numbers
+    "vector_null",  # with a null among the numbers
+    "data_null",  # no vectors at all
 ]
 IN_MID_ANSWER = {"stall", "reset", "cut", "error_chunk", "garbage_sse"}
 DIRECTIVE = re.compile(r"#model (\{.*\})")
@@ -59,6 +69,10 @@ class Script:
     finish_reason: str = "stop"
     usage: bool = True
     """Whether usage is reported where it is asked for."""
+    dimension: int | None = None
+    """Numbers of a vector. Unset: as the server was started with."""
+    most_words: int | None = None
+    """Words that a text may have whose vector is asked for: as small models do, more is answered with 400."""
 
     @property
     def faulty(self) -> bool:
@@ -81,8 +95,8 @@ class Script:
 
 
 def script_of(body: dict[str, Any]) -> Script:
-    """Read the script of a chat completion request."""
-    found = DIRECTIVE.findall(last_user_text(body))
+    """Read the script of a request."""
+    found = DIRECTIVE.findall(asked_text(body))
     if not found:
         return Script()
     try:
@@ -97,7 +111,10 @@ def script_of(body: dict[str, Any]) -> Script:
     return script
 
 
-def last_user_text(body: dict[str, Any]) -> str:
+def asked_text(body: dict[str, Any]) -> str:
+    """The last user message, or all the texts whose vectors are asked for, a line each."""
+    if (texts := body.get("input")) is not None:
+        return texts if isinstance(texts, str) else "\n".join(map(str, texts))
     for message in reversed(body.get("messages") or []):
         if message.get("role") == "user":
             content = message.get("content")

@@ -1,8 +1,10 @@
 """A scripted OpenAI-compatible model on a real socket: `python -m tests.fakes.openai_server --port 9999`.
 
 POST /v1/chat/completions, streamed or whole, behaves as the script in the last user message says (see `openai_script`).
+POST /v1/embeddings makes vectors of words (see `openai_vectors`), and obeys the script in any of the texts.
 GET /v1/models lists its models. A server that is told its key, or its models, refuses others.
-GET /control/exchanges tells what was asked and how it ended; DELETE forgets it.
+GET /control/exchanges tells what was asked and how it ended, GET /control/embeddings the same of vectors; DELETE
+forgets it.
 POST /control/gates/NAME opens a gate that answers wait at.
 In a test, `FakeModel` runs the same server in a thread, so that it answers whatever the test's own event loop does.
 """
@@ -18,12 +20,13 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from tests.fakes.openai_script import Script, ScriptError, last_user_text, script_of
+from tests.fakes.openai_script import Script, ScriptError, asked_text, script_of
+from tests.fakes.openai_vectors import DIMENSION, BadInput, embeddings, inputs_of
 
 MODEL = "fake-model"
 Outcome = Literal["open", "answered", "refused", "broken", "closed_by_client"]
@@ -33,7 +36,7 @@ SIGN_OF_LIFE_SECONDS = 0.5
 
 @dataclass
 class Exchange:
-    """One chat completion request, and what became of it. Times are seconds of this process's monotonic clock."""
+    """A request for a completion or for vectors, and its fate. Times are seconds of this process's monotonic clock."""
 
     number: int
     headers: dict[str, str]
@@ -46,7 +49,7 @@ class Exchange:
 
     @property
     def user_text(self) -> str:
-        return last_user_text(self.body)
+        return asked_text(self.body)
 
     @property
     def model_seconds(self) -> float:
@@ -70,7 +73,7 @@ class BrokenOff(Exception):
 
 @dataclass
 class OpenAIServer:
-    """The server, for one event loop. `exchanges` may be read from any thread."""
+    """The server, for one event loop. `exchanges` and `embeddings` may be read from any thread."""
 
     port: int = 0
     key: str = ""
@@ -80,7 +83,9 @@ class OpenAIServer:
     lists: bool = True
     """Whether the models can be listed."""
     host: str = "127.0.0.1"
+    dimension: int = DIMENSION
     exchanges: list[Exchange] = field(default_factory=list)
+    embeddings: list[Exchange] = field(default_factory=list)
     _gates: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     _met: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -115,15 +120,19 @@ class OpenAIServer:
         ):
             connection.send_json(401, _error("that is not the key", "invalid_request_error"))
         elif route == ("POST", "/v1/chat/completions"):
-            await self._complete(request, connection)
+            await self._exchange(request, connection, self.exchanges, self._complete)
+        elif route == ("POST", "/v1/embeddings"):
+            await self._exchange(request, connection, self.embeddings, self._embed)
         elif route == ("GET", "/v1/models") and self.lists:
             names = self.models or (MODEL,)
             models = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in names]
             connection.send_json(200, {"object": "list", "data": models})
         elif route == ("GET", "/control/exchanges"):
             connection.send_json(200, [asdict(exchange) for exchange in self.exchanges])
-        elif route == ("DELETE", "/control/exchanges"):
-            self.exchanges.clear()
+        elif route == ("GET", "/control/embeddings"):
+            connection.send_json(200, [asdict(exchange) for exchange in self.embeddings])
+        elif route in (("DELETE", "/control/exchanges"), ("DELETE", "/control/embeddings")):
+            (self.exchanges if route[1] == "/control/exchanges" else self.embeddings).clear()
             connection.send_json(200, {})
         elif request.method == "POST" and request.path.startswith("/control/gates/"):
             self.open_gate(request.path.removeprefix("/control/gates/"))
@@ -131,7 +140,9 @@ class OpenAIServer:
         else:
             connection.send_json(404, _error(f"there is no {request.method} {request.path}", "not_found_error"))
 
-    async def _complete(self, request: Request, connection: "_Connection") -> None:
+    async def _exchange(
+        self, request: Request, connection: "_Connection", exchanges: list[Exchange], play: "Play"
+    ) -> None:
         received_at = time.monotonic()
         try:
             body = json.loads(request.body)
@@ -143,10 +154,10 @@ class OpenAIServer:
             connection.send_json(404, _error("there is no such model", "invalid_request_error"))
             return
         exchange = Exchange(next(self._numbers), request.headers, body, received_at)
-        self.exchanges.append(exchange)
+        exchanges.append(exchange)
         outcome: Outcome = "closed_by_client"
         try:
-            outcome = await self._play(script, exchange, connection)
+            outcome = await self._begin(script, exchange, connection, play)
         except BrokenOff:
             outcome = "broken"
         finally:
@@ -155,7 +166,7 @@ class OpenAIServer:
         if outcome == "broken":
             connection.reset()
 
-    async def _play(self, script: Script, exchange: Exchange, connection: "_Connection") -> Outcome:
+    async def _begin(self, script: Script, exchange: Exchange, connection: "_Connection", play: "Play") -> Outcome:
         if script.faulty:
             self._met[script.key] += 1
             if script.times is not None and self._met[script.key] > script.times:
@@ -171,11 +182,27 @@ class OpenAIServer:
             raise BrokenOff
         if script.fault == "garbage_body":
             connection.send(200, "application/json", b"<html>\xff\xfe{ this is no JSON")
-        elif exchange.body.get("stream") and script.fault != "not_sse":
+            return "answered"
+        return await play(script, exchange, connection)
+
+    async def _complete(self, script: Script, exchange: Exchange, connection: "_Connection") -> Outcome:
+        if exchange.body.get("stream") and script.fault != "not_sse":
             await _stream(script, exchange, connection, self._gates[script.gate] if script.gate else None)
         else:
             await asyncio.sleep(script.token_seconds * (len(list(script.pieces())) - 1))
             connection.send_json(200, _completion(script, exchange))
+        return "answered"
+
+    async def _embed(self, script: Script, exchange: Exchange, connection: "_Connection") -> Outcome:
+        if script.gate:
+            await self._gates[script.gate].wait()
+        try:
+            texts = inputs_of(exchange.body)
+            answer = embeddings(script, exchange.body.get("model", MODEL), texts, self.dimension)
+        except BadInput as error:
+            connection.send_json(400, _error(str(error), "invalid_request_error"))
+            return "refused"
+        connection.send_json(200, answer)
         return "answered"
 
 
@@ -353,6 +380,9 @@ class _Connection(asyncio.Protocol):
         self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
 
+Play = Callable[[Script, Exchange, _Connection], Awaitable[Outcome]]
+
+
 class FakeModel:
     """An OpenAIServer in a thread of its own. `with FakeModel() as model: …`; it may be stopped and started again."""
 
@@ -392,6 +422,10 @@ class FakeModel:
         """The requests whose last user message contains the text, oldest first."""
         return [exchange for exchange in list(self._server.exchanges) if text in exchange.user_text]
 
+    def embeddings(self, text: str = "") -> list[Exchange]:
+        """The requests for vectors of texts of which one contains this text, oldest first."""
+        return [exchange for exchange in list(self._server.embeddings) if text in exchange.user_text]
+
     def open_now(self, text: str = "") -> list[Exchange]:
         return [exchange for exchange in self.exchanges(text) if exchange.outcome == "open"]
 
@@ -400,8 +434,8 @@ class FakeModel:
         future.result(timeout=10)
 
 
-async def _serve(port: int, say: Callable[[str], object]) -> None:
-    server = OpenAIServer(port)
+async def _serve(port: int, dimension: int, say: Callable[[str], object]) -> None:
+    server = OpenAIServer(port, dimension=dimension)
     await server.start()
     say(f"http://{server.host}:{server.port}/v1\n")
     await _forever()
@@ -410,6 +444,7 @@ async def _serve(port: int, say: Callable[[str], object]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A scripted OpenAI-compatible model; prints its base URL.")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--dimension", type=int, default=DIMENSION, help="numbers of a vector")
     arguments = parser.parse_args()
 
     def say(line: str) -> None:
@@ -417,7 +452,7 @@ def main() -> None:
         sys.stdout.flush()
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments.port, say))
+        asyncio.run(_serve(arguments.port, arguments.dimension, say))
 
 
 if __name__ == "__main__":

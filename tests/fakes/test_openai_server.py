@@ -14,7 +14,7 @@ import pytest_asyncio
 from openai.types.chat import ChatCompletionChunk
 
 from tests.e2e.polling import eventually
-from tests.fakes.openai_script import DEFAULT_ANSWER, Script
+from tests.fakes.openai_script import DEFAULT_ANSWER, Fault, Script
 from tests.fakes.openai_server import Exchange, FakeModel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +204,91 @@ async def test_models_are_listed(client: openai.AsyncOpenAI) -> None:
     assert [listed.id async for listed in client.models.list()] == ["fake-model"]
 
 
+# Vectors
+
+
+async def embed(client: openai.AsyncOpenAI, *texts: str) -> list[list[float]]:
+    answer = await client.embeddings.create(model="embed-test", input=list(texts), encoding_format="float")
+    return [each.embedding for each in answer.data]
+
+
+async def test_texts_of_the_same_words_have_similar_vectors(client: openai.AsyncOpenAI) -> None:
+    fails, failed, other = await embed(client, "the parser fails", "Fails the parser?", "green tea")
+    assert fails == failed
+    assert sum(a * b for a, b in zip(fails, other, strict=True)) < 0.5
+
+
+async def test_vectors_have_the_servers_dimension_or_the_scripts(client: openai.AsyncOpenAI) -> None:
+    assert len((await embed(client, "a"))[0]) == 64
+    assert len((await embed(client, f"a {Script(dimension=7).directive()}"))[0]) == 7
+    with FakeModel(dimension=9) as small, openai.OpenAI(api_key="k", base_url=small.url, max_retries=0) as caller:
+        answer = caller.embeddings.create(model="m", input="a", encoding_format="float")
+        assert len(answer.data[0].embedding) == 9
+
+
+async def test_requests_for_vectors_are_recorded_apart(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    await embed(client, "one", "two")
+    [exchange] = model.embeddings("two")
+    assert exchange.body == {"input": ["one", "two"], "model": "embed-test", "encoding_format": "float"}
+    await eventually(lambda: exchange.outcome == "answered")
+    assert model.embeddings("three") == []
+    assert model.exchanges() == []
+
+
+async def test_vectors_are_refused_as_often_as_the_script_of_any_text_says(client: openai.AsyncOpenAI) -> None:
+    text = Script(status=429, times=1, retry_after=2).directive()
+    with pytest.raises(openai.RateLimitError) as refused:
+        await embed(client, text, "other")
+    assert refused.value.response.headers["retry-after"] == "2"
+    assert len(await embed(client, text, "other")) == 2
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset"])
+async def test_vectors_may_never_come(client: openai.AsyncOpenAI, fault: Fault) -> None:
+    with pytest.raises(openai.APIConnectionError):
+        await embed(client.with_options(timeout=0.2), Script(fault=fault, after_chunks=0).directive())
+
+
+async def test_vectors_wait_at_their_gate(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    waiting = asyncio.ensure_future(embed(client, Script(gate="dawn").directive()))
+    await eventually(lambda: model.embeddings("dawn"))
+    assert [each.outcome for each in model.embeddings()] == ["open"]
+    model.open_gate("dawn")
+    assert len(await waiting) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "seen"),
+    [
+        ("backwards", "indexes [1, 0], numbers [64, 64]"),
+        ("vector_missing", "indexes [0], numbers [64]"),
+        ("vector_twice", "indexes [0, 0], numbers [64, 64]"),
+        ("vector_short", "indexes [0, 1], numbers [64, 63]"),
+        ("vector_empty", "indexes [0, 1], numbers [64, 0]"),
+    ],
+)
+async def test_vectors_are_as_wrong_as_the_script_says(client: openai.AsyncOpenAI, fault: Fault, seen: str) -> None:
+    answer = await client.embeddings.create(
+        model="m", input=["a", Script(fault=fault).directive()], encoding_format="float"
+    )
+    indexes = [each.index for each in answer.data]
+    assert f"indexes {indexes}, numbers {[len(each.embedding) for each in answer.data]}" == seen
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["a"] * 2049, [f"a b c {Script(most_words=3).directive()}"]])
+async def test_vectors_that_openai_would_not_make_are_refused(client: openai.AsyncOpenAI, texts: list[str]) -> None:
+    with pytest.raises(openai.BadRequestError):
+        await embed(client, *texts)
+
+
+async def test_vectors_are_asked_for_as_numbers(client: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError):
+        await client.embeddings.create(model="m", input="a", encoding_format="base64")
+
+
+# As a whole
+
+
 async def test_stopped_model_refuses_connections_and_comes_back_on_its_port(
     model: FakeModel, client: openai.AsyncOpenAI
 ) -> None:
@@ -231,6 +316,7 @@ async def test_process_of_its_own_tells_what_it_was_asked() -> None:
 
             await eventually(answered)
             assert (await control.post("/control/gates/noon")).status_code == 200
+            assert (await control.get("/control/embeddings")).json() == []
             await control.delete("/control/exchanges")
             assert (await control.get("/control/exchanges")).json() == []
     finally:

@@ -19,7 +19,7 @@ from tests.postgres import PostgresServer
 
 TABLES = {
     "projects": "services.projects.sql_store",
-    "agents": "services.agents.sql_store",
+    "agents": "services.agents.tables",
     "orchestrator": "services.orchestrator.tables",
 }
 

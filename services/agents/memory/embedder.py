@@ -13,6 +13,9 @@ class Embedder(Protocol):
     def model(self) -> str:
         """Its name: vectors of equal names can be compared."""
 
+    def warm(self) -> None:
+        """Begin to load what is slow to load, so that the first text does not wait for it."""
+
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return a vector for each text, in their order, all of one length and none of them all zero.
 

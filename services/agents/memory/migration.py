@@ -21,6 +21,16 @@ class Progress:
     memories: int
     all_memories: int
 
+    @property
+    def share(self) -> float:
+        """How much is done, 0 to 1."""
+        return self.memories / self.all_memories if self.all_memories else 1.0
+
+    def __str__(self) -> str:
+        if not self.all_agents:
+            return "nothing to migrate"
+        return f"{self.memories} of {self.all_memories} memories of {self.agents} of {self.all_agents} agents migrated"
+
 
 async def migrate(registry: MemoryRegistry, store: MemoryStore, embedder: Embedder) -> AsyncIterator[Progress]:
     """Give every memory that another model embedded a vector of this one; yield how far it is, from none to all.

@@ -60,7 +60,7 @@ class MiniLmEmbedder:
         return cls(Path(spec.submodule_search_locations[0]) / "model")
 
     def warm(self) -> None:
-        """Begin to load, so that the first text does not wait for it. If it fails, the log says so now."""
+        """See Embedder. If it fails, the log says so at once."""
         self._worker.submit(self._load).add_done_callback(_log_failure)
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:

@@ -1,6 +1,5 @@
-"""Where memories are kept, by the settings."""
+"""Where a service keeps memories. Only its wiring asks."""
 
-from services.agents.memory.embedder import Embedder
 from services.agents.memory.store import MemoryStore
 from services.runtime.settings import Settings
 
@@ -9,7 +8,7 @@ FOLDER = "memory"
 
 
 def memory_store_of(settings: Settings) -> MemoryStore:
-    """The store that the settings name. Nothing connects yet; close it after use."""
+    """The store that QDRANT_URL names, or the embedded one. Nothing connects or starts yet; `close` it when done."""
     # Imported where it is chosen: neither costs those who use the other.
     if settings.qdrant_url:
         from services.agents.memory.qdrant_store import QdrantMemoryStore
@@ -18,10 +17,3 @@ def memory_store_of(settings: Settings) -> MemoryStore:
     from services.agents.memory.edge_store import EdgeMemoryStore
 
     return EdgeMemoryStore(settings.data_dir / FOLDER)
-
-
-def embedder_of(settings: Settings) -> Embedder:
-    from services.agents.memory.hashing import HashingEmbedder
-    from services.agents.memory.minilm import MiniLmEmbedder
-
-    return HashingEmbedder() if settings.embedding_model == "hashing" else MiniLmEmbedder.installed()
