@@ -74,6 +74,7 @@ async def test_of_a_long_text_the_beginning_counts() -> None:
     word, words, beyond = await EMBEDDER.embed(["x" * 40, "a " * 400, "a " * 400 + "b " * 100_000])
     assert words == beyond
     assert (await EMBEDDER.embed(["x" * 1_000_000])) == [word]
+    assert (await EMBEDDER.embed([" " * 20_000 + "word"])) == await EMBEDDER.embed([""])
 
 
 async def test_others_have_their_turn_between_two_texts() -> None:

@@ -34,7 +34,7 @@ _ADVICE = "reinstall what requirements-assets.lock lists, or set EMBEDDING_MODEL
 
 # A batch is what others wait for: this much takes a fraction of a second, and more at once is not faster.
 _BATCH_TEXTS = 32
-_BATCH_TOKENS = 1_024
+_BATCH_TOKENS = 512
 _TEXT_TOKENS = 256
 
 
@@ -55,7 +55,7 @@ class MiniLmEmbedder:
         """The model of the installed package. Raise StartupError if there is none."""
         # Found, not imported: its code wants torch, and only its files are wanted here.
         spec = find_spec(_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
+        if spec is None or not spec.submodule_search_locations or find_spec("tokenizers") is None:
             raise StartupError(f"the bundled embedding model is not installed: {_ADVICE}")
         return cls(Path(spec.submodule_search_locations[0]) / "model")
 
@@ -111,7 +111,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[int]]:
     """Indices of texts that are embedded together: of about one length, because all are filled up to the longest."""
     batch: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: len(texts[index])):
-        # A token has one character or more; two are added to each text.
+        # A token hardly ever has less than one character; two are added to each text.
         tokens = min(len(texts[index]) + 2, _TEXT_TOKENS)
         if len(batch) == _BATCH_TEXTS or tokens * (len(batch) + 1) > _BATCH_TOKENS:
             yield batch

@@ -107,7 +107,7 @@ class OpenAIEmbedder:
         # Base64, which the client's own method would ask for, is not what every server knows.
         body: dict[str, Any] = {"model": self.model, "input": texts, "encoding_format": "float"}
         async with asyncio.timeout(self._silence_seconds):
-            # As bytes: the client would look at each number by its type, a second of CPU for 128 long vectors.
+            # As bytes: the client looks at each number by its type, which took 100 ms for a batch, and this takes 9.
             answer = await client.post("/embeddings", body=body, cast_to=bytes)
         return vectors_in(answer, len(texts))
 
