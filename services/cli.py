@@ -49,31 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--processes", action="store_true", help="one process for each service and the gateway")
     up.set_defaults(run=_up)
 
-    chat = command("chat", "talk to an agent of the suite that runs")
+    chat = command("chat", "talk to an agent of the running suite")
     chat.add_argument("message", nargs="*", metavar="MESSAGE", help="send this, print the answer and exit")
     chat.add_argument("--project", metavar="NAME", help="a project, by name or id (default: Chat, made if missing)")
     chat.add_argument("--agent", metavar="NAME", help="an agent, by name or id (default: CodeAssistant)")
     chat.add_argument("--session", metavar="ID", help="go on in this session (default: a new one)")
     chat.set_defaults(run=_chat)
 
-    serve = command("serve", "run one service")
-    serve.add_argument("service", choices=SERVICES)
-    serve.set_defaults(run=_serve)
-
-    gateway = command("gateway", "run the HTTP gateway")
-    gateway.set_defaults(run=_gateway)
-
-    migrate = command("migrate", "bring the schema of every service's database to what this version needs")
-    migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
-    migrate.set_defaults(run=_migrate)
-
-    memory = command("memory", "care for what agents remember")
-    of_memory = memory.add_subparsers(required=True, metavar="COMMAND")
-    what = "embed anew what another model than the one that is set now embedded"
-    memory_migrate = of_memory.add_parser("migrate", help=what, description=f"{what.capitalize()}.")
-    memory_migrate.set_defaults(run=_memory_migrate)
-
-    doctor = command("doctor", "say what is configured, what works, what is missing, and how to mend it")
+    doctor = command("doctor", "say what does not work, and how to mend it")
     doctor.add_argument("--json", action="store_true", help="an array of objects, for programs")
     doctor.set_defaults(run=_doctor)
 
@@ -83,6 +66,23 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--service", metavar="NAME", help="print a service token: NAME acts for the user")
     token.add_argument("--hours", type=float, default=24.0 * _DEVELOPMENT_TOKEN_DAYS, help="lifetime (default 30 days)")
     token.set_defaults(run=_token)
+
+    migrate = command("migrate", "bring every database to the schema that this version needs")
+    migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
+    migrate.set_defaults(run=_migrate)
+
+    memory = command("memory", "care for what agents remember")
+    of_memory = memory.add_subparsers(required=True, metavar="COMMAND")
+    what = "embed anew what another model than the one that is set now embedded"
+    memory_migrate = of_memory.add_parser("migrate", help=what, description=f"{what.capitalize()}.")
+    memory_migrate.set_defaults(run=_memory_migrate)
+
+    serve = command("serve", "run one service")
+    serve.add_argument("service", choices=SERVICES)
+    serve.set_defaults(run=_serve)
+
+    gateway = command("gateway", "run the HTTP gateway")
+    gateway.set_defaults(run=_gateway)
     return parser
 
 

@@ -93,8 +93,9 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         await server.start()
         await opened.enter_async_context(reporting_outages(database, server))
         opened.push_async_callback(server.stop)
+        # After the start, which would be slower for it; before the first message, which would be too.
+        embedder.warm()
         if isinstance(model, OpenAIModel):
-            # After the start, which would be slower for it; before the first message, which would be too.
             model.warm()
         yield server
 

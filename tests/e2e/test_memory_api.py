@@ -36,11 +36,11 @@ class Memory:
     async def add(self, content: str, **fields: Any) -> Event:
         return await answer(self.http.post(self.path, json={"content": content, **fields}), 201)
 
-    async def list(self, **query: Any) -> Event:
+    async def page(self, **query: Any) -> Event:
         return await answer(self.http.get(self.path, params=query))
 
     async def contents(self, **query: Any) -> list[str]:
-        return [memory["content"] for memory in (await self.list(**query))["memories"]]
+        return [memory["content"] for memory in (await self.page(**query))["memories"]]
 
 
 @pytest_asyncio.fixture
@@ -64,7 +64,7 @@ async def test_memory_that_is_added_has_the_servers_defaults_and_is_read_again(m
     assert (made["agent_id"], made["interaction_type"], made["success"]) == (memory.agent_id, "direct_call", True)
     assert (made["session_id"], made["tags"], made["metadata"], made["score"]) == (None, [], {}, None)
     assert await answer(memory.http.get(f"{memory.path}/{made['id']}")) == made
-    assert (await memory.list()) == {"memories": [made], "total": 1, "next_page_token": ""}
+    assert (await memory.page()) == {"memories": [made], "total": 1, "next_page_token": ""}
 
 
 async def test_memory_keeps_all_that_it_was_given(memory: Memory) -> None:
@@ -89,7 +89,7 @@ async def test_same_content_is_one_memory_with_the_later_values(memory: Memory) 
     first = await memory.add("Tea at four.", tags=["old"])
     second = await memory.add("  tea AT   four.", tags=["new"])
     assert second["id"] == first["id"]
-    page = await memory.list()
+    page = await memory.page()
     assert (page["total"], page["memories"][0]["tags"]) == (1, ["new"])
 
 
@@ -109,7 +109,7 @@ async def test_list_is_newest_first_and_paged_without_gap_or_repeat(notes: Memor
     for size in (1, 2, 3, 5):
         seen, token = [], ""
         while True:
-            page = await notes.list(page_size=size, page_token=token)
+            page = await notes.page(page_size=size, page_token=token)
             assert page["total"] == len(NOTES)
             seen += [each["content"] for each in page["memories"]]
             if not (token := page["next_page_token"]):
@@ -142,7 +142,7 @@ async def test_filters_choose_what_is_listed_counted_and_searched(
     notes: Memory, query: dict[str, Any], found: list[int]
 ) -> None:
     expected = [NOTES[number]["content"] for number in found]
-    page = await notes.list(**query)
+    page = await notes.page(**query)
     assert [each["content"] for each in page["memories"]] == expected
     assert page["total"] == len(expected)
     for mode in ("semantic", "hybrid"):
@@ -153,16 +153,16 @@ async def test_filter_by_session_finds_what_was_said_in_it(memory: Memory) -> No
     other = Chat(memory.http, memory.chat.project_id, memory.chat.session_id)
     await answer(other.send("Said in the session."))
     await memory.add("Added by hand.")
-    [found] = (await memory.list(session_id=memory.chat.session_id.upper()))["memories"]
+    [found] = (await memory.page(session_id=memory.chat.session_id.upper()))["memories"]
     assert found["content"].startswith("Said in the session.")
     assert found["session_id"] == memory.chat.session_id
 
 
 async def test_search_by_text_ranks_by_words_and_finds_identifiers(notes: Memory) -> None:
-    page = await notes.list(q="what is err_4711?", mode="text")
+    page = await notes.page(q="what is err_4711?", mode="text")
     assert page["memories"][0]["content"] == NOTES[2]["content"]
     assert page["memories"][0]["score"] > 0
-    found = await notes.list(q="parser release", mode="text")
+    found = await notes.page(q="parser release", mode="text")
     assert found["memories"][0]["content"] == NOTES[4]["content"]
     assert found["total"] == len(found["memories"]) == 3
     assert [each["score"] for each in found["memories"]] == sorted(
@@ -173,12 +173,12 @@ async def test_search_by_text_ranks_by_words_and_finds_identifiers(notes: Memory
 
 
 async def test_search_by_meaning_has_cosines_and_a_least_one(notes: Memory) -> None:
-    page = await notes.list(q=NOTES[0]["content"])
+    page = await notes.page(q=NOTES[0]["content"])
     assert page["memories"][0]["content"] == NOTES[0]["content"]
     assert page["memories"][0]["score"] == pytest.approx(1.0, abs=1e-4)
     assert page["total"] == len(NOTES)
     assert await notes.contents(q=NOTES[0]["content"], min_score=0.99) == [NOTES[0]["content"]]
-    hybrid = await notes.list(q=NOTES[0]["content"], mode="hybrid")
+    hybrid = await notes.page(q=NOTES[0]["content"], mode="hybrid")
     assert hybrid["memories"][0]["score"] == pytest.approx(1.0)
 
 
@@ -187,7 +187,7 @@ async def test_search_is_paged_without_gap_or_repeat(notes: Memory, mode: str) -
     whole = await notes.contents(q="the parser of a file", mode=mode)
     seen, token = [], ""
     while True:
-        page = await notes.list(q="the parser of a file", mode=mode, page_size=2, page_token=token)
+        page = await notes.page(q="the parser of a file", mode=mode, page_size=2, page_token=token)
         seen += [each["content"] for each in page["memories"]]
         if not (token := page["next_page_token"]):
             break
@@ -196,7 +196,7 @@ async def test_search_is_paged_without_gap_or_repeat(notes: Memory, mode: str) -
 
 
 async def test_patch_changes_its_keys_alone_and_new_content_is_what_is_found(notes: Memory) -> None:
-    [old] = (await notes.list(text="printer"))["memories"]
+    [old] = (await notes.page(text="printer"))["memories"]
     path = f"{notes.path}/{old['id']}"
     tagged = await answer(notes.http.patch(path, json={"tags": ["x"], "metadata": {"a": 1}}))
     assert tagged == {**old, "tags": ["x"], "metadata": {"a": 1}}
@@ -206,11 +206,11 @@ async def test_patch_changes_its_keys_alone_and_new_content_is_what_is_found(not
         assert (await notes.contents(q="elephants forget", mode=mode))[0] == "Elephants never forget."
     assert await notes.contents(text="printer") == []
     assert await answer(notes.http.patch(path, json={})) == changed
-    assert (await notes.list())["total"] == len(NOTES)
+    assert (await notes.page())["total"] == len(NOTES)
 
 
 async def test_deleted_memory_is_gone_from_every_search(notes: Memory) -> None:
-    [doomed] = (await notes.list(text="tea"))["memories"]
+    [doomed] = (await notes.page(text="tea"))["memories"]
     path = f"{notes.path}/{doomed['id']}"
     assert (await notes.http.delete(path)).status_code == 204
     problem(await notes.http.delete(path), 404, "MEMORY_NOT_FOUND")
@@ -225,15 +225,15 @@ async def test_delete_by_filter_says_how_many_and_without_one_needs_to_be_told_a
     assert [error["field"] for error in refused["errors"]] == ["all"]
     assert await answer(notes.http.delete(notes.path, params={"tag": "nobody has it"})) == {"deleted": 0}
     assert await answer(notes.http.delete(notes.path, params={"tag": "parser", "success": "true"})) == {"deleted": 2}
-    assert (await notes.list())["total"] == len(NOTES) - 2
+    assert (await notes.page())["total"] == len(NOTES) - 2
     assert await answer(notes.http.delete(notes.path, params={"all": "true"})) == {"deleted": len(NOTES) - 2}
-    assert await notes.list() == {"memories": [], "total": 0, "next_page_token": ""}
+    assert await notes.page() == {"memories": [], "total": 0, "next_page_token": ""}
     assert (await notes.add("And on."))["content"] == "And on."
 
 
 async def test_agent_that_remembers_nothing_has_empty_lists(memory: Memory) -> None:
     empty = {"memories": [], "total": 0, "next_page_token": ""}
-    assert await memory.list() == await memory.list(q="x") == await memory.list(q="x", mode="hybrid") == empty
+    assert await memory.page() == await memory.page(q="x") == await memory.page(q="x", mode="hybrid") == empty
     assert await answer(memory.http.delete(memory.path, params={"all": "true"})) == {"deleted": 0}
     problem(await memory.http.get(f"{memory.path}/{uuid.uuid4()}"), 404, "MEMORY_NOT_FOUND")
 
@@ -257,7 +257,7 @@ async def test_bad_memory_is_refused_by_the_name_of_its_field_and_nothing_is_kep
 ) -> None:
     refused = problem(await memory.http.post(memory.path, json=body), 422, "INVALID_ARGUMENT")
     assert field in [error["field"] for error in refused["errors"]]
-    assert (await memory.list())["total"] == 0
+    assert (await memory.page())["total"] == 0
 
 
 @pytest.mark.parametrize(
@@ -281,14 +281,14 @@ async def test_bad_query_is_refused(memory: Memory, query: dict[str, Any], statu
 
 
 async def test_page_token_of_a_search_does_not_open_another(notes: Memory) -> None:
-    token = (await notes.list(q="parser", page_size=1))["next_page_token"]
+    token = (await notes.page(q="parser", page_size=1))["next_page_token"]
     for query in ({}, {"q": "tea"}, {"q": "parser", "mode": "text"}, {"q": "parser", "tag": "bug"}):
         problem(await notes.http.get(notes.path, params={**query, "page_token": token}), 400, "INVALID_PAGE_TOKEN")
 
 
 async def test_conversation_is_remembered_as_what_was_asked_and_answered(memory: Memory) -> None:
     reply = await answer(memory.chat.send("What is the capital of France?"))
-    [kept] = (await memory.list())["memories"]
+    [kept] = (await memory.page())["memories"]
     assert kept["content"] == f"What is the capital of France?\n\n{reply['content']}"
     assert (kept["interaction_type"], kept["success"], kept["session_id"]) == (
         *("direct_call", True),
@@ -304,7 +304,7 @@ async def test_agent_without_recall_still_remembers(memory: Memory) -> None:
         event = await stream.until("context_retrieved")
         await stream.until("agent_completed")
     assert event["payload"]["memories"] == []
-    assert (await memory.list())["total"] == 2
+    assert (await memory.page())["total"] == 2
 
 
 async def test_what_the_agent_answers_by_shows_in_the_event_cut_to_what_one_reads(memory: Memory) -> None:

@@ -64,6 +64,7 @@ async def test_first_message_is_streamed_read_again_and_answered_by_a_model_that
     offline: Suite,
 ) -> None:
     printed = await typed(offline, CURL)
+    assert printed.startswith("I am the offline model"), "which `codelab chat` prints and nothing else"
     assert "event: message_delta" in printed
     assert printed.count("event: agent_completed") == 2, "once live and once from the buffer"
     assert "offline" in printed
