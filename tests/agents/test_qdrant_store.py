@@ -369,8 +369,9 @@ async def test_key_opens_and_is_nowhere_to_be_read(qdrant_description: Descripti
 async def test_request_that_cannot_be_right_is_a_fault_of_ours(
     qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
 ) -> None:
+    qdrant.fail(Answer(400))
     with pytest.raises(Unfit) as raised:
-        await store.put(collection, [(a_memory(collection), [1.0])])
+        await store.count(collection)
     assert not isinstance(raised.value, CodelabError)
     # For the log of unforeseen errors.
     assert SECRET_TEXT in str(raised.value.__cause__)

@@ -9,9 +9,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 from referencing import Registry, Resource
@@ -110,6 +112,14 @@ class Description:
                 pointer = pointer.replace("{", "%7B").replace("}", "%7D")
                 return Operation(described["operationId"], found.groupdict(), pointer, described, self._registry)
         return None
+
+
+@cache
+def described() -> Description:
+    """Qdrant's description; a test that needs it is skipped where it is not at hand."""
+    if not path().exists():
+        pytest.skip("Qdrant's OpenAPI description is not beside the checkout: say where it is by QDRANT_OPENAPI")
+    return Description(path())
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -21,7 +21,7 @@ from services.agents.memory.model import (
 )
 from services.agents.memory.newest_first import newest_first
 from services.agents.memory.payload import memory_of, payload_changes
-from services.agents.memory.qdrant_collections import QdrantCollections
+from services.agents.memory.qdrant_collections import EmbeddingMissing, QdrantCollections
 from services.agents.memory.qdrant_connection import Absent, QdrantConnection
 from services.agents.memory.store import CollectionMissing
 
@@ -73,6 +73,8 @@ class QdrantMemoryStore:
         """See MemoryStore. Of many memories some may be stored when it fails."""
         for some in _batches(memories):
             await self._put(collection, some)
+        if not memories and not await self._collections.vector_names(collection):
+            raise CollectionMissing(collection.name)
 
     async def change(
         self, collection: Collection, memory: Memory, fields: frozenset[str], vector: Vector | None = None
@@ -89,7 +91,7 @@ class QdrantMemoryStore:
 
         async def request(client: "AsyncQdrantClient") -> object:
             steps: list[models.UpdateOperation] = []
-            if vector is not None:
+            if vector is not None or "content" in fields:
                 steps.append(say.update_vectors(collection, memory, fields, vector))
             if others:
                 steps.append(say.delete_vectors(collection, memory, others))
@@ -97,8 +99,12 @@ class QdrantMemoryStore:
                 steps.append(say.set_payload(collection, memory, payload_changes(memory, fields)))
             return await client.batch_update_points(collection.name, steps, wait=True)
 
-        if fields or vector is not None:
-            await self._collections.ask_or(None, "change", collection, request)
+        if not fields and vector is None:
+            return
+        try:
+            await self._collections.ask_or(None, "change", collection, request, collection.embedding)
+        except EmbeddingMissing as missing:
+            raise CollectionMissing(collection.name) from missing
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Memory]:
         """See MemoryStore."""
@@ -121,7 +127,7 @@ class QdrantMemoryStore:
         async def request(client: "AsyncQdrantClient") -> "models.QueryResponse":
             return await client.query_points(
                 collection.name,
-                say.numbers(vector),
+                say.numbers(vector, collection.embedding),
                 collection.embedding.vector_name,
                 query_filter=say.meant(collection, filter),
                 limit=limit,
@@ -129,7 +135,10 @@ class QdrantMemoryStore:
                 score_threshold=threshold,
             )
 
-        found = await self._query("search", collection, request, limit)
+        try:
+            found = await self._query("search", collection, request, limit, collection.embedding)
+        except EmbeddingMissing:
+            return []
         return [each for each in found if min_score is None or each.score >= min_score]
 
     async def matching(
@@ -206,7 +215,9 @@ class QdrantMemoryStore:
 
     async def end_migration(self, collection: Collection) -> None:
         """See MemoryStore."""
-        for name in await self._collections.vector_names(collection) - {collection.embedding.vector_name}:
+        names, own = await self._collections.vector_names(collection), collection.embedding.vector_name
+        # Who is wrong about the embedding must not remove everything.
+        for name in names - {own} if own in names else ():
             await self._collections.remove_vectors(collection, name)
 
     async def _put(self, collection: Collection, memories: Sequence[tuple[Memory, Vector]]) -> None:
@@ -215,9 +226,9 @@ class QdrantMemoryStore:
             return await client.upsert(collection.name, points, wait=True)
 
         try:
-            await self._collections.ask("put", collection, request)
-        except Absent as absent:
-            raise CollectionMissing(collection.name) from absent
+            await self._collections.ask("put", collection, request, collection.embedding)
+        except (Absent, EmbeddingMissing) as missing:
+            raise CollectionMissing(collection.name) from missing
 
     async def _put_vectors(self, collection: Collection, to: Embedding, vectors: Mapping[str, Vector]) -> None:
         # An id that is not there stops the server with others undone, also behind a filter. One that goes just now does
@@ -230,8 +241,11 @@ class QdrantMemoryStore:
                 await client.update_vectors(collection.name, points, wait=True)
                 return True
 
-            if not there or await self._collections.ask_or(False, "put vectors", collection, request):
-                return
+            try:
+                if not there or await self._collections.ask_or(False, "put vectors", collection, request, to):
+                    return
+            except EmbeddingMissing as missing:
+                raise CollectionMissing(collection.name) from missing
         raise MemoryUnavailable
 
     async def _scroll(
@@ -266,10 +280,11 @@ class QdrantMemoryStore:
         collection: Collection,
         request: "Callable[[AsyncQdrantClient], Awaitable[models.QueryResponse]]",
         limit: int,
+        using: Embedding | None = None,
     ) -> list[Found]:
         if limit <= 0:
             return []
-        answer = await self._collections.ask_or(None, what, collection, request)
+        answer = await self._collections.ask_or(None, what, collection, request, using)
         points = [] if answer is None else answer.points
         return let_out_found(
             collection, (Found(memory_of(str(each.id), each.payload or {}), each.score) for each in points)
