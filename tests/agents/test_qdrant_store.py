@@ -443,6 +443,20 @@ async def test_change_that_breaks_off_leaves_what_is_read_as_it_was(
     ]
 
 
+async def test_text_without_words_counts_to_none_that_a_word_is_rare_in(
+    qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection, memory: Memory
+) -> None:
+    other = a_memory(collection, "The parser works.")
+    await store.put(collection, [(other, a_vector()), (a_memory(collection, "…"), a_vector())])
+    [found, _] = await store.matching(collection, ["works", "parser"], 5)
+    await store.change(collection, replace(memory, content=""), frozenset({"content"}), a_vector())
+    assert await store.matching(collection, ["err_4711"], 5) == []
+    [left] = await store.matching(collection, ["works", "parser"], 5)
+    # Of one text that has both words, neither says as much as where it is one of two.
+    assert left.memory == found.memory
+    assert left.score < found.score
+
+
 async def test_changed_memory_needs_its_vector_of_a_migration_anew(
     store: QdrantMemoryStore, collection: Collection, memory: Memory
 ) -> None:

@@ -92,30 +92,32 @@ def vector_of(embedding: Embedding, memory_id: str, vector: Vector) -> "models.P
     return models.PointVectors(id=memory_id, vector={embedding.vector_name: numbers(vector, embedding)})
 
 
-def update_vectors(
-    collection: Collection, memory: Memory, fields: frozenset[str], vector: Vector | None
-) -> "models.UpdateVectorsOperation":
-    """That the memory has this vector, if any, and the words of its content, if that is among the changed fields."""
+def vector_steps(
+    collection: Collection, memory: Memory, fields: frozenset[str], vector: Vector | None, others: set[str]
+) -> "list[models.UpdateOperation]":
+    """That the memory has this vector, if any, and then none of the others; and the words of its content, if that is
+    among the changed fields."""
     from qdrant_client import models
 
+    this = _this(collection, memory)
     vectors = {} if vector is None else _dense(collection, vector)
     if "content" in fields:
         vectors |= _words(memory)
-    points = [models.PointVectors(id=memory.id, vector=vectors)]
-    return models.UpdateVectorsOperation(
-        update_vectors=models.UpdateVectors(points=points, update_filter=_this(collection, memory))
-    )
+    gone = set() if vector is None else set(others)
+    if "content" in fields and WORDS not in vectors:
+        gone.add(WORDS)
+    steps: list[models.UpdateOperation] = []
+    if vectors:
+        update = models.UpdateVectors(points=[models.PointVectors(id=memory.id, vector=vectors)], update_filter=this)
+        steps.append(models.UpdateVectorsOperation(update_vectors=update))
+    if gone:
+        steps.append(
+            models.DeleteVectorsOperation(delete_vectors=models.DeleteVectors(vector=sorted(gone), filter=this))
+        )
+    return steps
 
 
-def delete_vectors(collection: Collection, memory: Memory, names: Iterable[str]) -> "models.DeleteVectorsOperation":
-    """That the memory has no vector of these names."""
-    from qdrant_client import models
-
-    deleted = models.DeleteVectors(vector=sorted(names), filter=_this(collection, memory))
-    return models.DeleteVectorsOperation(delete_vectors=deleted)
-
-
-def set_payload(collection: Collection, memory: Memory, values: dict[str, Any]) -> "models.SetPayloadOperation":
+def payload_step(collection: Collection, memory: Memory, values: dict[str, Any]) -> "models.UpdateOperation":
     """That the memory's payload has these values besides what it has."""
     from qdrant_client import models
 
@@ -182,7 +184,9 @@ def _dense(collection: Collection, vector: Vector) -> "dict[str, models.Vector]"
 
 
 def _words(memory: Memory) -> "dict[str, models.Vector]":
-    return {WORDS: _sparse_vector(word_weights(memory.content))}
+    weights = word_weights(memory.content)
+    # Without words it is no text that a word could be rare in.
+    return {WORDS: _sparse_vector(weights)} if weights else {}
 
 
 def _this(collection: Collection, memory: Memory) -> "models.Filter":

@@ -90,13 +90,9 @@ class QdrantMemoryStore:
             others = await self._collections.vector_names(collection) - {collection.embedding.vector_name}
 
         async def request(client: "AsyncQdrantClient") -> object:
-            steps: list[models.UpdateOperation] = []
-            if vector is not None or "content" in fields:
-                steps.append(say.update_vectors(collection, memory, fields, vector))
-            if others:
-                steps.append(say.delete_vectors(collection, memory, others))
+            steps = say.vector_steps(collection, memory, fields, vector, others)
             if fields:
-                steps.append(say.set_payload(collection, memory, payload_changes(memory, fields)))
+                steps.append(say.payload_step(collection, memory, payload_changes(memory, fields)))
             return await client.batch_update_points(collection.name, steps, wait=True)
 
         if not fields and vector is None:
