@@ -22,8 +22,8 @@ async def memory_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what grown collections show of the server: it keeps them as it keeps small ones, and the fake reads every
-    point for every filter, which takes minutes."""
+    """Leave the server's grown collections out: it keeps them as it keeps small ones, and the fake, which reads every
+    point for every filter, takes minutes for them."""
     grown = [item for item in items if _is_grown_on_the_server(item)]
     if grown:
         config.hook.pytest_deselected(items=grown)
