@@ -12,6 +12,9 @@ from services.agents.memory.edge_optimizer import COPIED
 from services.agents.memory.edge_protocol import EdgeLimits, Request
 from services.agents.memory.edge_shard import Shard
 
+# Writes made again on a copy between two requests, at least.
+_REPLAYED_AT_ONCE = 4
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -52,6 +55,7 @@ class Optimisation:
     """Writes that the copy does not have yet."""
     optimized: Shard | None = None
     """The copy, opened, when the optimiser is done."""
+    _left: int = 0
 
     def start(self, parent: int) -> None:
         """Start the optimiser, as a child of the process `parent`, which is this one."""
@@ -67,11 +71,13 @@ class Optimisation:
         self._copying_ends.start()
         threading.Thread(target=self._wait, name="optimiser", daemon=True).start()
 
-    def replay(self, operations: int) -> bool:
-        """Make so many writes again on the copy; return whether none is left."""
+    def replay(self) -> bool:
+        """Make some writes again on the copy, and more than were added since the last time; return if none is left."""
         if self.optimized is None:
             self.optimized = Shard(self.copy, self.limits)
-        now, self.written = self.written[:operations], self.written[operations:]
+        number = _REPLAYED_AT_ONCE + 2 * (len(self.written) - self._left)
+        now, self.written = self.written[:number], self.written[number:]
+        self._left = len(self.written)
         for each in now:
             getattr(self.optimized, each.operation)(*each.arguments)
         return not self.written

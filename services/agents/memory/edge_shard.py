@@ -71,8 +71,11 @@ class Shard:
 
     def close(self) -> None:
         """Flush and let go."""
-        self._engine.flush()
-        self._engine.close()
+        try:
+            self._engine.flush()
+        finally:
+            # Else nobody could open it again.
+            self._engine.close()
 
     def abandon(self) -> None:
         """Let go of what nobody needs any more."""
@@ -241,7 +244,8 @@ def _config(vector: str, dimension: int) -> edge.EdgeConfig:
         vectors={vector: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine, memory=_COLD)},
         sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=_COLD)},
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000, memory=_COLD),
-        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1),
+        # From 1 MB of vectors on a graph is built, when it is said to.
+        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1_000),
         max_search_threads=1,
         payload_memory=_COLD,
         id_tracker_memory=_COLD,
