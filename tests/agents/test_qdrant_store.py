@@ -390,6 +390,14 @@ async def test_many_memories_go_in_several_requests(
         assert [len(seen.body["points"]) for seen in qdrant.asked(operation)] == [50, 50, 20]
 
 
+async def test_long_memories_go_in_requests_that_a_server_takes(
+    qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
+) -> None:
+    memories = [a_memory(collection, "x " * 50_000) for _ in range(21)]
+    await store.put(collection, [(each, a_vector()) for each in memories])
+    assert [len(seen.body["points"]) for seen in qdrant.asked("upsert_points")] == [10, 10, 1]
+
+
 async def test_memory_of_another_owner_or_agent_in_the_collection_never_leaves(
     qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
 ) -> None:

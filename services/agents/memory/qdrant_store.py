@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from services.agents.errors import MemoryUnavailable
@@ -30,8 +29,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A request may have 32 MB unless the server is told otherwise.
 _POINTS_A_REQUEST = 50
+# A request may have 32 MB unless the server is told otherwise. A character becomes 23 bytes of it at the worst, where
+# every word has one letter: itself, once more among the words, and its weight.
+_CHARACTERS_A_REQUEST = 1_000_000
 # More than lies between two scores of 32 bits.
 _SCORE_STEP = 1e-6
 
@@ -71,7 +72,7 @@ class QdrantMemoryStore:
 
     async def put(self, collection: Collection, memories: Sequence[tuple[Memory, Vector]]) -> None:
         """See MemoryStore. Of many memories some may be stored when it fails."""
-        for some in _batches(memories):
+        for some in _batches(memories, lambda each: len(each[0].content)):
             await self._put(collection, some)
         if not memories and not await self._collections.vector_names(collection):
             raise CollectionMissing(collection.name)
@@ -206,7 +207,7 @@ class QdrantMemoryStore:
 
     async def put_vectors(self, collection: Collection, to: Embedding, vectors: Mapping[str, Vector]) -> None:
         """See MemoryStore."""
-        for some in _batches(vectors.items()):
+        for some in _batches(vectors.items(), lambda _: 0):
             await self._put_vectors(collection, to, dict(some))
 
     async def end_migration(self, collection: Collection) -> None:
@@ -287,7 +288,14 @@ class QdrantMemoryStore:
         )
 
 
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while some := list(islice(rest, _POINTS_A_REQUEST)):
-        yield some
+def _batches(items: Iterable[T], characters: Callable[[T], int]) -> Iterator[list[T]]:
+    batch: list[T] = []
+    room = _CHARACTERS_A_REQUEST
+    for item in items:
+        room -= characters(item)
+        if batch and (len(batch) == _POINTS_A_REQUEST or room < 0):
+            yield batch
+            batch, room = [], _CHARACTERS_A_REQUEST - characters(item)
+        batch.append(item)
+    if batch:
+        yield batch
