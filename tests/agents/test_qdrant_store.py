@@ -369,8 +369,9 @@ async def test_key_opens_and_is_nowhere_to_be_read(qdrant_description: Descripti
 async def test_request_that_cannot_be_right_is_a_fault_of_ours(
     qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
 ) -> None:
+    qdrant.fail(Answer(400))
     with pytest.raises(Unfit) as raised:
-        await store.put(collection, [(a_memory(collection), [1.0])])
+        await store.count(collection)
     assert not isinstance(raised.value, CodelabError)
     # For the log of unforeseen errors.
     assert SECRET_TEXT in str(raised.value.__cause__)
@@ -387,6 +388,14 @@ async def test_many_memories_go_in_several_requests(
     assert await store.lacking(collection, LARGER, 5) == []
     for operation in ("upsert_points", "update_vectors"):
         assert [len(seen.body["points"]) for seen in qdrant.asked(operation)] == [50, 50, 20]
+
+
+async def test_long_memories_go_in_requests_that_a_server_takes(
+    qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
+) -> None:
+    memories = [a_memory(collection, "x " * 50_000) for _ in range(21)]
+    await store.put(collection, [(each, a_vector()) for each in memories])
+    assert [len(seen.body["points"]) for seen in qdrant.asked("upsert_points")] == [10, 10, 1]
 
 
 async def test_memory_of_another_owner_or_agent_in_the_collection_never_leaves(
@@ -440,6 +449,20 @@ async def test_change_that_breaks_off_leaves_what_is_read_as_it_was(
         ["delete_vectors"],
         ["set_payload"],
     ]
+
+
+async def test_text_without_words_counts_to_none_that_a_word_is_rare_in(
+    qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection, memory: Memory
+) -> None:
+    other = a_memory(collection, "The parser works.")
+    await store.put(collection, [(other, a_vector()), (a_memory(collection, "…"), a_vector())])
+    [found, _] = await store.matching(collection, ["works", "parser"], 5)
+    await store.change(collection, replace(memory, content=""), frozenset({"content"}), a_vector())
+    assert await store.matching(collection, ["err_4711"], 5) == []
+    [left] = await store.matching(collection, ["works", "parser"], 5)
+    # Of one text that has both words, neither says as much as where it is one of two.
+    assert left.memory == found.memory
+    assert left.score < found.score
 
 
 async def test_changed_memory_needs_its_vector_of_a_migration_anew(
