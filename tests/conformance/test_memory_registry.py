@@ -1,6 +1,7 @@
 """What every MemoryRegistry must do, on each database."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from services.agents.agent import Agent, AgentConfig, Owner
 from services.agents.errors import AgentNotFound
 from services.agents.memory.model import Collection, Embedding
-from services.agents.memory.registry import MemoryRegistry
+from services.agents.memory.registry import Addition, MemoryRegistry
 from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore
@@ -151,16 +152,29 @@ async def test_migration_finds_what_another_model_embedded_and_changes_it_unless
     assert await registry.dropped(owner) == [gone]
 
 
-async def test_key_stands_for_the_first_memory_and_refuses_other_content(
+async def test_key_stands_for_the_first_addition_and_refuses_other_content(
     registry: MemoryRegistry, owner: Owner
 ) -> None:
-    key, memory_id = a_key("k"), new_id()
-    assert await registry.find_key(owner, key, NOW) is None
-    await registry.claim_key(owner, key, memory_id, NOW)
-    await registry.claim_key(owner, key, new_id(), NOW)
-    assert await registry.find_key(owner, key, NOW) == memory_id
-    assert await registry.find_key(Owner(new_id(), owner.project_id), key, NOW) is None
+    key, memory_id, later = a_key("k"), new_id(), NOW + timedelta(hours=1)
+    first = await registry.begin_addition(owner, key, memory_id, NOW)
+    assert first == Addition(memory_id, NOW, ended=False)
+    assert await registry.begin_addition(owner, key, new_id(), later) == first
     with pytest.raises(RequestIdReused):
-        await registry.find_key(owner, a_key("k", "other"), NOW)
-    with pytest.raises(RequestIdReused):
-        await registry.claim_key(owner, a_key("k", "other"), memory_id, NOW)
+        await registry.begin_addition(owner, a_key("k", "other"), memory_id, later)
+    other = await registry.begin_addition(Owner(new_id(), owner.project_id), key, new_id(), later)
+    assert (other.memory_id != memory_id, other.begun_at) == (True, later)
+
+
+async def test_addition_that_has_ended_stays_so(registry: MemoryRegistry, owner: Owner) -> None:
+    key = a_key("k")
+    begun = await registry.begin_addition(owner, key, new_id(), NOW)
+    await registry.end_addition(owner, key, begun, NOW)
+    await registry.end_addition(owner, key, begun, NOW)
+    assert await registry.begin_addition(owner, key, new_id(), NOW) == replace(begun, ended=True)
+
+
+async def test_of_additions_that_begin_at_once_all_get_the_same(registry: MemoryRegistry, owner: Owner) -> None:
+    begun = await asyncio.gather(
+        *(registry.begin_addition(owner, a_key("k"), new_id(), NOW + timedelta(seconds=n)) for n in range(10))
+    )
+    assert len(set(begun)) == 1
