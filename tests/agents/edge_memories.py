@@ -1,7 +1,5 @@
 """Memories enough that their optimisation takes a while."""
 
-import random
-
 from services.agents.agent import Owner
 from services.agents.memory.model import Collection, Embedding, Vector
 from services.agents.memory.store import MemoryStore
@@ -28,7 +26,7 @@ async def filled(store: MemoryStore, number: int = MANY) -> Collection:
     collection = Collection(Owner(new_id(), new_id()), new_id(), WIDE)
     await store.create(collection)
     memories = [
-        a_memory(collection, f"memory {each}", timestamp=NOW + each * SECOND, success=random.random() < 0.5)
+        a_memory(collection, f"memory {each}", timestamp=NOW + each * SECOND, success=each % 2 == 0)
         for each in range(number)
     ]
     await store.put(collection, list(zip(memories, wide_vectors(number), strict=True)))

@@ -217,6 +217,25 @@ async def test_a_process_that_does_not_answer_is_replaced(folder: Path) -> None:
     await store.close()
 
 
+async def test_a_process_that_answers_others_is_not_replaced(folder: Path) -> None:
+    store = EdgeMemoryStore(folder, deadline_seconds=2)
+    collection = await filled(store, 100)
+    pid = process_of(store)
+    optimizing = asyncio.create_task(store.optimize(collection))
+    with stopped(await the_optimiser_of(folder)):
+        writing = asyncio.create_task(put(store, collection, memory := a_memory(collection)))
+        while not writing.done():
+            assert await store.count(collection) == 100
+            await asyncio.wait([writing], timeout=0.1)
+        with pytest.raises(MemoryUnavailable):
+            await writing
+    await optimizing
+    # It is made late, but it is made.
+    assert await store.get(collection, [memory.id]) == [memory]
+    assert store.pid == pid
+    await store.close()
+
+
 async def test_who_is_cancelled_disturbs_nobody(store: EdgeMemoryStore, mine: Collection) -> None:
     memories = [a_memory(mine, "long " * 10_000) for _ in range(30)]
     with stopped(process_of(store)):

@@ -42,16 +42,20 @@ class EdgeChild:
         Raise MemoryUnavailable or CollectionMissing.
         """
         for _ in range(2):
-            heard = 0 if self._running is None else self._running.heard
+            running, heard = None, 0
             try:
                 async with asyncio.timeout(deadline_seconds or self._deadline_seconds):
                     running = await self._started()
+                    heard = running.heard
                     answer = await running.ask(operation, collection, arguments)
             except _Died:
                 continue
             except OSError as error:
                 # TimeoutError is one, and everything else is that no process can be started.
-                self._give_up(operation, heard, error)
+                log.error("memory process does not answer", operation=operation, error=type(error).__name__)
+                # One that answers others is busy, and not stuck.
+                if running is not None and running.heard == heard:
+                    running.kill()
                 break
             match answer.outcome:
                 case "done":
@@ -82,13 +86,6 @@ class EdgeChild:
             if self._running is None:
                 self._running = await _start(self._folder, self._limits)
             return self._running
-
-    def _give_up(self, operation: str, heard: int, error: OSError) -> None:
-        running = self._running
-        log.error("memory process does not answer", operation=operation, error=f"{type(error).__name__}: {error}")
-        # One that answers others is busy, and not stuck.
-        if running is not None and running.heard == heard:
-            running.kill()
 
 
 class _Died(Exception):

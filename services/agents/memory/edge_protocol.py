@@ -18,8 +18,8 @@ HEAD = _LENGTH.size
 class EdgeLimits:
     """What the process holds at once, and when it does what takes time. It is the first frame."""
 
-    open_shards: int = 64
-    """Collections kept open: about a MB each, and 20 ms to open one again."""
+    open_shards: int = 128
+    """Collections kept open: small ones take less than a MB each, and 30 ms to be opened again."""
     index_from: int = 2_000
     """Memories from which on filters and lists run by indexes, which cost memory for as long as a shard is open."""
     optimize_from: int = 50_000
