@@ -6,6 +6,7 @@ from services.runtime.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
+    InvalidArgument,
     NotFound,
     ResourceExhausted,
     Unavailable,
@@ -107,6 +108,15 @@ class MemoryNotFound(NotFound):
 
     def __init__(self, memory_id: str) -> None:
         super().__init__(f"the agent has no memory {memory_id}", memory_id=memory_id)
+
+
+class FilterRequired(InvalidArgument):
+    """Everything would be deleted, and nobody said that it should."""
+
+    reason = "FILTER_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__(("all", "must be true to delete without a filter"))
 
 
 class MemoryUnavailable(Unavailable):

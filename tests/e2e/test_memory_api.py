@@ -221,7 +221,7 @@ async def test_deleted_memory_is_gone_from_every_search(notes: Memory) -> None:
 
 
 async def test_delete_by_filter_says_how_many_and_without_one_needs_to_be_told_all(notes: Memory) -> None:
-    refused = problem(await notes.http.delete(notes.path), 422, "INVALID_ARGUMENT")
+    refused = problem(await notes.http.delete(notes.path), 422, "FILTER_REQUIRED")
     assert [error["field"] for error in refused["errors"]] == ["all"]
     assert await answer(notes.http.delete(notes.path, params={"tag": "nobody has it"})) == {"deleted": 0}
     assert await answer(notes.http.delete(notes.path, params={"tag": "parser", "success": "true"})) == {"deleted": 2}

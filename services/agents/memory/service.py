@@ -8,7 +8,7 @@ from typing import Any, Literal
 import structlog
 
 from services.agents.agent import Owner
-from services.agents.errors import MemoryNotFound
+from services.agents.errors import FilterRequired, MemoryNotFound
 from services.agents.memory import interactions
 from services.agents.memory.embedder import Embedder
 from services.agents.memory.keeper import MemoryKeeper
@@ -217,10 +217,10 @@ class MemoryService:
             raise MemoryNotFound(memory_id)
 
     async def delete_all(self, owner: Owner, agent_id: str, filter: MemoryFilter, everything: bool) -> int:
-        """Forget what fits and return how many that was. Raise AgentNotFound, InvalidArgument without any filter."""
+        """Forget what fits and return how many that was. Raise AgentNotFound, FilterRequired."""
         collection = await self._keeper.find(owner, agent_id)
         if filter == EVERYTHING and not everything:
-            raise InvalidArgument(("all", "must be true to delete without a filter"))
+            raise FilterRequired
         deleted = 0 if collection is None else await self._store.delete(collection, filter)
         log.info("memories deleted", agent_id=agent_id, deleted=deleted)
         return deleted
