@@ -69,27 +69,30 @@ class MemoryKeeper:
 
         One of the same id is replaced. Raise AgentNotFound, EmbeddingMismatch, MemoryUnavailable.
         """
-        embedding = Embedding(self._embedder.model, len(memories[0][1]))
-        if collection is None:
-            collection = await self._registry.register(owner, agent_id, embedding)
-        self.check(collection, embedding.dimension)
-        try:
-            await self._store.put(collection, memories)
-        except CollectionMissing:
-            await self._create(collection)
-            await self._store.put(collection, memories)
+        dimension = len(memories[0][1])
+        if collection is not None:
+            self.check(collection, dimension)
+            try:
+                await self._store.put(collection, memories)
+                return
+            except CollectionMissing:
+                # Dropped or migrated since, or a crash came between its registration and its making.
+                pass
+        await self._store.put(await self._made(owner, agent_id, dimension), memories)
 
-    async def _create(self, collection: Collection) -> None:
-        """Make in the store what is registered: for the first memory, or where a crash came between the two."""
-        if await self._registry.find(collection.owner, collection.agent_id) is None:
-            raise AgentNotFound(collection.agent_id)
+    async def _made(self, owner: Owner, agent_id: str, dimension: int) -> Collection:
+        """The agent's collection, which is in the store now. Raise as `put` does."""
+        embedding = Embedding(self._embedder.model, dimension)
+        collection = await self._registry.register(owner, agent_id, embedding)
+        self.check(collection, dimension)
         await self._store.create(collection)
         try:
-            # The agent may have been deleted, and its collection dropped, since it was looked for.
-            await self._registry.find(collection.owner, collection.agent_id)
+            # The agent may have been deleted, and its collection dropped, since it was registered.
+            await self._registry.find(owner, agent_id)
         except AgentNotFound:
             await self._store.drop(collection)
             raise
+        return collection
 
     async def drop_deleted(self, owner: Owner) -> None:
         """Drop what the owner's deleted agents remembered. What is out of reach now is dropped by `sweep`."""

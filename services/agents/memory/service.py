@@ -170,9 +170,11 @@ class MemoryService:
             metadata=draft.metadata,
         )
 
-    async def remember(self, memory: Memory, vector: Vector) -> None:
-        """Store an interaction, as `add_all` would. Raise AgentNotFound, EmbeddingMismatch, MemoryUnavailable."""
-        collection = await self._keeper.searchable(memory.owner, memory.agent_id)
+    async def remember(self, collection: Collection | None, memory: Memory, vector: Vector) -> None:
+        """Store an interaction, as `add_all` would, in the agent's collection as it was found some time ago.
+
+        Raise AgentNotFound, EmbeddingMismatch, MemoryUnavailable.
+        """
         if collection is not None:
             [memory] = await self._beside_corrected(collection, [memory])
         await self._keeper.put(memory.owner, memory.agent_id, collection, [(memory, vector)])
