@@ -14,7 +14,7 @@ from tests.conformance.memory_stores import GROWN_AT, a_collection, position
 
 EMBEDDING = Embedding("reference", 16)
 SMALL, GROWN = GROWN_AT - 100, 2000
-FILTERS, FILTERS_FOR_THE_FAKE = 60, 12
+FILTERS, FILTERS_FOR_THE_FAKE = 40, 12
 """How many filters are tried. The fake server reads every point for each, in Python."""
 
 

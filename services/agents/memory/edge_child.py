@@ -16,6 +16,9 @@ from services.agents.memory.store import CollectionMissing
 
 log = structlog.get_logger()
 
+_SECONDS_TO_END = 5.0
+"""How long a process that has closed its end may take to end."""
+
 
 class EdgeChild:
     """The one process that owns the shards in a folder, whichever process that is by now.
@@ -153,9 +156,14 @@ class _Running:
             self.process.kill()
 
     async def ended(self) -> int:
-        """Wait until nothing of the process is left, and return its exit code."""
+        """Wait until nothing of the process is left, and return its exit code. It has said its last word."""
         await asyncio.wait(self._tasks)
-        return await self.process.wait()
+        try:
+            async with asyncio.timeout(_SECONDS_TO_END):
+                return await self.process.wait()
+        except TimeoutError:
+            self.kill()
+            return await self.process.wait()
 
     async def close(self, patience_seconds: float) -> None:
         """Have the process end in order, or kill it after a while."""
@@ -163,10 +171,11 @@ class _Running:
             async with asyncio.timeout(patience_seconds):
                 await self.ask("close", "", ())
                 await self.process.wait()
-        except (TimeoutError, _Died):
+        except (TimeoutError, _Died) as error:
             log.warning("memory process did not end in order", pid=self.process.pid)
+            if isinstance(error, TimeoutError):
+                self.kill()
         finally:
-            self.kill()
             await self.ended()
 
     async def _read_answers(self) -> None:
@@ -183,7 +192,8 @@ class _Running:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # It ended.
         finally:
-            self.kill()
+            # Not killed: if it ends at this moment, its exit code would be lost.
+            self.dead = True
             for each in self._waiting.values():
                 if not each.done():
                     each.set_exception(_Died())

@@ -14,6 +14,8 @@ from services.agents.memory.edge_shard import Shard
 
 # Writes made again on a copy between two requests, at least.
 _REPLAYED_AT_ONCE = 4
+# The end of a traceback, in bytes.
+_KEPT_OF_ERRORS = 2000
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class Copied:
 
 @dataclass(frozen=True)
 class Ended:
-    """The optimiser ended, with this exit code."""
+    """The optimiser ended; if it failed, how."""
 
     of: "Optimisation"
-    code: int
+    failure: str | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Optimisation:
             [sys.executable, "-m", module, str(self.shard.folder), str(self.copy), str(parent)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self._copying_ends = threading.Timer(self.limits.copy_seconds, self._process.kill)
         self._copying_ends.daemon = True
@@ -103,11 +106,14 @@ class Optimisation:
 
     def _wait(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as said:
-            if said.readline() == COPIED:
-                self._copying_ends.cancel()
-                self.tell(Copied(self))
-            said.read()
+        said = b""
+        with self._process.stdout as lines:
+            for line in lines:
+                if line == COPIED:
+                    self._copying_ends.cancel()
+                    self.tell(Copied(self))
+                else:
+                    said = (said + line)[-_KEPT_OF_ERRORS:]
         code = self._process.wait()
         self._copying_ends.cancel()
-        self.tell(Ended(self, code))
+        self.tell(Ended(self, None if code == 0 else f"exit code {code}, {said.decode(errors='replace')}"))

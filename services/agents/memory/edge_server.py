@@ -47,12 +47,12 @@ class EdgeServer:
                 self._answer(event)
             case Copied(of=optimisation) if optimisation is self._optimisation:
                 self._go_on_writing(optimisation)
-            case Ended(of=optimisation, code=code) if optimisation is self._optimisation:
+            case Ended(of=optimisation, failure=failure) if optimisation is self._optimisation:
                 self._go_on_writing(optimisation)
-                if code == 0:
+                if failure is None:
                     self._replay(optimisation)
                 else:
-                    self._fail(optimisation, f"the optimiser ended with {code}")
+                    self._fail(optimisation, failure)
             case Replay(of=optimisation) if optimisation is self._optimisation:
                 self._replay(optimisation)
         self._begin_next()
