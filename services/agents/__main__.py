@@ -15,7 +15,7 @@ from codelab.agents.v1 import (
 )
 
 from services.agents.execution import Executions
-from services.agents.memory.embedder_choice import embedder_of
+from services.agents.memory.embedding.choice import embedder_of
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.service import MemoryService
 from services.agents.memory.servicer import MemoryServicer

@@ -8,7 +8,7 @@ import structlog
 from services.agents.agent import Agent
 from services.agents.errors import EmbeddingUnavailable, MemoryUnavailable
 from services.agents.memory import interactions
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.model import Collection, Found, InteractionType, Memory, Vector
 from services.agents.memory.recall import recalled

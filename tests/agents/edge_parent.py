@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from services.agents.memory.edge_store import EdgeMemoryStore
+from services.agents.memory.edge.store import EdgeMemoryStore
 from tests.agents.edge_memories import MANY, filled
 from tests.agents.edge_processes import optimisers_of
 from tests.conformance.memory_stores import a_memory, put

@@ -14,8 +14,8 @@ import pytest
 
 from services.agents.agent import Owner
 from services.agents.errors import MemoryUnavailable
-from services.agents.memory.edge_protocol import EdgeLimits
-from services.agents.memory.edge_store import EdgeMemoryStore
+from services.agents.memory.edge.protocol import EdgeLimits
+from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection, Memory, MemoryFilter
 from services.agents.memory.store import CollectionMissing
 from tests.agents.edge_memories import MANY, WIDE, filled, wide_vectors
@@ -142,8 +142,8 @@ async def test_ctrl_c_does_not_reach_the_process(store: EdgeMemoryStore, mine: C
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("edge_process", {"structlog", "pydantic", "prometheus_client", "numpy", "asyncio.subprocess", "grpc"}),
-        ("edge_store", {"qdrant_edge", "numpy"}),
+        ("edge.process", {"structlog", "pydantic", "prometheus_client", "numpy", "asyncio.subprocess", "grpc"}),
+        ("edge.store", {"qdrant_edge", "numpy"}),
     ],
 )
 def test_a_process_imports_only_what_it_needs(module: str, heavy: set[str]) -> None:

@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from services.agents.agent import Agent, AgentConfig, Owner
 from services.agents.errors import AgentNotFound, EmbeddingMismatch, MemoryUnavailable
-from services.agents.memory.edge_store import EdgeMemoryStore
-from services.agents.memory.hashing import HashingEmbedder
+from services.agents.memory.edge.store import EdgeMemoryStore
+from services.agents.memory.embedding.hashing import HashingEmbedder
 from services.agents.memory.keeper import TOMBSTONES_KEPT, MemoryKeeper
 from services.agents.memory.model import Collection, Embedding, Memory, Vector
 from services.agents.memory.sql_registry import SqlMemoryRegistry

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from services.agents.errors import EmbeddingRefused
-from services.agents.memory.embedder import Embedder
-from services.agents.memory.minilm import MiniLmEmbedder
-from services.agents.memory.minilm_network import gelu
+from services.agents.memory.embedding.embedder import Embedder
+from services.agents.memory.embedding.minilm import MiniLmEmbedder
+from services.agents.memory.embedding.minilm_network import gelu
 from services.runtime.errors import StartupError
 from tests.agents.paraphrases import cosine, places
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from services.agents.errors import EmbeddingRefused, EmbeddingUnavailable
-from services.agents.memory.embedder_choice import embedder_of
-from services.agents.memory.hashing import HashingEmbedder
-from services.agents.memory.minilm import MiniLmEmbedder
-from services.agents.memory.openai_answer import vectors_in
-from services.agents.memory.openai_embedder import OpenAIEmbedder
+from services.agents.memory.embedding.choice import embedder_of
+from services.agents.memory.embedding.hashing import HashingEmbedder
+from services.agents.memory.embedding.minilm import MiniLmEmbedder
+from services.agents.memory.embedding.openai_answer import vectors_in
+from services.agents.memory.embedding.openai_embedder import OpenAIEmbedder
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings
 from tests.e2e.polling import eventually
@@ -297,7 +297,7 @@ async def test_key_alone_means_openai_itself() -> None:
 
 def test_choosing_loads_nothing_that_is_slow_to_load() -> None:
     code = (
-        "import sys; from services.agents.memory.embedder_choice import embedder_of;"
+        "import sys; from services.agents.memory.embedding.choice import embedder_of;"
         " from services.runtime.settings import Settings; embedder_of(Settings.load({}));"
         " print({'numpy', 'openai', 'tokenizers', 'safetensors'} & set(sys.modules))"
     )

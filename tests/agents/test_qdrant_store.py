@@ -18,8 +18,8 @@ import pytest
 from services.agents.errors import MemoryRefused, MemoryUnavailable
 from services.agents.memory.model import EVERYTHING, Collection, Memory, MemoryFilter
 from services.agents.memory.payload import payload_of
-from services.agents.memory.qdrant_connection import Unfit
-from services.agents.memory.qdrant_store import QdrantMemoryStore
+from services.agents.memory.qdrant.connection import Unfit
+from services.agents.memory.qdrant.store import QdrantMemoryStore
 from services.agents.memory.store import CollectionMissing
 from services.runtime.errors import CodelabError
 from services.runtime.ids import new_id
@@ -516,5 +516,5 @@ async def test_store_that_was_never_asked_closes() -> None:
 
 
 def test_client_is_not_loaded_before_it_is_needed() -> None:
-    script = "import sys, services.agents.memory.qdrant_store; sys.exit('qdrant_client' in sys.modules)"
+    script = "import sys, services.agents.memory.qdrant.store; sys.exit('qdrant_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from services.agents.agent import Owner
-from services.agents.memory.edge_protocol import EdgeLimits
-from services.agents.memory.edge_store import EdgeMemoryStore
+from services.agents.memory.edge.protocol import EdgeLimits
+from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection, Embedding, Memory, MemoryPosition
-from services.agents.memory.qdrant_store import QdrantMemoryStore
+from services.agents.memory.qdrant.store import QdrantMemoryStore
 from services.agents.memory.store import MemoryStore
 from services.runtime.ids import new_id
 from tests.fakes.qdrant_description import described

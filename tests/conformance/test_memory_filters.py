@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from services.agents.memory.model import Collection, Embedding, Memory, MemoryFilter, MemoryPosition
-from services.agents.memory.qdrant_store import QdrantMemoryStore
+from services.agents.memory.qdrant.store import QdrantMemoryStore
 from services.agents.memory.store import MemoryStore
 from services.agents.memory.words import words_of
 from tests.conformance import memory_reference as reference

@@ -7,7 +7,7 @@ import structlog
 
 from services.agents.agent import Owner
 from services.agents.errors import AgentNotFound, EmbeddingMismatch, MemoryUnavailable
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.model import Collection, Embedding, Memory, Vector
 from services.agents.memory.registry import MemoryRegistry
 from services.agents.memory.store import CollectionMissing, MemoryStore

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from services.agents.memory.embedder_choice import embedder_of
+from services.agents.memory.embedding.choice import embedder_of
 from services.agents.memory.migration import Progress, migrate
 from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.memory.store_choice import memory_store_of

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.model import Collection, Embedding
 from services.agents.memory.registry import MemoryRegistry
 from services.agents.memory.store import MemoryStore

@@ -10,7 +10,7 @@ import structlog
 from services.agents.agent import Owner
 from services.agents.errors import FilterRequired, MemoryNotFound
 from services.agents.memory import interactions
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.model import (
     EVERYTHING,

@@ -8,8 +8,8 @@ from typing import Any, Self
 import structlog
 
 from services.agents.errors import EmbeddingRefused, EmbeddingUnavailable
+from services.agents.memory.embedding.openai_answer import vectors_in
 from services.agents.memory.model import Vector
-from services.agents.memory.openai_answer import vectors_in
 from services.agents.openai_client import OpenAIClient, Pauses
 from services.agents.openai_failures import NO_QUOTA, Failure, Refusal, refusal_of
 from services.runtime.settings import Settings

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from services.agents.memory import qdrant_requests as say
 from services.agents.memory.model import Collection, Embedding
-from services.agents.memory.qdrant_connection import Absent, Exists, QdrantConnection, Unfit
+from services.agents.memory.qdrant import requests as say
+from services.agents.memory.qdrant.connection import Absent, Exists, QdrantConnection, Unfit
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, models

@@ -16,7 +16,7 @@ from services.runtime.errors import StartupError
 
 if TYPE_CHECKING:
     # Importing it takes a fifth of a second and brings numpy: at run time the worker thread does.
-    from services.agents.memory.minilm_network import Network
+    from services.agents.memory.embedding.minilm_network import Network
 
 log = structlog.get_logger()
 
@@ -85,7 +85,7 @@ class MiniLmEmbedder:
         if self._network is None:
             for name, digest in _SHA256.items():
                 _check(self.folder / name, digest)
-            from services.agents.memory.minilm_network import Network
+            from services.agents.memory.embedding.minilm_network import Network
 
             self._network = Network.load(self.folder / _TOKENIZER, self.folder / _WEIGHTS)
         return self._network

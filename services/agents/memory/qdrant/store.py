@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING, TypeVar
 
 from services.agents.errors import MemoryUnavailable
-from services.agents.memory import qdrant_requests as say
 from services.agents.memory.door import let_out, let_out_found
 from services.agents.memory.model import (
     EVERYTHING,
@@ -20,8 +19,9 @@ from services.agents.memory.model import (
 )
 from services.agents.memory.newest_first import newest_first
 from services.agents.memory.payload import memory_of, payload_changes
-from services.agents.memory.qdrant_collections import EmbeddingMissing, QdrantCollections
-from services.agents.memory.qdrant_connection import Absent, QdrantConnection
+from services.agents.memory.qdrant import requests as say
+from services.agents.memory.qdrant.collections import EmbeddingMissing, QdrantCollections
+from services.agents.memory.qdrant.connection import Absent, QdrantConnection
 from services.agents.memory.store import CollectionMissing
 
 if TYPE_CHECKING:
