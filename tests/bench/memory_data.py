@@ -8,7 +8,7 @@ there to see it. Words are as frequent as in a language (Zipf).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import numpy as np
@@ -39,7 +39,9 @@ Pair = tuple[Memory, Vector]
 
 def a_collection(number: int, dimension: int) -> Collection:
     """The collection of one of many agents."""
-    return Collection(Owner(str(UUID(int=1)), str(UUID(int=2))), str(UUID(int=number + 3)), Embedding("bench", dimension))
+    return Collection(
+        Owner(str(UUID(int=1)), str(UUID(int=2))), str(UUID(int=number + 3)), Embedding("bench", dimension)
+    )
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,12 @@ class Corpus:
     def fitting(self, name: str) -> NDArray[np.bool_]:
         """Which memories a filter fits, by their number."""
         numbers = np.arange(self.size)
+        fitting: NDArray[np.bool_] = numbers >= 0
         match name:
             case "type+tag":
                 fitting = (numbers % len(_TYPES) == 0) & (numbers % len(_TAGS) == 0)
             case "time":
                 fitting = numbers >= self.size - self.size // 10
-            case _:
-                fitting = numbers >= 0
         return fitting
 
     def batches(self, at_once: int = AT_ONCE) -> Iterator[Batch]:
@@ -173,7 +174,7 @@ class Similarities:
 
 
 def _rows_of_length_1(matrix: Floats) -> Floats:
-    rows: Any = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    rows: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
     return rows
 
 

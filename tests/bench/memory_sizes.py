@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Sized:
     put_cpu_seconds: float
     spaces: list[Space]
     """Before and after it was optimised."""
-    costs: list[Mapping[str, Cost]]
+    costs: Sequence[Mapping[str, Cost]]
     """Before and after it was optimised, by kind of call."""
     optimizing: Optimizing
 
@@ -101,10 +101,10 @@ async def measure(size: int, dimension: int, searches: int, kind: Kind) -> Sized
             best = {filter: similarities.best(filter) for filter in corpus.filters}
             del similarities
             costs = [await _searched(store, corpus, queries.tolist(), best)]
-            spaces = [_space(store, folder)]
+            spaces = [space_of(store, folder)]
             optimizing = await _optimized(store, corpus)
             costs.append(await _searched(store, corpus, queries.tolist(), best))
-            spaces.append(_space(store, folder))
+            spaces.append(space_of(store, folder))
     return Sized(size, dimension, seconds, cpu, spaces, costs, optimizing)
 
 
@@ -139,9 +139,9 @@ async def _searched(
     questions = corpus.questions(len(queries))
     costs = {name: Cost() for name in (*(f"nearest, {filter}" for filter in filters), "matching", "newest page")}
 
-    async def found(name: str, call: Callable[[], Awaitable[list[Found]]]) -> list[Found]:
+    async def found(name: str, call: Awaitable[list[Found]]) -> list[Found]:
         with _Clock(store) as clock:
-            answer = await call()
+            answer = await call
         costs[name].milliseconds.append(1000 * clock.seconds)
         costs[name].cpu_milliseconds += 1000 * clock.cpu_seconds
         return answer
@@ -159,12 +159,12 @@ async def _searched(
     for number, (vector, words) in enumerate(zip(queries, questions, strict=True)):
         for name, filter in filters.items():
             kind = f"nearest, {name}"
-            answer = await found(kind, lambda v=vector, f=filter: store.nearest(collection, v, 10, f))
+            answer = await found(kind, store.nearest(collection, vector, 10, filter))
             if number < len(best[name]):
                 numbers = {number_of(each.memory) for each in answer}
                 costs[kind].recalled.append(len(numbers & best[name][number]) / len(best[name][number]))
-        await found("matching", lambda w=words: store.matching(collection, w, 10))
-        await found("newest page", page)
+        await found("matching", store.matching(collection, words, 10))
+        await found("newest page", page())
     return costs
 
 
@@ -196,7 +196,8 @@ async def watch(child: int, seen: Optimizing) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _space(store: EdgeMemoryStore, folder: Path) -> Space:
+def space_of(store: EdgeMemoryStore, folder: Path) -> Space:
+    """What a store takes now."""
     assert store.pid is not None
     return Space(figures.pss_mb([store.pid]), figures.anonymous_mb(store.pid), figures.disk_mb(folder))
 
