@@ -13,7 +13,7 @@ from tests.conformance.memory_stores import GROWN_AT, a_collection, position
 
 EMBEDDING = Embedding("reference", 16)
 SMALL, GROWN = GROWN_AT - 100, 2000
-FILTERS = 60
+FILTERS = 40
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from services.agents.agent import Owner
-from services.agents.memory.model import Collection, Memory, MemoryFilter, MemoryPosition
+from services.agents.memory.model import Collection, Found, Memory, MemoryFilter, MemoryPosition
 from services.agents.memory.store import CollectionMissing, MemoryStore
 from services.agents.memory.words import words_of
 from services.runtime.ids import new_id
@@ -495,18 +496,33 @@ async def test_what_is_another_owners_or_agents_never_leaves_and_is_counted(
     own, hers = a_memory(mine, "apples of mine"), a_memory(theirs, "apples of hers", timestamp=NOW + SECOND)
     await memory_store.put(mine, [(own, toward(0)), (hers, toward(0))])
 
-    async def caught_by(found: list[Memory]) -> None:
-        nonlocal before
-        assert found == [own]
-        assert caught("memories") > before
-        before = caught("memories")
+    async def in_found(finding: Awaitable[list[Found]]) -> list[Memory]:
+        return [each.memory for each in await finding]
 
-    before = caught("memories")
-    await caught_by(await memory_store.get(mine, [hers.id, own.id]))
-    await caught_by([each.memory for each in await memory_store.nearest(mine, toward(0), 10)])
-    await caught_by([each.memory for each in await memory_store.matching(mine, ["apples"], 10)])
-    await caught_by(await memory_store.newest(mine, 10))
-    await caught_by(await memory_store.lacking(mine, LARGER, 10))
+    questions: dict[str, Callable[[], Awaitable[list[Memory]]]] = {
+        "get": lambda: memory_store.get(mine, [hers.id, own.id]),
+        "nearest": lambda: in_found(memory_store.nearest(mine, toward(0), 10)),
+        "matching": lambda: in_found(memory_store.matching(mine, ["apples"], 10)),
+        "newest": lambda: memory_store.newest(mine, 10),
+        "lacking": lambda: memory_store.lacking(mine, LARGER, 10),
+    }
+    answer_with_nothing = {
+        "create",
+        "drop",
+        "put",
+        "change",
+        "begin_migration",
+        "put_vectors",
+        "end_migration",
+        "close",
+    }
+    answer_with_a_number = {"count", "delete"}
+    promised = {name for name in vars(MemoryStore) if not name.startswith("_")}
+    assert questions.keys() | answer_with_nothing | answer_with_a_number == promised
+    for name, ask in questions.items():
+        before = caught("memories")
+        assert await ask() == [own], name
+        assert caught("memories") == before + 1, name
 
 
 async def test_collections_of_two_agents_do_not_mix(memory_store: MemoryStore, mine: Collection) -> None:

@@ -6,16 +6,18 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from itertools import count
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import structlog
 
 from services.agents.errors import MemoryUnavailable
-from services.agents.memory.edge_protocol import Answer, EdgeLimits, Report, Request, framed, receive
+from services.agents.memory.edge_protocol import HEAD, Answer, EdgeLimits, Report, Request, framed, length_of, value_of
 from services.agents.memory.store import CollectionMissing
 
 log = structlog.get_logger()
+
+_SECONDS_TO_END = 5.0
+"""How long a process that has closed its end may take to end."""
 
 
 class EdgeChild:
@@ -42,16 +44,21 @@ class EdgeChild:
 
         Raise MemoryUnavailable or CollectionMissing.
         """
-        deadline_seconds = deadline_seconds or self._deadline_seconds
         for _ in range(2):
+            running, heard = None, 0
             try:
-                async with asyncio.timeout(deadline_seconds):
+                async with asyncio.timeout(deadline_seconds or self._deadline_seconds):
                     running = await self._started()
+                    heard = running.heard
                     answer = await running.ask(operation, collection, arguments)
             except _Died:
                 continue
-            except TimeoutError:
-                self._kill_if_silent(operation, deadline_seconds)
+            except OSError as error:
+                # TimeoutError is one, and everything else is that no process can be started.
+                log.error("memory process does not answer", operation=operation, error=type(error).__name__)
+                # One that answers others is busy, and not stuck.
+                if running is not None and running.heard == heard:
+                    running.kill()
                 break
             match answer.outcome:
                 case "done":
@@ -64,7 +71,7 @@ class EdgeChild:
         raise MemoryUnavailable
 
     async def close(self) -> None:
-        """Let it end in order, or kill it if it does not."""
+        """Let it end in order, or kill it if it does not. What is asked later is refused."""
         self._closed = True
         async with self._starting:
             if self._running is not None:
@@ -76,17 +83,12 @@ class EdgeChild:
             if self._closed:
                 raise MemoryUnavailable
             if self._running is not None and self._running.dead:
-                await self._running.ended()
+                code = await self._running.ended()
+                log.warning("memory process ended", code=code, pid=self._running.process.pid)
                 self._running = None
             if self._running is None:
                 self._running = await _start(self._folder, self._limits)
             return self._running
-
-    def _kill_if_silent(self, operation: str, deadline_seconds: float) -> None:
-        running = self._running
-        if running is not None and monotonic() - running.heard_at >= min(deadline_seconds, self._deadline_seconds):
-            log.error("memory process does not answer, killed", operation=operation, pid=running.process.pid)
-            running.kill()
 
 
 class _Died(Exception):
@@ -96,6 +98,8 @@ class _Died(Exception):
 async def _start(folder: Path, limits: EdgeLimits) -> "_Running":
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        # Not from the working directory, whatever that is.
+        "-P",
         "-m",
         "services.agents.memory.edge_process",
         str(folder),
@@ -117,7 +121,8 @@ class _Running:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.dead = False
-        self.heard_at = monotonic()
+        self.heard = 0
+        """How many frames came from it."""
         self._ids = count(1)
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._tasks = [
@@ -129,9 +134,6 @@ class _Running:
         """Send a request and wait for its answer. Raise _Died."""
         if self.dead:
             raise _Died
-        if not self._waiting:
-            # Silence counts from when there was something to say.
-            self.heard_at = monotonic()
         request = Request(next(self._ids), operation, collection, arguments)
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = answered
@@ -149,14 +151,19 @@ class _Running:
 
     def kill(self) -> None:
         """End the process."""
-        # Asked right after its end it is no longer there, and then that is all right too.
+        self.dead = True
         if self.process.returncode is None:
             self.process.kill()
 
-    async def ended(self) -> None:
-        """Return when nothing of the process is left."""
+    async def ended(self) -> int:
+        """Wait until nothing of the process is left, and return its exit code. It has said its last word."""
         await asyncio.wait(self._tasks)
-        await self.process.wait()
+        try:
+            async with asyncio.timeout(_SECONDS_TO_END):
+                return await self.process.wait()
+        except TimeoutError:
+            self.kill()
+            return await self.process.wait()
 
     async def close(self, patience_seconds: float) -> None:
         """Have the process end in order, or kill it after a while."""
@@ -164,27 +171,29 @@ class _Running:
             async with asyncio.timeout(patience_seconds):
                 await self.ask("close", "", ())
                 await self.process.wait()
-        except (TimeoutError, _Died):
+        except (TimeoutError, _Died) as error:
             log.warning("memory process did not end in order", pid=self.process.pid)
+            if isinstance(error, TimeoutError):
+                self.kill()
         finally:
-            self.kill()
             await self.ended()
 
     async def _read_answers(self) -> None:
         assert self.process.stdout is not None
         try:
             while True:
-                said = await receive(self.process.stdout)
-                self.heard_at = monotonic()
+                head = await self.process.stdout.readexactly(HEAD)
+                said = value_of(await self.process.stdout.readexactly(length_of(head)))
+                self.heard += 1
                 if isinstance(said, Report):
                     getattr(log, said.level)(said.event, **said.fields)
                 elif (waiting := self._waiting.get(said.id)) is not None and not waiting.done():
                     waiting.set_result(said)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass  # It ended.
         finally:
+            # Not killed: if it ends at this moment, its exit code would be lost.
             self.dead = True
-            self.kill()
             for each in self._waiting.values():
                 if not each.done():
                     each.set_exception(_Died())

@@ -12,6 +12,11 @@ from services.agents.memory.edge_optimizer import COPIED
 from services.agents.memory.edge_protocol import EdgeLimits, Request
 from services.agents.memory.edge_shard import Shard
 
+# Writes made again on a copy between two requests, at least.
+_REPLAYED_AT_ONCE = 4
+# The end of a traceback, in bytes.
+_KEPT_OF_ERRORS = 2000
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -22,10 +27,10 @@ class Copied:
 
 @dataclass(frozen=True)
 class Ended:
-    """The optimiser ended, with this exit code."""
+    """The optimiser ended; if it failed, how."""
 
     of: "Optimisation"
-    code: int
+    failure: str | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Optimisation:
     """Writes that the copy does not have yet."""
     optimized: Shard | None = None
     """The copy, opened, when the optimiser is done."""
+    _left: int = 0
 
     def start(self, parent: int) -> None:
         """Start the optimiser, as a child of the process `parent`, which is this one."""
@@ -61,17 +67,20 @@ class Optimisation:
             [sys.executable, "-m", module, str(self.shard.folder), str(self.copy), str(parent)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self._copying_ends = threading.Timer(self.limits.copy_seconds, self._process.kill)
         self._copying_ends.daemon = True
         self._copying_ends.start()
         threading.Thread(target=self._wait, name="optimiser", daemon=True).start()
 
-    def replay(self, operations: int) -> bool:
-        """Make so many writes again on the copy; return whether none is left."""
+    def replay(self) -> bool:
+        """Make some writes again on the copy, and more than were added since the last time; return if none is left."""
         if self.optimized is None:
             self.optimized = Shard(self.copy, self.limits)
-        now, self.written = self.written[:operations], self.written[operations:]
+        number = _REPLAYED_AT_ONCE + 2 * (len(self.written) - self._left)
+        now, self.written = self.written[:number], self.written[number:]
+        self._left = len(self.written)
         for each in now:
             getattr(self.optimized, each.operation)(*each.arguments)
         return not self.written
@@ -97,11 +106,14 @@ class Optimisation:
 
     def _wait(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as said:
-            if said.readline() == COPIED:
-                self._copying_ends.cancel()
-                self.tell(Copied(self))
-            said.read()
+        said = b""
+        with self._process.stdout as lines:
+            for line in lines:
+                if line == COPIED:
+                    self._copying_ends.cancel()
+                    self.tell(Copied(self))
+                else:
+                    said = (said + line)[-_KEPT_OF_ERRORS:]
         code = self._process.wait()
         self._copying_ends.cancel()
-        self.tell(Ended(self, code))
+        self.tell(Ended(self, None if code == 0 else f"exit code {code}, {said.decode(errors='replace')}"))

@@ -12,10 +12,10 @@ import sys
 import threading
 from pathlib import Path
 from queue import SimpleQueue
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from services.agents.memory.edge_parent import die_with
-from services.agents.memory.edge_protocol import Answer, Report, Request, framed, read
+from services.agents.memory.edge_protocol import HEAD, Answer, Report, Request, framed, length_of, value_of
 from services.agents.memory.edge_server import EdgeServer, Event
 
 
@@ -24,7 +24,7 @@ def main(folder: Path, parent: int) -> NoReturn:
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, _taken_from_prints()
-    limits = read(requests)
+    limits = _frame(requests)
 
     def send(answer: Answer | Report) -> None:
         answers.write(framed(answer))
@@ -50,10 +50,18 @@ def main(folder: Path, parent: int) -> NoReturn:
 def _read(requests: BinaryIO, events: "SimpleQueue[Event]", server: EdgeServer) -> None:
     try:
         while True:
-            events.put(read(requests))
+            events.put(_frame(requests))
     except EOFError:
         server.kill_optimiser()
         os._exit(0)
+
+
+def _frame(file: BinaryIO) -> Any:
+    """The value of the next frame. Raise EOFError when the parent is gone."""
+    head = file.read(HEAD)
+    if len(head) == HEAD and len(data := file.read(length_of(head))) == length_of(head):
+        return value_of(data)
+    raise EOFError
 
 
 def _taken_from_prints() -> BinaryIO:

@@ -18,8 +18,6 @@ _FINDS_NOTHING: dict[str, object] = {
 """What an operation answers where there is no collection."""
 _DOES_NOTHING = ("change", "put_vectors", "begin_migration", "end_migration", "optimize")
 """Operations that have nothing to do where there is no collection."""
-# Writes made again on a copy between two requests.
-_REPLAYED_AT_ONCE = 4
 
 
 class EdgeServer:
@@ -49,12 +47,12 @@ class EdgeServer:
                 self._answer(event)
             case Copied(of=optimisation) if optimisation is self._optimisation:
                 self._go_on_writing(optimisation)
-            case Ended(of=optimisation, code=code) if optimisation is self._optimisation:
+            case Ended(of=optimisation, failure=failure) if optimisation is self._optimisation:
                 self._go_on_writing(optimisation)
-                if code == 0:
+                if failure is None:
                     self._replay(optimisation)
                 else:
-                    self._fail(optimisation, f"the optimiser ended with {code}")
+                    self._fail(optimisation, failure)
             case Replay(of=optimisation) if optimisation is self._optimisation:
                 self._replay(optimisation)
         self._begin_next()
@@ -130,7 +128,7 @@ class EdgeServer:
 
     def _begin_next(self) -> None:
         while self._optimisation is None and self._to_optimize:
-            name = next(iter(self._to_optimize))
+            name, shard = next(iter(self._to_optimize)), None
             try:
                 shard = self._folder.shard(name)
                 if shard is None:
@@ -140,7 +138,10 @@ class EdgeServer:
                 optimisation = Optimisation(name, shard, copy, self._limits, self._later)
                 optimisation.start(os.getpid())
             except Exception as error:
-                self._tell_waiting(name, "failed", f"{type(error).__name__}: {error}")
+                why = f"{type(error).__name__}: {error}"
+                self._tried[name] = shard.points if shard is not None else 0
+                self._send(Report("warning", "memories not optimised", {"collection": name, "error": why}))
+                self._tell_waiting(name, "failed", why)
             else:
                 self._folder.kept_open = name
                 self._optimisation = optimisation
@@ -153,7 +154,7 @@ class EdgeServer:
 
     def _replay(self, optimisation: Optimisation) -> None:
         try:
-            if not optimisation.replay(_REPLAYED_AT_ONCE):
+            if not optimisation.replay():
                 self._later(Replay(optimisation))
                 return
             optimisation.finish()

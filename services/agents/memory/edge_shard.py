@@ -32,7 +32,8 @@ _UPDATE = edge.UpdateOperation
 _COLD = edge.Memory.Cold
 _INSIDE = (WORDS, edge_filters.SUCCESS)
 """Keys of a payload that nobody outside reads."""
-# Candidates that a search by the graph looks at.
+# Candidates that a search by the graph looks at: of 50,000 vectors it finds 99 in 100 of the nearest ten then, in less
+# than half the time of a search that compares all. Left to itself the engine took longer than that one.
 _CANDIDATES = 256
 
 
@@ -71,8 +72,11 @@ class Shard:
 
     def close(self) -> None:
         """Flush and let go."""
-        self._engine.flush()
-        self._engine.close()
+        try:
+            self._engine.flush()
+        finally:
+            # Else nobody could open it again.
+            self._engine.close()
 
     def abandon(self) -> None:
         """Let go of what nobody needs any more."""
@@ -184,7 +188,9 @@ class Shard:
 
     def count(self, filter: MemoryFilter = EVERYTHING) -> int:
         """How many points fit."""
-        return self._engine.count(edge.CountRequest(exact=True, filter=edge_filters.engine_filter(filter)))
+        fitting = edge_filters.engine_filter(filter)
+        # It knows how many points it has, and yet would count them one by one.
+        return self.points if fitting is None else self._engine.count(edge.CountRequest(exact=True, filter=fitting))
 
     def lacking(self, vector: str, limit: int) -> list[Row]:
         """Points that have no vector of this name."""
@@ -241,7 +247,8 @@ def _config(vector: str, dimension: int) -> edge.EdgeConfig:
         vectors={vector: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine, memory=_COLD)},
         sparse_vectors={WORDS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=_COLD)},
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000, memory=_COLD),
-        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1),
+        # From 1 MB of vectors on a graph is built, when it is said to.
+        optimizers=edge.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1_000),
         max_search_threads=1,
         payload_memory=_COLD,
         id_tracker_memory=_COLD,
