@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 import httpx
 
 from tests import postgres
+from tests.bench import figures
 from tests.e2e.client import AGENT, Api, Chat, answer, signed_in
 from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_script import Script
@@ -118,7 +118,7 @@ async def measure(layout: Layout, calls: int, embedding: str, server: PostgresSe
                     starts.append(await suite.start())
                 token = await suite.token(str(uuid.uuid4()))
                 await asyncio.sleep(2)
-                idle = pss_mb(suite.pids())
+                idle = figures.pss_mb(suite.pids())
                 before = cpu_seconds(suite)
                 await asyncio.sleep(IDLE_SECONDS)
                 idle_cpu = (sum(cpu_seconds(suite).values()) - sum(before.values())) / IDLE_SECONDS
@@ -214,18 +214,8 @@ def cpu_seconds(suite: Suite) -> dict[str, float]:
     names = {process.pid: name for name, process in suite.processes.items()}
     seconds = dict.fromkeys([*names.values(), "memory"], 0.0)
     for pid in suite.pids():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        seconds[names.get(pid, "memory")] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        seconds[names.get(pid, "memory")] += figures.cpu_seconds(pid)
     return seconds
-
-
-def pss_mb(pids: list[int]) -> float:
-    """Memory of these processes, what they share counted once."""
-    kilobytes = 0
-    for pid in pids:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        kilobytes += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return kilobytes / 1024
 
 
 def table(reports: list[Report]) -> str:
