@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 
 from services.runtime.errors import StartupError
@@ -144,9 +144,10 @@ def _memory_migrate(_: argparse.Namespace) -> None:
     settings = configured("memory")
 
     async def show() -> None:
-        with progress_bar(sys.stderr) as bar:
-            async for progress in migrating(settings):
-                bar(progress.share, str(progress))
+        async with aclosing(migrating(settings)) as steps:
+            with progress_bar(sys.stderr) as bar:
+                async for progress in steps:
+                    bar(progress.share, str(progress))
         print(f"{settings.embedding_model}: {progress}")
 
     try:

@@ -55,7 +55,9 @@ def progress_bar(stream: TextIO, width: int = 30) -> Iterator[Callable[[float, s
         nonlocal drawn
         if stream.isatty():
             done = round(share * width)
-            stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {line}\x1b[K")
+            # On one line of the terminal: only that is drawn anew.
+            shown = one_line(line, columns() - width - len("[] "))
+            stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {shown}\x1b[K")
             stream.flush()
             drawn = True
 

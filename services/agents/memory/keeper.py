@@ -19,6 +19,24 @@ TOMBSTONES_KEPT = timedelta(hours=1)
 """How long a dropped collection is dropped again and again: far longer than any write can be late."""
 
 
+async def make(registry: MemoryRegistry, store: MemoryStore, collection: Collection) -> Collection:
+    """Make in the store what is registered: for the first memory, or where a crash came between the two.
+
+    Return it as it is registered now. Raise AgentNotFound.
+    """
+    registered = await registry.find(collection.owner, collection.agent_id)
+    if registered is None:
+        raise AgentNotFound(collection.agent_id)
+    await store.create(registered)
+    try:
+        # The agent may have been deleted, and its collection dropped, since it was looked for.
+        await registry.find(collection.owner, collection.agent_id)
+    except AgentNotFound:
+        await store.drop(registered)
+        raise
+    return registered
+
+
 class MemoryKeeper:
     """Opens, fills and drops the collections of agents.
 
@@ -50,13 +68,7 @@ class MemoryKeeper:
         """Raise EmbeddingMismatch unless the current model's vectors, of this length, belong into the collection."""
         current = Embedding(self._embedder.model, dimension)
         if collection.embedding != current:
-            stored = collection.embedding
-            same_name = stored.model == current.model
-            raise EmbeddingMismatch(
-                collection.agent_id,
-                f"{stored.model} ({stored.dimension} dimensions)" if same_name else stored.model,
-                f"{current.model} ({current.dimension} dimensions)" if same_name else current.model,
-            )
+            raise EmbeddingMismatch(collection.agent_id, collection.embedding, current)
 
     async def put(
         self,
@@ -76,20 +88,9 @@ class MemoryKeeper:
         try:
             await self._store.put(collection, memories)
         except CollectionMissing:
-            await self._create(collection)
+            # It may have been migrated to another model since it was found.
+            self.check(await make(self._registry, self._store, collection), embedding.dimension)
             await self._store.put(collection, memories)
-
-    async def _create(self, collection: Collection) -> None:
-        """Make in the store what is registered: for the first memory, or where a crash came between the two."""
-        if await self._registry.find(collection.owner, collection.agent_id) is None:
-            raise AgentNotFound(collection.agent_id)
-        await self._store.create(collection)
-        try:
-            # The agent may have been deleted, and its collection dropped, since it was looked for.
-            await self._registry.find(collection.owner, collection.agent_id)
-        except AgentNotFound:
-            await self._store.drop(collection)
-            raise
 
     async def drop_deleted(self, owner: Owner) -> None:
         """Drop what the owner's deleted agents remembered. What is out of reach now is dropped by `sweep`."""
