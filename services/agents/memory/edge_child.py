@@ -16,6 +16,9 @@ from services.agents.memory.store import CollectionMissing
 
 log = structlog.get_logger()
 
+# How long a process that says nothing any more may take to end.
+_LAST_SECONDS = 5.0
+
 
 class EdgeChild:
     """The one process that owns the shards in a folder, whichever process that is by now.
@@ -156,7 +159,13 @@ class _Running:
             self.process.kill()
 
     async def ended(self) -> int:
-        """Wait until nothing of the process is left, and return its exit code."""
+        """Wait until nothing of the process is left, and return its exit code. One that does not end is killed."""
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                await asyncio.wait(self._tasks)
+                return await self.process.wait()
+        except TimeoutError:
+            self.kill()
         await asyncio.wait(self._tasks)
         return await self.process.wait()
 
@@ -166,10 +175,13 @@ class _Running:
             async with asyncio.timeout(patience_seconds):
                 await self.ask("close", "", ())
                 await self.process.wait()
-        except (TimeoutError, _Died):
+        except TimeoutError:
+            self.kill()
+            log.warning("memory process did not end in order", pid=self.process.pid)
+        except _Died:
             log.warning("memory process did not end in order", pid=self.process.pid)
         finally:
-            self.kill()
+            self.dead = True
             await self.ended()
 
     async def _read_answers(self) -> None:
@@ -184,9 +196,12 @@ class _Running:
                 elif (waiting := self._waiting.get(said.id)) is not None and not waiting.done():
                     waiting.set_result(said)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # It ended.
-        finally:
+            # It ended. To kill it now would reap it, and whoever waits for its exit code would not learn that.
+            self.dead = True
+        except BaseException:
             self.kill()
+            raise
+        finally:
             for each in self._waiting.values():
                 if not each.done():
                     each.set_exception(_Died())

@@ -1,6 +1,6 @@
 """Embedding memories anew after the embedding model was changed. May be stopped at any time, and goes on from there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from services.agents.errors import AgentNotFound, EmbeddingRefused
@@ -35,7 +35,7 @@ class Progress:
         return f"{self.memories} of {self.all_memories} memories of {self.agents} of {self.all_agents} agents migrated"
 
 
-async def migrate(registry: MemoryRegistry, store: MemoryStore, embedder: Embedder) -> AsyncIterator[Progress]:
+async def migrate(registry: MemoryRegistry, store: MemoryStore, embedder: Embedder) -> AsyncGenerator[Progress, None]:
     """Give every memory that another model embedded a vector of this one; yield how far it is, from none to all.
 
     The same model with vectors of another length is another one. Until all memories of an agent have their vectors, its
