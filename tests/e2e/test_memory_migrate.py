@@ -1,6 +1,7 @@
 """`codelab memory migrate` on the data of a suite whose embedding model was changed."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -158,6 +159,10 @@ async def test_agent_whose_memories_another_model_embedded_says_so_and_all_other
     estate: Estate, folder: Path
 ) -> None:
     async with owner_of(estate, folder, EMBEDDING_MODEL="minilm") as (suite, api):
+        [warned] = await eventually(lambda: warnings_in(suite), what="the warning in the log")
+        assert (warned["agents"], warned["embedded_by"], warned["set_now"]) == (2, ["hashing"], "minilm")
+        assert "codelab memory migrate" in warned["event"]
+
         chat = await api.new_chat(estate.project_id)
         run = await chat.start("Anything.", target_agent=AGENT)
         run = await chat.run_after(run["id"])
@@ -196,6 +201,12 @@ async def test_agent_whose_memories_another_model_embedded_says_so_and_all_other
         assert "make down" in refusal
 
 
+def warnings_in(suite: Suite) -> list[Event]:
+    """The lines of the log that tell of memories by another model."""
+    lines = (suite.folder / "up.log").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if "another model embedded" in line and line.startswith("{")]
+
+
 async def status_of(chat: Chat, agent_id: str) -> str:
     return str((await answer(chat.http.get(f"{chat.project_path}/agents/{agent_id}")))["status"])
 
@@ -209,7 +220,7 @@ async def test_everything_is_found_by_meaning_afterwards_as_it_was(estate: Estat
     told = f"minilm: {all_memories} of {all_memories} memories of 2 of 2 agents migrated\n"
     assert await migrate(suite) == Result(0, told, "")
     assert await migrate(suite) == Result(0, "minilm: nothing to migrate\n", "")
-    async with owner_of(estate, folder, EMBEDDING_MODEL="minilm") as (_, api):
+    async with owner_of(estate, folder, EMBEDDING_MODEL="minilm") as (suite, api):
         await assert_all_is_there_and_found(api, estate)
         query = {"q": "How do I connect to the DB of the test environment?", "page_size": 1}
         [first] = (await answer(api.http.get(estate.path(AGENT), params=query)))["memories"]
@@ -218,6 +229,7 @@ async def test_everything_is_found_by_meaning_afterwards_as_it_was(estate: Estat
         assert await status_of(chat, estate.agents[AGENT]) == "ready"
         await answer(chat.send("And now?", target_agent=AGENT))
         assert await status_of(chat, estate.agents[AGENT]) == "ready"
+        assert warnings_in(suite) == []
 
 
 async def test_folder_without_agents_has_nothing_to_migrate(folder: Path) -> None:

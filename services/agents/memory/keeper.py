@@ -103,6 +103,21 @@ class MemoryKeeper:
         if await self._drop(await self._registry.dropped()):
             await self._registry.forget_dropped(surely_gone)
 
+    async def warn_of_others(self) -> None:
+        """Housekeeping: say in the log how many agents remember by another model, and what is to be done."""
+        others = {
+            embedding: agents
+            for embedding, agents in (await self._registry.embeddings()).items()
+            if embedding.model != self._embedder.model
+        }
+        if others:
+            log.warning(
+                "agents cannot work because another model embedded their memories: run `codelab memory migrate`",
+                agents=sum(others.values()),
+                embedded_by=sorted({embedding.model for embedding in others}),
+                set_now=self._embedder.model,
+            )
+
     async def _drop(self, collections: Sequence[Collection]) -> bool:
         """Drop the collections; say whether that was possible."""
         try:
