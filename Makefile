@@ -8,7 +8,7 @@ PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all check lock contract-baseline bench clean always
+.PHONY: help up down test test-all check lock contract-baseline bench bench-memory clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ contract-baseline: $(VENV)/.dev $(DESCRIPTORS) ## Write down what was added to t
 
 bench: $(VENV)/.dev $(DESCRIPTORS) ## Measure a direct call: overhead, CPU, start-up, memory
 	@$(BIN)/python -m tests.bench.direct_call
+
+bench-memory: $(VENV)/.dev $(DESCRIPTORS) ## Measure the memory: writing, searching, optimising; ARGS=--full for all
+	@$(BIN)/python -m tests.bench.memory $(ARGS)
 
 clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
 	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

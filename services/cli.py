@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 
 from services.runtime.errors import StartupError
@@ -144,9 +144,10 @@ def _memory_migrate(_: argparse.Namespace) -> None:
     settings = configured("memory")
 
     async def show() -> None:
-        with progress_bar(sys.stderr) as bar:
-            async for progress in migrating(settings):
-                bar(progress.share, str(progress))
+        async with aclosing(migrating(settings)) as steps:
+            with progress_bar(sys.stderr) as bar:
+                async for progress in steps:
+                    bar(progress.share, str(progress))
         print(f"{settings.embedding_model}: {progress}")
 
     try:
@@ -193,15 +194,21 @@ def _token(arguments: argparse.Namespace) -> None:
 def _welcome(settings: Settings) -> str:
     from services.runtime.auth import Keys, TokenMinter
     from services.runtime.data_folder import DataFolder
+    from services.terminal import origin
 
     url = settings.local_url
+    endpoint = origin(settings.openai_base_url) if settings.openai_base_url else "OpenAI"
     model = (
-        f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'}"
+        f"{settings.openai_model} at {endpoint}"
         if settings.openai_api_key or settings.openai_base_url
         else "built-in offline model (set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
     )
+    bundled = {"minilm": "MiniLM", "hashing": "hashing (finds words, not meaning)"}
+    embedded_by = bundled.get(settings.embedding_model, f"{settings.embedding_model} at {endpoint}")
+    kept = f"on Qdrant at {origin(settings.qdrant_url)}" if settings.qdrant_url else "on disk"
     ready = f"CodeLab Core {package_version()} is ready."
     lines = [ready, "", f"  URL    {url}", f"  Docs   {url}/docs", f"  Model  {model}"]
+    lines.append(f"  Memory {embedded_by}, {kept}")
     if settings.jwt_jwks_url:
         return "\n".join([*lines, "  Token  from your identity provider (JWT_JWKS_URL)", ""])
     user = DataFolder(settings.data_dir).development_user()

@@ -88,8 +88,12 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         sweep = await opened.enter_async_context(repeating("dropped memories", keeper.sweep, _HOUSEKEEPING_SECONDS))
-        # What a crash left is dropped now.
+        look = await opened.enter_async_context(
+            repeating("other embeddings", keeper.warn_of_others, _HOUSEKEEPING_SECONDS)
+        )
+        # What a crash left is dropped now, and what a changed setting made useless is said.
         sweep.set()
+        look.set()
         await server.start()
         await opened.enter_async_context(reporting_outages(database, server))
         opened.push_async_callback(server.stop)

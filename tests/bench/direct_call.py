@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 import httpx
 
 from tests import postgres
+from tests.bench import figures
 from tests.e2e.client import AGENT, Api, Chat, answer, signed_in
 from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_script import Script
@@ -103,9 +103,10 @@ class ModelProcess:
         return {each["body"]["messages"][-1]["content"].split()[0]: each for each in listed}
 
 
-async def measure(layout: Layout, calls: int, server: PostgresServer | None = None) -> Report:
+async def measure(layout: Layout, calls: int, embedding: str, server: PostgresServer | None = None) -> Report:
     async with ModelProcess.running() as model:
         settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-bench", "CODELAB_LOG_LEVEL": "warning"}
+        settings["EMBEDDING_MODEL"] = embedding
         with tempfile.TemporaryDirectory() as folder:
             if server is not None:
                 settings["DATABASE_URL"] = await server.create_database("bench")
@@ -117,7 +118,7 @@ async def measure(layout: Layout, calls: int, server: PostgresServer | None = No
                     starts.append(await suite.start())
                 token = await suite.token(str(uuid.uuid4()))
                 await asyncio.sleep(2)
-                idle = pss_mb(suite.pids())
+                idle = figures.pss_mb(suite.pids())
                 before = cpu_seconds(suite)
                 await asyncio.sleep(IDLE_SECONDS)
                 idle_cpu = (sum(cpu_seconds(suite).values()) - sum(before.values())) / IDLE_SECONDS
@@ -131,7 +132,11 @@ async def measure(layout: Layout, calls: int, server: PostgresServer | None = No
                     ]
     database = "SQLite" if server is None else "PostgreSQL"
     return Report(
-        f"{layout} on {database}", round(statistics.median(starts), 2), round(idle, 1), round(1000 * idle_cpu, 1), loads
+        f"{layout} on {database}, {embedding}",
+        round(statistics.median(starts), 2),
+        round(idle, 1),
+        round(1000 * idle_cpu, 1),
+        loads,
     )
 
 
@@ -205,21 +210,12 @@ async def let_work_at_once(api: Api, project_id: str, callers: int) -> None:
 
 
 def cpu_seconds(suite: Suite) -> dict[str, float]:
-    """User and system time of each process so far."""
-    seconds = {}
-    for name, process in suite.processes.items():
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        seconds[name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of each process so far; of those they started, which keep memories, together."""
+    names = {process.pid: name for name, process in suite.processes.items()}
+    seconds = dict.fromkeys([*names.values(), "memory"], 0.0)
+    for pid in suite.pids():
+        seconds[names.get(pid, "memory")] += figures.cpu_seconds(pid)
     return seconds
-
-
-def pss_mb(pids: list[int]) -> float:
-    """Memory of these processes, what they share counted once."""
-    kilobytes = 0
-    for pid in pids:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        kilobytes += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return kilobytes / 1024
 
 
 def table(reports: list[Report]) -> str:
@@ -245,11 +241,15 @@ async def main() -> None:
     parser.add_argument(
         "--calls", type=int, default=40, help="calls at 1 caller; 10 callers make 2 times as many, 50 5"
     )
-    calls = parser.parse_args().calls
-    reports = [await measure(layout, calls) for layout in (Layout.ONE, Layout.FIVE)]
+    parser.add_argument(
+        "--embedding", default="minilm", help="minilm (default), or hashing, which costs nearly nothing"
+    )
+    arguments = parser.parse_args()
+    calls, embedding = arguments.calls, arguments.embedding
+    reports = [await measure(layout, calls, embedding) for layout in (Layout.ONE, Layout.FIVE)]
     if (programs := postgres.programs()) is not None:
         with postgres.running(programs) as server:
-            reports.append(await measure(Layout.FIVE, calls, server))
+            reports.append(await measure(Layout.FIVE, calls, embedding, server))
     sys.stdout.write(table(reports) + "\n")
     sys.stdout.write(json.dumps({"aims": AIMS, "reports": [asdict(report) for report in reports]}) + "\n")
 

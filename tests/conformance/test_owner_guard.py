@@ -201,7 +201,8 @@ async def test_memory_registry_hands_out_nothing_of_others(database_place: Place
         "begin_addition": "keys are the user's in all projects",
         "end_addition": CHANGES,
         "forget_dropped": HOUSEKEEPING,
-        "of_other_embeddings": "is a migration of everybody's, by an operator",
+        "of_everybody": "is for a migration of everybody's, by an operator",
+        "embeddings": "counts everybody's, for an operator",
         "migrated": CHANGES,
     }
     assert questions.keys() | exempt.keys() == of_contract(MemoryRegistry)

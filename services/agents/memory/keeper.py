@@ -19,6 +19,24 @@ TOMBSTONES_KEPT = timedelta(hours=1)
 """How long a dropped collection is dropped again and again: far longer than any write can be late."""
 
 
+async def make(registry: MemoryRegistry, store: MemoryStore, collection: Collection) -> Collection:
+    """Make in the store what is registered: for the first memory, or where a crash came between the two.
+
+    Return it as it is registered now. Raise AgentNotFound.
+    """
+    registered = await registry.find(collection.owner, collection.agent_id)
+    if registered is None:
+        raise AgentNotFound(collection.agent_id)
+    await store.create(registered)
+    try:
+        # The agent may have been deleted, and its collection dropped, since it was looked for.
+        await registry.find(collection.owner, collection.agent_id)
+    except AgentNotFound:
+        await store.drop(registered)
+        raise
+    return registered
+
+
 class MemoryKeeper:
     """Opens, fills and drops the collections of agents.
 
@@ -50,13 +68,7 @@ class MemoryKeeper:
         """Raise EmbeddingMismatch unless the current model's vectors, of this length, belong into the collection."""
         current = Embedding(self._embedder.model, dimension)
         if collection.embedding != current:
-            stored = collection.embedding
-            same_name = stored.model == current.model
-            raise EmbeddingMismatch(
-                collection.agent_id,
-                f"{stored.model} ({stored.dimension} dimensions)" if same_name else stored.model,
-                f"{current.model} ({current.dimension} dimensions)" if same_name else current.model,
-            )
+            raise EmbeddingMismatch(collection.agent_id, collection.embedding, current)
 
     async def put(
         self,
@@ -69,30 +81,16 @@ class MemoryKeeper:
 
         One of the same id is replaced. Raise AgentNotFound, EmbeddingMismatch, MemoryUnavailable.
         """
-        dimension = len(memories[0][1])
-        if collection is not None:
-            self.check(collection, dimension)
-            try:
-                await self._store.put(collection, memories)
-                return
-            except CollectionMissing:
-                # Dropped or migrated since, or a crash came between its registration and its making.
-                pass
-        await self._store.put(await self._made(owner, agent_id, dimension), memories)
-
-    async def _made(self, owner: Owner, agent_id: str, dimension: int) -> Collection:
-        """The agent's collection, which is in the store now. Raise as `put` does."""
-        embedding = Embedding(self._embedder.model, dimension)
-        collection = await self._registry.register(owner, agent_id, embedding)
-        self.check(collection, dimension)
-        await self._store.create(collection)
+        embedding = Embedding(self._embedder.model, len(memories[0][1]))
+        if collection is None:
+            collection = await self._registry.register(owner, agent_id, embedding)
+        self.check(collection, embedding.dimension)
         try:
-            # The agent may have been deleted, and its collection dropped, since it was registered.
-            await self._registry.find(owner, agent_id)
-        except AgentNotFound:
-            await self._store.drop(collection)
-            raise
-        return collection
+            await self._store.put(collection, memories)
+        except CollectionMissing:
+            # It may have been migrated to another model since it was found.
+            self.check(await make(self._registry, self._store, collection), embedding.dimension)
+            await self._store.put(collection, memories)
 
     async def drop_deleted(self, owner: Owner) -> None:
         """Drop what the owner's deleted agents remembered. What is out of reach now is dropped by `sweep`."""
@@ -104,6 +102,21 @@ class MemoryKeeper:
         surely_gone = self._clock() - TOMBSTONES_KEPT
         if await self._drop(await self._registry.dropped()):
             await self._registry.forget_dropped(surely_gone)
+
+    async def warn_of_others(self) -> None:
+        """Housekeeping: say in the log how many agents remember by another model, and what is to be done."""
+        others = {
+            embedding: agents
+            for embedding, agents in (await self._registry.embeddings()).items()
+            if embedding.model != self._embedder.model
+        }
+        if others:
+            log.warning(
+                "agents cannot work because another model embedded their memories: run `codelab memory migrate`",
+                agents=sum(others.values()),
+                embedded_by=sorted({embedding.model for embedding in others}),
+                set_now=self._embedder.model,
+            )
 
     async def _drop(self, collections: Sequence[Collection]) -> bool:
         """Drop the collections; say whether that was possible."""

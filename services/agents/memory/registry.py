@@ -1,6 +1,6 @@
 """Which agents have a collection in the store of memories, by contract: the database's word, which deletions go by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -50,8 +50,11 @@ class MemoryRegistry(Protocol):
     async def forget_dropped(self, before: datetime) -> None:
         """Forget, whosever they were, collections that were dropped before this time: they are surely gone."""
 
-    async def of_other_embeddings(self, model: str) -> Sequence[Collection]:
-        """Return everybody's collections that another model embedded, for a migration."""
+    async def of_everybody(self) -> Sequence[Collection]:
+        """Return everybody's collections that are not dropped, in the order of their agents' ids, for a migration."""
+
+    async def embeddings(self) -> Mapping[Embedding, int]:
+        """Return how many agents, whosever they are, remember by each embedding."""
 
     async def migrated(self, collection: Collection, to: Embedding) -> None:
         """Let the collection be of this embedding from now on, if it is still there."""

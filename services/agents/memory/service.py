@@ -257,7 +257,9 @@ class MemoryService:
         offset = 0 if position is None else int(position[0])
         if not 0 <= offset < MOST_FOUND:
             raise InvalidPageToken
-        collection = await self._keeper.searchable(owner, agent_id)
+        # Words are found whatever embedded the memories.
+        of_agent = self._keeper.find if search.mode == "text" else self._keeper.searchable
+        collection = await of_agent(owner, agent_id)
         if collection is None:
             return _NOTHING
         most = min(size, MOST_FOUND - offset)

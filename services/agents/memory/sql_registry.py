@@ -1,6 +1,6 @@
 """The MemoryRegistry in the agents service's database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -74,12 +74,20 @@ class SqlMemoryRegistry:
         async with self._database.write() as connection:
             await connection.execute(sa.delete(memory_collections).where(memory_collections.c.dropped_at < before))
 
-    async def of_other_embeddings(self, model: str) -> Sequence[Collection]:
+    async def of_everybody(self) -> Sequence[Collection]:
         """See MemoryRegistry."""
         columns = memory_collections.c
-        others = sa.select(memory_collections).where(columns.embedding_model != model, columns.dropped_at.is_(None))
+        kept = sa.select(memory_collections).where(columns.dropped_at.is_(None)).order_by(columns.agent_id)
         async with self._database.read() as connection:
-            return [_collection(row) for row in await connection.execute(others.order_by(columns.agent_id))]
+            return [_collection(row) for row in await connection.execute(kept)]
+
+    async def embeddings(self) -> Mapping[Embedding, int]:
+        """See MemoryRegistry."""
+        columns = memory_collections.c
+        embedding = (columns.embedding_model, columns.dimension)
+        counted = sa.select(*embedding, sa.func.count()).where(columns.dropped_at.is_(None)).group_by(*embedding)
+        async with self._database.read() as connection:
+            return {Embedding(model, length): number for model, length, number in await connection.execute(counted)}
 
     async def migrated(self, collection: Collection, to: Embedding) -> None:
         """See MemoryRegistry."""

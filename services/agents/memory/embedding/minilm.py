@@ -81,10 +81,14 @@ class MiniLmEmbedder:
         made: list[list[float]] = self._load().vectors(texts).tolist()
         return made
 
+    def verify(self) -> None:
+        """Raise EmbeddingRefused unless the files are what they should be. Reads all of them, 90 MB."""
+        for name, digest in _SHA256.items():
+            _check(self.folder / name, digest)
+
     def _load(self) -> "Network":
         if self._network is None:
-            for name, digest in _SHA256.items():
-                _check(self.folder / name, digest)
+            self.verify()
             from services.agents.memory.embedding.minilm_network import Network
 
             self._network = Network.load(self.folder / _TOKENIZER, self.folder / _WEIGHTS)
