@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -386,6 +386,9 @@ async def test_a_page_begins_after_a_memory_that_is_gone(memory_store: MemorySto
     await put(memory_store, mine, *memories)
     await memory_store.delete(mine, MemoryFilter(ids=(memories[1].id,)))
     assert await memory_store.newest(mine, 10, after=position(memories[1])) == memories[2:]
+    # A position comes from outside.
+    last = datetime.max.replace(tzinfo=UTC)
+    assert await memory_store.newest(mine, 10, after=(last, new_id())) == [memories[0], *memories[2:]]
 
 
 async def test_pages_go_by_a_filter(memory_store: MemoryStore, mine: Collection) -> None:

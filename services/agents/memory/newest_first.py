@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from services.agents.memory.model import Memory, MemoryFilter, MemoryPosition
 
@@ -12,6 +12,7 @@ ById = Callable[[MemoryFilter, str | None, int], Awaitable[list[Memory]]]
 """Given a filter, an id and a limit: the memories that fit, in the order of their ids, without those up to this id."""
 
 _MICROSECOND = timedelta(microseconds=1)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 async def newest_first(
@@ -45,7 +46,9 @@ def _covers(filter: MemoryFilter, moment: datetime) -> bool:
 
 
 def _at(filter: MemoryFilter, moment: datetime) -> MemoryFilter:
-    return replace(filter, since=moment, until=moment + _MICROSECOND)
+    # A page token may say any time, also one that nothing comes after.
+    until = moment + _MICROSECOND if moment <= _LATEST - _MICROSECOND else None
+    return replace(filter, since=moment, until=until)
 
 
 def _before(filter: MemoryFilter, moment: datetime) -> MemoryFilter:
