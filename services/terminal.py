@@ -10,6 +10,8 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 _RESET = "\x1b[0m"
+# Scripts from right to left do without: letters bring their own direction.
+_REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,12 @@ def columns() -> int:
 
 
 def printable(text: str, *, keep: str = "\n\t") -> str:
-    """The text without what would command the terminal instead of standing on it."""
-    return "".join(each for each in text if each in keep or unicodedata.category(each) not in ("Cc", "Cs"))
+    """The text without what would command the terminal, or turn the order of what stands on it."""
+    return "".join(
+        each
+        for each in text
+        if each in keep or (unicodedata.category(each) not in ("Cc", "Cs") and each not in _REORDERING)
+    )
 
 
 def one_line(text: str, width: int) -> str:

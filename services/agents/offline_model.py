@@ -63,4 +63,5 @@ def _quoted(text: str) -> str:
     text = text.strip()
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}…"
-    return "> " + text.replace("\n", "\n> ")
+    # Whatever ends a line for whoever shows it must not end the quotation.
+    return "\n".join(f"> {line}" for line in text.splitlines() or [""])

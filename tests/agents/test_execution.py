@@ -145,6 +145,14 @@ async def test_offline_model_says_what_it_is(tmp_path: Path) -> None:
     assert sum(event.HasField("delta") for event in first) > 2
 
 
+async def test_offline_model_quotes_whatever_the_line_ends_are(tmp_path: Path) -> None:
+    async with serving(tmp_path) as agents:
+        user = agents.user()
+        agent_id = (await agents.create_space(user))[0].id
+        events = await events_of(agents.execute(user, agent_id, "One\rTwo\u2028Three"))
+    assert "> One\n> Two\n> Three\n" in events[-1].completed.output
+
+
 # Failures
 
 

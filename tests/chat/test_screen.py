@@ -75,7 +75,7 @@ def test_failure_is_one_line_below_what_was_written() -> None:
 
 def test_what_would_command_the_terminal_is_left_out() -> None:
     def show(screen: Screen) -> None:
-        screen.progress(Progress("a\x1b]0;title\x07b\x9bc\tdé👩‍👩‍👧\n"))
+        screen.progress(Progress("a\x1b]0;title\x07b\x9bc\td\u202eé\u2067👩‍👩‍👧\n"))
 
     assert shown(show) == ["a]0;titlebc\tdé👩‍👩‍👧"]
 
