@@ -28,6 +28,8 @@ from gateway.faults import Fault, Faults, Refused, WrongType
 from gateway.scalars import Parse, parse_duration, parse_timestamp, text_parser
 
 _MAX_PARAMETERS = 500
+# What may be so long is what somebody wrote, like a body, and not for logs.
+_A_TEXT = 1_000
 # Deep enough for any filter; a type that contains itself must end somewhere.
 _MAX_PARAMETER_DEPTH = 4
 _MASKED_METHODS = ("PUT", "PATCH")
@@ -68,6 +70,7 @@ class Transcoder:
         self.idempotency_field = field_with(request, "idempotency_key")
         self.cursor_field = field_with(request, "cursor")
         self._secrets = [name for name, each in self.parameters.items() if each.secret]
+        self._texts = [name for name, each in self.parameters.items() if rules_of(each.field).max_length >= _A_TEXT]
         self._decoders = decoders
         self._path_parsers = [
             (variable.field_path, _text_setter(request, variable.field_path)) for variable in binding.template.variables
@@ -136,14 +139,14 @@ class Transcoder:
         return any(name in self._secrets and value for name, value in given)
 
     def redacted(self, query: str) -> str:
-        """The query as logs may hold it. What is no parameter here may be a token in the wrong place."""
+        """The query as logs may hold it: without what somebody wrote, or what may be a token in the wrong place."""
         return "&".join(self._redacted(part) for part in query.split("&")) if query else ""
 
     def _redacted(self, part: str) -> str:
         name = _parameter_name(part)
         if name not in self.parameters:
             return "REDACTED"
-        return f"{name}=REDACTED" if name in self._secrets else part
+        return f"{name}=REDACTED" if name in self._secrets or name in self._texts else part
 
     def _fill_body(self, message: Message, body: Any, faults: Faults) -> None:
         name = self.binding.body

@@ -9,6 +9,8 @@ import pytest_asyncio
 
 from tests.e2e.client import AGENT, Api, Chat, answer, problem
 from tests.e2e.events import Event
+from tests.e2e.polling import eventually
+from tests.e2e.suite import Suite
 
 pytestmark = pytest.mark.one_layout
 
@@ -24,6 +26,10 @@ NOTES: list[dict[str, Any]] = [
 
 def at(hours: int) -> str:
     return (START + timedelta(hours=hours)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def log_of(suite: Suite) -> list[str]:
+    return [line for path in suite.folder.glob("*.log") for line in path.read_text(errors="replace").splitlines()]
 
 
 class Memory:
@@ -284,6 +290,15 @@ async def test_page_token_of_a_search_does_not_open_another(notes: Memory) -> No
     token = (await notes.page(q="parser", page_size=1))["next_page_token"]
     for query in ({}, {"q": "tea"}, {"q": "parser", "mode": "text"}, {"q": "parser", "tag": "bug"}):
         problem(await notes.http.get(notes.path, params={**query, "page_token": token}), 400, "INVALID_PAGE_TOKEN")
+
+
+async def test_what_is_searched_for_is_not_logged(notes: Memory, suite: Suite) -> None:
+    secret = uuid.uuid4().hex
+    await notes.page(q=f"parser {secret}", text="parser", page_size=7)
+    await notes.page(text=secret)
+    served = await eventually(lambda: [line for line in log_of(suite) if "page_size=7" in line])
+    assert "q=REDACTED" in served[0]
+    assert not any(secret in line for line in log_of(suite))
 
 
 async def test_conversation_is_remembered_as_what_was_asked_and_answered(memory: Memory) -> None:
