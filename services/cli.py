@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 
 from services.runtime.errors import StartupError
@@ -49,31 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--processes", action="store_true", help="one process for each service and the gateway")
     up.set_defaults(run=_up)
 
-    chat = command("chat", "talk to an agent of the suite that runs")
+    chat = command("chat", "talk to an agent of the running suite")
     chat.add_argument("message", nargs="*", metavar="MESSAGE", help="send this, print the answer and exit")
     chat.add_argument("--project", metavar="NAME", help="a project, by name or id (default: Chat, made if missing)")
     chat.add_argument("--agent", metavar="NAME", help="an agent, by name or id (default: CodeAssistant)")
     chat.add_argument("--session", metavar="ID", help="go on in this session (default: a new one)")
     chat.set_defaults(run=_chat)
 
-    serve = command("serve", "run one service")
-    serve.add_argument("service", choices=SERVICES)
-    serve.set_defaults(run=_serve)
-
-    gateway = command("gateway", "run the HTTP gateway")
-    gateway.set_defaults(run=_gateway)
-
-    migrate = command("migrate", "bring the schema of every service's database to what this version needs")
-    migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
-    migrate.set_defaults(run=_migrate)
-
-    memory = command("memory", "care for what agents remember")
-    of_memory = memory.add_subparsers(required=True, metavar="COMMAND")
-    what = "embed anew what another model than the one that is set now embedded"
-    memory_migrate = of_memory.add_parser("migrate", help=what, description=f"{what.capitalize()}.")
-    memory_migrate.set_defaults(run=_memory_migrate)
-
-    doctor = command("doctor", "say what is configured, what works, what is missing, and how to mend it")
+    doctor = command("doctor", "say what does not work, and how to mend it")
     doctor.add_argument("--json", action="store_true", help="an array of objects, for programs")
     doctor.set_defaults(run=_doctor)
 
@@ -83,6 +66,23 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--service", metavar="NAME", help="print a service token: NAME acts for the user")
     token.add_argument("--hours", type=float, default=24.0 * _DEVELOPMENT_TOKEN_DAYS, help="lifetime (default 30 days)")
     token.set_defaults(run=_token)
+
+    migrate = command("migrate", "bring every database to the schema that this version needs")
+    migrate.add_argument("--check", action="store_true", help="change nothing; fail if there is something to do")
+    migrate.set_defaults(run=_migrate)
+
+    memory = command("memory", "care for what agents remember")
+    of_memory = memory.add_subparsers(required=True, metavar="COMMAND")
+    what = "embed anew what another model than the one that is set now embedded"
+    memory_migrate = of_memory.add_parser("migrate", help=what, description=f"{what.capitalize()}.")
+    memory_migrate.set_defaults(run=_memory_migrate)
+
+    serve = command("serve", "run one service")
+    serve.add_argument("service", choices=SERVICES)
+    serve.set_defaults(run=_serve)
+
+    gateway = command("gateway", "run the HTTP gateway")
+    gateway.set_defaults(run=_gateway)
     return parser
 
 
@@ -144,9 +144,10 @@ def _memory_migrate(_: argparse.Namespace) -> None:
     settings = configured("memory")
 
     async def show() -> None:
-        with progress_bar(sys.stderr) as bar:
-            async for progress in migrating(settings):
-                bar(progress.share, str(progress))
+        async with aclosing(migrating(settings)) as steps:
+            with progress_bar(sys.stderr) as bar:
+                async for progress in steps:
+                    bar(progress.share, str(progress))
         print(f"{settings.embedding_model}: {progress}")
 
     try:
@@ -193,15 +194,21 @@ def _token(arguments: argparse.Namespace) -> None:
 def _welcome(settings: Settings) -> str:
     from services.runtime.auth import Keys, TokenMinter
     from services.runtime.data_folder import DataFolder
+    from services.terminal import origin
 
     url = settings.local_url
+    endpoint = origin(settings.openai_base_url) if settings.openai_base_url else "OpenAI"
     model = (
-        f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'}"
+        f"{settings.openai_model} at {endpoint}"
         if settings.openai_api_key or settings.openai_base_url
         else "built-in offline model (set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
     )
+    bundled = {"minilm": "MiniLM", "hashing": "hashing (finds words, not meaning)"}
+    embedded_by = bundled.get(settings.embedding_model, f"{settings.embedding_model} at {endpoint}")
+    kept = f"on Qdrant at {origin(settings.qdrant_url)}" if settings.qdrant_url else "on disk"
     ready = f"CodeLab Core {package_version()} is ready."
     lines = [ready, "", f"  URL    {url}", f"  Docs   {url}/docs", f"  Model  {model}"]
+    lines.append(f"  Memory {embedded_by}, {kept}")
     if settings.jwt_jwks_url:
         return "\n".join([*lines, "  Token  from your identity provider (JWT_JWKS_URL)", ""])
     user = DataFolder(settings.data_dir).development_user()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
+from urllib.parse import urlsplit
 
 _RESET = "\x1b[0m"
 
@@ -55,7 +56,9 @@ def progress_bar(stream: TextIO, width: int = 30) -> Iterator[Callable[[float, s
         nonlocal drawn
         if stream.isatty():
             done = round(share * width)
-            stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {line}\x1b[K")
+            # On one line of the terminal: only that is drawn anew.
+            shown = one_line(line, columns() - width - len("[] "))
+            stream.write(f"\r[{'#' * done}{'.' * (width - done)}] {shown}\x1b[K")
             stream.flush()
             drawn = True
 
@@ -64,6 +67,13 @@ def progress_bar(stream: TextIO, width: int = 30) -> Iterator[Callable[[float, s
     finally:
         if drawn:
             stream.write("\n")
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL: the rest of it may be secret, and is not to be seen."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port}" if parts.port else f"{parts.scheme}://{host}"
 
 
 def columns() -> int:

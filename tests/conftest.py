@@ -10,8 +10,7 @@ import pytest_asyncio
 
 from tests import databases, postgres
 from tests.databases import Place
-from tests.fakes import qdrant_description as qdrant_api
-from tests.fakes.qdrant_description import Description
+from tests.fakes.qdrant_description import Description, described
 from tests.postgres import PostgresServer
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -38,10 +37,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def qdrant_description() -> Description:
     """What Qdrant says of its API."""
-    file = qdrant_api.path()
-    if not file.exists():
-        pytest.skip("Qdrant's OpenAPI description is not beside the checkout: say where it is by QDRANT_OPENAPI")
-    return Description(file)
+    return described()
 
 
 @pytest_asyncio.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server_backed)])

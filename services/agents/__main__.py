@@ -15,7 +15,7 @@ from codelab.agents.v1 import (
 )
 
 from services.agents.execution import Executions
-from services.agents.memory.embedder_choice import embedder_of
+from services.agents.memory.embedding.choice import embedder_of
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.service import MemoryService
 from services.agents.memory.servicer import MemoryServicer
@@ -88,13 +88,18 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         sweep = await opened.enter_async_context(repeating("dropped memories", keeper.sweep, _HOUSEKEEPING_SECONDS))
-        # What a crash left is dropped now.
+        look = await opened.enter_async_context(
+            repeating("other embeddings", keeper.warn_of_others, _HOUSEKEEPING_SECONDS)
+        )
+        # What a crash left is dropped now, and what a changed setting made useless is said.
         sweep.set()
+        look.set()
         await server.start()
         await opened.enter_async_context(reporting_outages(database, server))
         opened.push_async_callback(server.stop)
+        # After the start, which would be slower for it; before the first message, which would be too.
+        embedder.warm()
         if isinstance(model, OpenAIModel):
-            # After the start, which would be slower for it; before the first message, which would be too.
             model.warm()
         yield server
 

@@ -1,11 +1,13 @@
 """The errors of worker spaces, agents and executions."""
 
+from services.agents.memory.model import Embedding
 from services.runtime.errors import (
     Aborted,
     AlreadyExists,
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
+    InvalidArgument,
     NotFound,
     ResourceExhausted,
     Unavailable,
@@ -109,6 +111,15 @@ class MemoryNotFound(NotFound):
         super().__init__(f"the agent has no memory {memory_id}", memory_id=memory_id)
 
 
+class FilterRequired(InvalidArgument):
+    """Everything would be deleted, and nobody said that it should."""
+
+    reason = "FILTER_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__(("all", "must be true to delete without a filter"))
+
+
 class MemoryUnavailable(Unavailable):
     """The store of memories is out of reach, or too slow."""
 
@@ -142,15 +153,19 @@ class EmbeddingRefused(FailedPrecondition):
 
 
 class EmbeddingMismatch(FailedPrecondition):
-    """The agent's memories were embedded by another model than the one that is set now."""
+    """The agent's memories were embedded by another model than the one that is set now, or in another length."""
 
     reason = "EMBEDDING_MISMATCH"
 
-    def __init__(self, agent_id: str, stored: str, configured: str) -> None:
+    def __init__(self, agent_id: str, stored: Embedding, configured: Embedding) -> None:
+        same = stored.model == configured.model
+        names = [f"{each.model} ({each.dimension} dimensions)" if same else each.model for each in (stored, configured)]
+        was, now = names
+        way_back = "" if same else f", or set EMBEDDING_MODEL={stored.model}"
         super().__init__(
-            f"the memories of agent {agent_id} were embedded by {stored}, and {configured} is set now: run"
-            f" `codelab memory migrate`, or set EMBEDDING_MODEL={stored}",
+            f"the memories of agent {agent_id} were embedded by {was}, and {now} is set now:"
+            f" run `codelab memory migrate`{way_back}",
             agent_id=agent_id,
-            stored=stored,
-            configured=configured,
+            stored=was,
+            configured=now,
         )

@@ -8,9 +8,9 @@ import structlog
 from services.agents.agent import Agent
 from services.agents.errors import EmbeddingUnavailable, MemoryUnavailable
 from services.agents.memory import interactions
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.keeper import MemoryKeeper
-from services.agents.memory.model import Found, InteractionType, Memory, Vector
+from services.agents.memory.model import Collection, Found, InteractionType, Memory, Vector
 from services.agents.memory.recall import recalled
 from services.agents.memory.service import MemoryService
 from services.agents.memory.store import MemoryStore
@@ -46,6 +46,7 @@ class Recollection:
     """What was recalled for an interaction; `vector` is the embedding of its request, where that was possible."""
 
     found: tuple[Found, ...] = ()
+    collection: Collection | None = None
     vector: Vector | None = None
     unavailable: str | None = None
     """The reason why nothing could be recalled."""
@@ -73,14 +74,15 @@ class Recollections:
 
         What is out of reach for the moment is done without. Raise AgentNotFound, EmbeddingMismatch, EmbeddingRefused.
         """
+        agent = interaction.agent
+        collection: Collection | None = None
         vector: Vector | None = None
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                agent = interaction.agent
                 collection = await self._keeper.searchable(agent.owner, agent.id)
                 [vector] = await self._embedder.embed([interaction.request])
                 if collection is None or not agent.config.memory.top_k:
-                    return Recollection(vector=vector)
+                    return Recollection((), collection, vector)
                 self._keeper.check(collection, len(vector))
                 known = frozenset(message.content for message in interaction.history if message.role == "user")
                 found = await recalled(
@@ -92,13 +94,13 @@ class Recollections:
                     known,
                     interaction.source,
                 )
-                return Recollection(tuple(found), vector)
+                return Recollection(tuple(found), collection, vector)
         except TimeoutError:
             unavailable = MemoryUnavailable.reason
         except (MemoryUnavailable, EmbeddingUnavailable) as error:
             unavailable = error.reason
-        log.warning("memory not searched", agent_id=interaction.agent.id, reason=unavailable)
-        return Recollection(vector=vector, unavailable=unavailable)
+        log.warning("memory not searched", agent_id=agent.id, reason=unavailable)
+        return Recollection((), collection, vector, unavailable)
 
     async def remember(self, interaction: Interaction, recollection: Recollection, answer: str) -> None:
         """Store the request with what is new in its answer; it is durable then.
@@ -129,7 +131,7 @@ class Recollections:
                 vector = recollection.vector
                 if vector is None:
                     [vector] = await self._embedder.embed([interaction.request])
-                await self._service.remember(memory, vector)
+                await self._service.remember(recollection.collection, memory, vector)
             return
         except TimeoutError:
             reason = MemoryUnavailable.reason

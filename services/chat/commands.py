@@ -15,7 +15,7 @@ from codelab.orchestrator.v1.message_pb2 import MessageRole
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from codelab_client import ApiError
-from services.chat.conversation import Conversation, NoSuchThing
+from services.chat.conversation import Conversation, NoSuchThing, said
 from services.chat.screen import Screen
 from services.terminal import columns, one_line, printable
 
@@ -80,7 +80,7 @@ class Commands:
         except NoSuchThing as error:
             self._screen.failed(str(error))
         except ApiError as error:
-            self._screen.failed(error.detail)
+            self._screen.failed(said(error))
 
     async def _help(self, _: str) -> None:
         for usage, what in _HELP:

@@ -1,8 +1,9 @@
 """A conversation with one agent of one project, over gRPC."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
-from typing import Self
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Self, TypeVar
 
 import grpc
 from codelab.agents.v1.agent_pb2 import Agent
@@ -27,7 +28,10 @@ from services.terminal import one_line
 PROJECT, AGENT = "Chat", "CodeAssistant"
 _PAGE = 200
 _TITLE_CELLS = 60
-_TRIES = 5
+# A suite that is started again is back within this time.
+_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+Answered = TypeVar("Answered")
 
 
 class NoSuchThing(Exception):
@@ -77,22 +81,15 @@ class Conversation:
             request = CreateSessionRequest(project_id=self.project.id, request_id=str(uuid.uuid4()))
             if title := one_line(text, _TITLE_CELLS):
                 request.session.title = title
-            self.session = await self._create_session(request)
-        run = CreateRunRequest(
+            self.session = (await _persistently(lambda: self.client.sessions.CreateSession(request))).session
+        message = CreateRunRequest(
             project_id=self.project.id,
             session_id=self.session.id,
             content=text,
             target_agent=self.agent.id,
             request_id=str(uuid.uuid4()),
         )
-        for _ in range(_TRIES):
-            try:
-                return (await self.client.runs.CreateRun(run)).run
-            except ApiError as error:
-                # The connection broke, and with it the answer: by its request id the same run is found.
-                if not _is_transport(error):
-                    raise
-        return (await self.client.runs.CreateRun(run)).run
+        return (await _persistently(lambda: self.client.runs.CreateRun(message))).run
 
     def watch(self, run: Run) -> AsyncGenerator[Event, None]:
         """The run's events from its beginning to its end, whatever happens to the connection. Raise ApiError."""
@@ -126,17 +123,28 @@ class Conversation:
         request = ListSessionsRequest(project_id=self.project.id, page_size=most)
         return (await self.client.sessions.ListSessions(request)).sessions
 
-    async def _create_session(self, request: CreateSessionRequest) -> Session:
+
+def said(error: ApiError) -> str:
+    """What went wrong, for people; without gRPC's words on connections."""
+    return "the suite cannot be reached: does it still run?" if is_transport(error) else error.detail
+
+
+def is_transport(error: ApiError) -> bool:
+    """Whether nobody answered, rather than a service with a reason."""
+    passing = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    return error.reason is None and error.code in passing
+
+
+async def _persistently(call: Callable[[], Awaitable[Answered]]) -> Answered:
+    """Make a call that has a request id, again if the connection broke: what was done already is found by it."""
+    for pause in _PAUSES_SECONDS:
         try:
-            return (await self.client.sessions.CreateSession(request)).session
+            return await call()
         except ApiError as error:
-            if not _is_transport(error):
+            if not is_transport(error):
                 raise
-            return (await self.client.sessions.CreateSession(request)).session
-
-
-def _is_transport(error: ApiError) -> bool:
-    return error.code is grpc.StatusCode.UNAVAILABLE and error.reason is None
+        await asyncio.sleep(pause)
+    return await call()
 
 
 async def _project(client: Client, name: str | None) -> Project:

@@ -12,7 +12,7 @@ from codelab.orchestrator.v1.run_pb2 import Failure, Run, RunState
 
 from codelab_client import ApiError
 from services.chat.answer import Answer
-from services.chat.conversation import Conversation
+from services.chat.conversation import Conversation, said
 from services.chat.screen import Screen
 
 # How long a cancelled run may take to say so.
@@ -29,18 +29,23 @@ class Outcome(Enum):
 
 async def exchange(conversation: Conversation, screen: Screen, text: str) -> Outcome:
     """Send the text and show what comes of it. What fails is shown too, never raised."""
-    try:
-        with _interrupts() as interrupted:
+    with _interrupts() as interrupts:
+        try:
             run = await conversation.send(text)
             watching = asyncio.create_task(_watched(conversation, screen, run), name="watch the run")
             try:
-                return await _until_over(conversation, screen, run, watching, interrupted)
+                return await _until_over(conversation, screen, run, watching, interrupts.first)
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-    except ApiError as error:
-        screen.failed(error.detail)
-        return Outcome.FAILED
+        except ApiError as error:
+            screen.failed(said(error))
+            return Outcome.FAILED
+        except asyncio.CancelledError:
+            if not interrupts.impatient:
+                raise
+            screen.aside("left; the run goes on if it could not be cancelled")
+            return Outcome.CANCELLED
 
 
 async def _until_over(
@@ -131,18 +136,26 @@ def _failed(screen: Screen, failure: Failure) -> Outcome:
     return Outcome.FAILED
 
 
+class _Interrupts:
+    """Ctrl-C: the first is an event, the second cancels this task, whose user does not want to wait."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.impatient = False
+        self._task = asyncio.current_task()
+
+    def note(self) -> None:
+        if self.first.is_set() and self._task is not None:
+            self.impatient = True
+            self._task.cancel()
+        self.first.set()
+
+
 @contextmanager
-def _interrupts() -> Iterator[asyncio.Event]:
-    """Ctrl-C as an event, once: who presses it again does not want to wait."""
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def note() -> None:
-        interrupted.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    loop.add_signal_handler(signal.SIGINT, note)
+def _interrupts() -> Iterator[_Interrupts]:
+    interrupts, loop = _Interrupts(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupts.note)
     try:
-        yield interrupted
+        yield interrupts
     finally:
         loop.remove_signal_handler(signal.SIGINT)

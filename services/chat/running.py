@@ -11,7 +11,7 @@ import grpc
 from codelab_client import ApiError, Client
 from codelab_client.tokens import Token
 from services.chat.commands import Commands, Leave
-from services.chat.conversation import Conversation, NoSuchThing
+from services.chat.conversation import Conversation, NoSuchThing, is_transport
 from services.chat.exchange import Outcome, exchange
 from services.chat.prompt import Prompt
 from services.chat.screen import Screen
@@ -72,7 +72,7 @@ def _talk(runner: asyncio.Runner, conversation: Conversation, screen: Screen) ->
                 runner.run(exchange(conversation, screen, text.removeprefix("/") if text.startswith("//") else text))
                 screen.line()
         except KeyboardInterrupt:
-            # What was typed is not sent; at an answer, somebody who does not want to wait until it is cancelled.
+            # What was typed is not sent, and a command that takes too long is left alone.
             screen.line()
         except EOFError:
             screen.line()
@@ -94,7 +94,7 @@ async def _opened(settings: Settings, client: Client, choice: Choice) -> Convers
     except NoSuchThing as error:
         raise StartupError(str(error)) from None
     except ApiError as error:
-        if error.reason is None and error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        if is_transport(error):
             where = settings.backend_addresses[0]
             raise StartupError(
                 f"no suite answers at {where}: start one with `codelab up` (or `make up`), or set CODELAB_BACKENDS"

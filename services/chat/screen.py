@@ -32,9 +32,9 @@ class Screen:
                 self._aside(f"{before}{one_line(memory.content, room)}{after}")
 
     def waits(self, ahead: int) -> None:
-        """How many tasks its agent has to do before."""
+        """How many others wait before it for a place at their agent, which works on as many tasks as it may."""
         tasks = "1 task is" if ahead == 1 else f"{ahead} tasks are"
-        self.aside(f"waiting: {tasks} ahead" if ahead else "waiting for a place")
+        self.aside(f"waiting: {tasks} ahead" if ahead else "waiting: the agent is busy, and this is next")
 
     def progress(self, progress: Progress) -> None:
         """More of an answer, on a terminal."""

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from services.doctor.database import database
 from services.doctor.finding import Check, Finding, Status, fail, ok, warn
 from services.doctor.machine import data_folder, keys, python
-from services.doctor.model import embeddings, memory, model
+from services.doctor.memory import embeddings, memory
+from services.doctor.model import model
 from services.doctor.suite import gateway, ports, services, tokens
 from services.runtime.dotenv import read_dotenv
 from services.runtime.errors import StartupError
@@ -40,7 +41,8 @@ async def examine() -> list[Finding]:
         settings = Settings.load(dotenv=dotenv)
     except StartupError as error:
         return [fail("settings", str(error), "correct it and ask again: the rest depends on it")]
-    configure_logging(settings, "doctor")
+    # What the looked-at have to say is said in the findings.
+    configure_logging(settings.model_copy(update={"log_level": "error"}), "doctor")
     found = await asyncio.gather(*(_within_deadline(check, settings) for check in _CHECKS))
     return [_names(dotenv), *(finding for findings in found for finding in findings)]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.runtime.settings import Settings
+from services.terminal import origin
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -36,3 +37,8 @@ def warn(what: str, detail: str, mend: str) -> Finding:
 def fail(what: str, detail: str, mend: str) -> Finding:
     """What is configured does not work."""
     return Finding("fail", what, detail, mend)
+
+
+def place(url: str) -> str:
+    """Host and port of a URL: the rest of it may be secret."""
+    return origin(url).partition("://")[2]

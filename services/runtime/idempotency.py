@@ -118,6 +118,16 @@ class IdempotencyKeys:
                 return known
             # Forgotten between the two statements.
 
+    async def claimed_at(self, connection: AsyncConnection, user_id: str, key: RequestKey) -> datetime:
+        """When the key was claimed that the user has claimed."""
+        columns = self._table.c
+        this = (columns.user_id == user_id, columns.scope == key.scope, columns.request_id == key.request_id)
+        found = await connection.execute(sa.select(columns.user_id, columns.created_at).where(*this))
+        row = _OWN.first(found, user_id)
+        assert row is not None
+        moment: datetime = row.created_at
+        return moment
+
     async def forget(self, connection: AsyncConnection, user_id: str, resource_ids: Sequence[str]) -> None:
         """Let no key of the user stand for these resources any more: they never came to be."""
         table = self._table

@@ -15,6 +15,7 @@ from codelab.agents.v1 import (
     agent_service_pb2_grpc,
     execution_service_pb2,
     execution_service_pb2_grpc,
+    memory_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -49,6 +50,7 @@ class Agents:
         self.spaces = worker_space_service_pb2_grpc.WorkerSpaceServiceStub(channel)
         self.agents = agent_service_pb2_grpc.AgentServiceStub(channel)
         self.executions = execution_service_pb2_grpc.ExecutionServiceStub(channel)
+        self.memories = memory_service_pb2_grpc.MemoryServiceStub(channel)
         self._minter = minter
 
     def user(self) -> User:

@@ -19,13 +19,13 @@ def command(pid: int) -> str:
 def owners_of(folder: Path) -> list[int]:
     """The living processes that were started to own the folder."""
     pids = (int(each.name) for each in Path("/proc").glob("[0-9]*"))
-    return [pid for pid in pids if f"edge_process {folder} " in command(pid)]
+    return [pid for pid in pids if f"memory.edge.process {folder} " in command(pid)]
 
 
 def optimisers_of(folder: Path) -> list[int]:
     """The living processes that optimise something in the folder."""
     pids = (int(each.name) for each in Path("/proc").glob("[0-9]*"))
-    return [pid for pid in pids if f"edge_optimizer {folder}/" in command(pid)]
+    return [pid for pid in pids if f"memory.edge.optimizer {folder}/" in command(pid)]
 
 
 async def the_optimiser_of(folder: Path) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import sqrt
 
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 
 ASKED = [
     ("The staging database is wiped every Sunday night.", "When do we lose the data of the test environment?"),

@@ -14,8 +14,8 @@ import pytest
 
 from services.agents.agent import Owner
 from services.agents.errors import MemoryUnavailable
-from services.agents.memory.edge_protocol import EdgeLimits
-from services.agents.memory.edge_store import EdgeMemoryStore
+from services.agents.memory.edge.protocol import EdgeLimits
+from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection, Memory, MemoryFilter
 from services.agents.memory.store import CollectionMissing
 from tests.agents.edge_memories import MANY, WIDE, filled, wide_vectors
@@ -142,8 +142,8 @@ async def test_ctrl_c_does_not_reach_the_process(store: EdgeMemoryStore, mine: C
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("edge_process", {"structlog", "pydantic", "prometheus_client", "numpy", "asyncio.subprocess", "grpc"}),
-        ("edge_store", {"qdrant_edge", "numpy"}),
+        ("edge.process", {"structlog", "pydantic", "prometheus_client", "numpy", "asyncio.subprocess", "grpc"}),
+        ("edge.store", {"qdrant_edge", "numpy"}),
     ],
 )
 def test_a_process_imports_only_what_it_needs(module: str, heavy: set[str]) -> None:
@@ -267,11 +267,13 @@ async def test_processes_end_with_a_parent_that_is_killed_and_lose_nothing(folde
     user_id, project_id, agent_id = (await parent.stdout.readline()).decode().split()
     optimiser = await the_optimiser_of(folder)
     (owner,) = owners_of(folder)
-    parent.kill()
-    await parent.wait()
-    await gone(owner, optimiser)
+    # It would end by itself before long.
+    with stopped(optimiser):
+        parent.kill()
+        await parent.wait()
+        await gone(owner, optimiser)
     store, collection = EdgeMemoryStore(folder), Collection(Owner(user_id, project_id), agent_id, WIDE)
-    assert await store.count(collection) == MANY
+    assert await store.count(collection) == 2 * MANY + 1
     assert len(await store.nearest(collection, wide_vectors(1)[0], 10)) == 10
     await store.close()
 
@@ -459,8 +461,9 @@ async def test_a_process_that_is_killed_while_it_optimises_loses_nothing(store: 
     optimizing = asyncio.create_task(store.optimize(collection))
     optimiser = await the_optimiser_of(folder)
     await put(store, collection, added := a_memory(collection, timestamp=NOW - DAY))
-    kill(process_of(store))
-    await gone(optimiser)
+    with stopped(optimiser):
+        kill(process_of(store))
+        await gone(optimiser)
     # It is begun anew by the next process.
     await optimizing
     assert await answers(store, collection) == before

@@ -331,7 +331,7 @@ async def test_tasks_are_done_in_the_order_they_came(answering: Agents, user: Us
 async def test_higher_limit_lets_waiting_tasks_run(answering: Agents, user: User, model: FakeModel) -> None:
     agent_id = await make(answering, user, concurrency_limit=1)
     calls = [answering.execute(user, agent_id, SLOW)]
-    await until(calls[0], "thinking")
+    await eventually(lambda: len(model.exchanges()) == 1)
     calls.append(answering.execute(user, agent_id, SLOW))
     await until(calls[1], "queued")
     wanted = agent_pb2.Agent(config=agent_pb2.AgentConfig(concurrency_limit=2, system_prompt="New."))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agents.memory.hashing import HashingEmbedder, vector_of
+from services.agents.memory.embedding.hashing import HashingEmbedder, vector_of
 from tests.agents.paraphrases import cosine, places
 
 EMBEDDER = HashingEmbedder()
@@ -49,7 +49,7 @@ async def test_other_words_are_hardly_found() -> None:
 
 def test_vectors_are_the_same_in_every_process_and_version() -> None:
     text = "Grüße, ERR_4711 中文"
-    code = f"from services.agents.memory.hashing import vector_of; print(vector_of({text!r}))"
+    code = f"from services.agents.memory.embedding.hashing import vector_of; print(vector_of({text!r}))"
     for seed in ("1", "2"):
         assert printed_by(code, PYTHONHASHSEED=seed) == str(vector_of(text))
     assert {index: round(each, 4) for index, each in enumerate(vector_of("go")) if each} == {
@@ -74,6 +74,7 @@ async def test_of_a_long_text_the_beginning_counts() -> None:
     word, words, beyond = await EMBEDDER.embed(["x" * 40, "a " * 400, "a " * 400 + "b " * 100_000])
     assert words == beyond
     assert (await EMBEDDER.embed(["x" * 1_000_000])) == [word]
+    assert (await EMBEDDER.embed([" " * 20_000 + "word"])) == await EMBEDDER.embed([""])
 
 
 async def test_others_have_their_turn_between_two_texts() -> None:
@@ -89,7 +90,8 @@ async def test_others_have_their_turn_between_two_texts() -> None:
 
 
 def test_it_brings_no_package() -> None:
-    code = "import sys, services.agents.memory.hashing; print({'numpy', 'openai', 'tokenizers'} & set(sys.modules))"
+    heavy = {"numpy", "openai", "tokenizers"}
+    code = f"import sys, services.agents.memory.embedding.hashing; print({heavy} & set(sys.modules))"
     assert printed_by(code) == "set()"
 
 

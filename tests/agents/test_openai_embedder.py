@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from services.agents.errors import EmbeddingRefused, EmbeddingUnavailable
-from services.agents.memory.embedder_choice import embedder_of
-from services.agents.memory.hashing import HashingEmbedder
-from services.agents.memory.minilm import MiniLmEmbedder
-from services.agents.memory.openai_answer import vectors_in
-from services.agents.memory.openai_embedder import OpenAIEmbedder
+from services.agents.memory.embedding.choice import embedder_of
+from services.agents.memory.embedding.hashing import HashingEmbedder
+from services.agents.memory.embedding.minilm import MiniLmEmbedder
+from services.agents.memory.embedding.openai_answer import vectors_in
+from services.agents.memory.embedding.openai_embedder import OpenAIEmbedder
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings
 from tests.e2e.polling import eventually
@@ -88,9 +90,10 @@ async def test_text_is_cut_between_characters(endpoint: OpenAIEmbedder, model: F
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n"])
-async def test_text_of_nothing_has_a_vector(endpoint: OpenAIEmbedder, blank: str) -> None:
+async def test_text_of_nothing_is_sent_as_something(endpoint: OpenAIEmbedder, model: FakeModel, blank: str) -> None:
     [vector] = await endpoint.embed([blank])
     assert any(vector)
+    assert asked(model) == [["(nothing)"]]
 
 
 async def test_model_that_reads_less_gets_less_from_then_on(endpoint: OpenAIEmbedder, model: FakeModel) -> None:
@@ -290,6 +293,16 @@ async def test_key_alone_means_openai_itself() -> None:
     chosen = embedder_of(settings(EMBEDDING_MODEL="text-embedding-3-small", OPENAI_API_KEY="key"))
     assert isinstance(chosen, OpenAIEmbedder)
     await chosen.close()
+
+
+def test_choosing_loads_nothing_that_is_slow_to_load() -> None:
+    code = (
+        "import sys; from services.agents.memory.embedding.choice import embedder_of;"
+        " from services.runtime.settings import Settings; embedder_of(Settings.load({}));"
+        " print({'numpy', 'openai', 'tokenizers', 'safetensors'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, timeout=30).stdout
+    assert printed.decode().strip() == "set()"
 
 
 def test_name_without_an_endpoint_stops_the_start_and_says_what_to_set() -> None:

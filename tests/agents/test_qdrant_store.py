@@ -18,8 +18,8 @@ import pytest
 from services.agents.errors import MemoryRefused, MemoryUnavailable
 from services.agents.memory.model import EVERYTHING, Collection, Memory, MemoryFilter
 from services.agents.memory.payload import payload_of
-from services.agents.memory.qdrant_connection import Unfit
-from services.agents.memory.qdrant_store import QdrantMemoryStore
+from services.agents.memory.qdrant.connection import Unfit
+from services.agents.memory.qdrant.store import QdrantMemoryStore
 from services.agents.memory.store import CollectionMissing
 from services.runtime.errors import CodelabError
 from services.runtime.ids import new_id
@@ -369,8 +369,9 @@ async def test_key_opens_and_is_nowhere_to_be_read(qdrant_description: Descripti
 async def test_request_that_cannot_be_right_is_a_fault_of_ours(
     qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
 ) -> None:
+    qdrant.fail(Answer(400))
     with pytest.raises(Unfit) as raised:
-        await store.put(collection, [(a_memory(collection), [1.0])])
+        await store.count(collection)
     assert not isinstance(raised.value, CodelabError)
     # For the log of unforeseen errors.
     assert SECRET_TEXT in str(raised.value.__cause__)
@@ -387,6 +388,14 @@ async def test_many_memories_go_in_several_requests(
     assert await store.lacking(collection, LARGER, 5) == []
     for operation in ("upsert_points", "update_vectors"):
         assert [len(seen.body["points"]) for seen in qdrant.asked(operation)] == [50, 50, 20]
+
+
+async def test_long_memories_go_in_requests_that_a_server_takes(
+    qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection
+) -> None:
+    memories = [a_memory(collection, "x " * 50_000) for _ in range(21)]
+    await store.put(collection, [(each, a_vector()) for each in memories])
+    assert [len(seen.body["points"]) for seen in qdrant.asked("upsert_points")] == [10, 10, 1]
 
 
 async def test_memory_of_another_owner_or_agent_in_the_collection_never_leaves(
@@ -442,6 +451,20 @@ async def test_change_that_breaks_off_leaves_what_is_read_as_it_was(
     ]
 
 
+async def test_text_without_words_counts_to_none_that_a_word_is_rare_in(
+    qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection, memory: Memory
+) -> None:
+    other = a_memory(collection, "The parser works.")
+    await store.put(collection, [(other, a_vector()), (a_memory(collection, "…"), a_vector())])
+    [found, _] = await store.matching(collection, ["works", "parser"], 5)
+    await store.change(collection, replace(memory, content=""), frozenset({"content"}), a_vector())
+    assert await store.matching(collection, ["err_4711"], 5) == []
+    [left] = await store.matching(collection, ["works", "parser"], 5)
+    # Of one text that has both words, neither says as much as where it is one of two.
+    assert left.memory == found.memory
+    assert left.score < found.score
+
+
 async def test_changed_memory_needs_its_vector_of_a_migration_anew(
     store: QdrantMemoryStore, collection: Collection, memory: Memory
 ) -> None:
@@ -493,5 +516,5 @@ async def test_store_that_was_never_asked_closes() -> None:
 
 
 def test_client_is_not_loaded_before_it_is_needed() -> None:
-    script = "import sys, services.agents.memory.qdrant_store; sys.exit('qdrant_client' in sys.modules)"
+    script = "import sys, services.agents.memory.qdrant.store; sys.exit('qdrant_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

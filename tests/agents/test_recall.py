@@ -42,7 +42,11 @@ def test_identifiers_are_what_people_copy_rather_than_say(text: str, found: list
 
 
 def test_words_are_folded_and_keep_other_scripts() -> None:
-    assert words_of("Straße, ÉTÉ: 数据 42_x!") == ["strasse", "été", "数据", "42_x"]
+    assert words_of("Straße, ÉTÉ: 42_x, привет!") == ["strasse", "été", "42_x", "привет"]
+
+
+def test_scripts_without_spaces_are_found_by_their_characters() -> None:
+    assert words_of("数据库port6543です。한국어") == ["数", "据", "库", "port6543", "で", "す", "한국어"]
 
 
 def test_word_weighs_more_where_it_is_repeated_and_less_in_a_longer_text() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from services.agents.memory.edge_protocol import EdgeLimits
+from services.agents.memory.edge.protocol import EdgeLimits
 from tests.bench import memory_calls, memory_crowd, memory_embedding, memory_growth, memory_sizes
 
 SIZES = (1_000, 20_000)

@@ -19,8 +19,8 @@ import grpc
 from codelab.agents.v1 import memory_pb2, memory_service_pb2, memory_service_pb2_grpc
 
 from codelab_client.channel import MAX_MESSAGE_BYTES
-from services.agents.memory.edge_protocol import EdgeLimits
-from services.agents.memory.edge_store import EdgeMemoryStore
+from services.agents.memory.edge.protocol import EdgeLimits
+from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.store_choice import FOLDER
 from tests.bench import figures
 from tests.bench.direct_call import MESSAGES_A_SESSION, ModelProcess

@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from services.agents.memory.minilm import MiniLmEmbedder
+from services.agents.memory.embedding.minilm import MiniLmEmbedder
 from tests.bench import figures
 
 TOKENS = (10, 50, 250)

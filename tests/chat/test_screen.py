@@ -85,7 +85,8 @@ def test_how_many_are_ahead_is_said() -> None:
         for ahead in (2, 1, 0):
             screen.waits(ahead)
 
-    assert shown(show) == ["  waiting: 2 tasks are ahead", "  waiting: 1 task is ahead", "  waiting for a place"]
+    last = "  waiting: the agent is busy, and this is next"
+    assert shown(show) == ["  waiting: 2 tasks are ahead", "  waiting: 1 task is ahead", last]
 
 
 def test_off_a_terminal_only_the_answer_is_written_and_errors_go_elsewhere() -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from services.agents.agent import Owner
-from services.agents.memory.edge_protocol import EdgeLimits
-from services.agents.memory.edge_store import EdgeMemoryStore
+from services.agents.memory.edge.protocol import EdgeLimits
+from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection, Embedding, Memory, MemoryPosition
+from services.agents.memory.qdrant.store import QdrantMemoryStore
 from services.agents.memory.store import MemoryStore
 from services.runtime.ids import new_id
+from tests.fakes.qdrant_description import described
+from tests.fakes.qdrant_server import FakeQdrant
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -32,7 +35,18 @@ async def _edge(folder: Path) -> AsyncIterator[MemoryStore]:
         await store.close()
 
 
-BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[MemoryStore]]] = {"edge": _edge}
+@asynccontextmanager
+async def _qdrant(_: Path) -> AsyncIterator[MemoryStore]:
+    with FakeQdrant(described()) as server:
+        store = QdrantMemoryStore(server.url)
+        try:
+            yield store
+        finally:
+            await store.close()
+        server.assert_nothing_wrong()
+
+
+BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[MemoryStore]]] = {"edge": _edge, "qdrant": _qdrant}
 """Makes an empty store in a folder, and lets go of it."""
 
 

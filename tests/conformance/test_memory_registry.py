@@ -1,6 +1,7 @@
 """What every MemoryRegistry must do, on each database."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from services.agents.agent import Agent, AgentConfig, Owner
 from services.agents.errors import AgentNotFound
 from services.agents.memory.model import Collection, Embedding
-from services.agents.memory.registry import MemoryRegistry
+from services.agents.memory.registry import Addition, MemoryRegistry
 from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore
@@ -131,36 +132,68 @@ async def test_registration_and_deletion_at_once_leave_nothing_undropped(
         assert isinstance(registered, AgentNotFound) != (agent_id in dropped)
 
 
-async def test_migration_finds_what_another_model_embedded_and_changes_it_unless_it_is_gone(
+async def test_migration_finds_what_is_kept_by_its_embedding_and_changes_it_unless_it_is_gone(
     registry: MemoryRegistry, agents: AgentStore, owner: Owner
 ) -> None:
     first, second = await an_agent(agents, owner), await an_agent(agents, owner, "Other")
     old, gone = [await registry.register(owner, each, MINILM) for each in (first, second)]
-    mine = {first, second}
-
-    async def others(model: str) -> set[str]:
-        return {each.agent_id for each in await registry.of_other_embeddings(model)} & mine
-
-    assert await others(LARGE.model) == mine
-    assert await others(MINILM.model) == set()
     await agents.delete_agent(owner, second, NOW)
-    assert await others(LARGE.model) == {first}
+    assert await registry.of_everybody() == [old]
     await registry.migrated(old, LARGE)
     await registry.migrated(gone, LARGE)
     assert await registry.find(owner, first) == Collection(owner, first, LARGE)
+    assert await registry.of_everybody() == [Collection(owner, first, LARGE)]
     assert await registry.dropped(owner) == [gone]
 
 
-async def test_key_stands_for_the_first_memory_and_refuses_other_content(
+async def test_migration_goes_through_everybodys_collections_in_the_order_of_their_agents(
+    registry: MemoryRegistry, agents: AgentStore
+) -> None:
+    owners = [Owner(new_id(), new_id()) for _ in range(5)]
+    ids = [await an_agent(agents, each) for each in owners]
+    for owner, agent_id in reversed(list(zip(owners, ids, strict=True))):
+        await registry.register(owner, agent_id, MINILM)
+    assert [each.agent_id for each in await registry.of_everybody()] == sorted(ids)
+
+
+async def test_agents_are_counted_by_the_model_and_the_length_of_their_vectors(
+    registry: MemoryRegistry, agents: AgentStore, owner: Owner
+) -> None:
+    assert await registry.embeddings() == {}
+    shorter = Embedding(MINILM.model, 256)
+    for name, embedding in (("a", MINILM), ("b", MINILM), ("c", shorter), ("d", LARGE)):
+        await registry.register(owner, await an_agent(agents, owner, name), embedding)
+    elsewhere = Owner(new_id(), new_id())
+    deleted = await an_agent(agents, elsewhere)
+    await registry.register(elsewhere, deleted, LARGE)
+    assert await registry.embeddings() == {MINILM: 2, shorter: 1, LARGE: 2}
+    await agents.delete_agent(elsewhere, deleted, NOW)
+    assert await registry.embeddings() == {MINILM: 2, shorter: 1, LARGE: 1}
+
+
+async def test_key_stands_for_the_first_addition_and_refuses_other_content(
     registry: MemoryRegistry, owner: Owner
 ) -> None:
-    key, memory_id = a_key("k"), new_id()
-    assert await registry.find_key(owner, key, NOW) is None
-    await registry.claim_key(owner, key, memory_id, NOW)
-    await registry.claim_key(owner, key, new_id(), NOW)
-    assert await registry.find_key(owner, key, NOW) == memory_id
-    assert await registry.find_key(Owner(new_id(), owner.project_id), key, NOW) is None
+    key, memory_id, later = a_key("k"), new_id(), NOW + timedelta(hours=1)
+    first = await registry.begin_addition(owner, key, memory_id, NOW)
+    assert first == Addition(memory_id, NOW, ended=False)
+    assert await registry.begin_addition(owner, key, new_id(), later) == first
     with pytest.raises(RequestIdReused):
-        await registry.find_key(owner, a_key("k", "other"), NOW)
-    with pytest.raises(RequestIdReused):
-        await registry.claim_key(owner, a_key("k", "other"), memory_id, NOW)
+        await registry.begin_addition(owner, a_key("k", "other"), memory_id, later)
+    other = await registry.begin_addition(Owner(new_id(), owner.project_id), key, new_id(), later)
+    assert (other.memory_id != memory_id, other.begun_at) == (True, later)
+
+
+async def test_addition_that_has_ended_stays_so(registry: MemoryRegistry, owner: Owner) -> None:
+    key = a_key("k")
+    begun = await registry.begin_addition(owner, key, new_id(), NOW)
+    await registry.end_addition(owner, key, begun, NOW)
+    await registry.end_addition(owner, key, begun, NOW)
+    assert await registry.begin_addition(owner, key, new_id(), NOW) == replace(begun, ended=True)
+
+
+async def test_of_additions_that_begin_at_once_all_get_the_same(registry: MemoryRegistry, owner: Owner) -> None:
+    begun = await asyncio.gather(
+        *(registry.begin_addition(owner, a_key("k"), new_id(), NOW + timedelta(seconds=n)) for n in range(10))
+    )
+    assert len(set(begun)) == 1

@@ -20,7 +20,7 @@ from services.runtime.ids import is_uuid
 PROBLEM = "application/problem+json"
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 # No schema can say that two values of a request belong together.
-BEYOND_SCHEMAS = {"INVALID_PAGE_TOKEN", "IDEMPOTENCY_KEY_MISMATCH"}
+BEYOND_SCHEMAS = {"INVALID_PAGE_TOKEN", "IDEMPOTENCY_KEY_MISMATCH", "FILTER_REQUIRED"}
 _TALLY = Path(os.environ["CODELAB_TALLY"])
 _IDS: dict[str, str] = json.loads(os.environ["CODELAB_IDS"])
 _TURNS = itertools.count()
@@ -38,13 +38,14 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
     for name, example in _examples_of_ids(raw_schema).items():
         text = text.replace(example, _IDS[name])
     raw_schema.update(json.loads(text))
-    for item in raw_schema["paths"].values():
+    for path, item in raw_schema["paths"].items():
         for method, operation in item.items():
             for response in operation["responses"].values():
                 for media_type in (SSE, NDJSON):
                     response.get("content", {}).get(media_type, {}).pop("schema", None)
-            if method == "delete":
-                last = operation["parameters"][-1]
+            # What is deleted is something to spare; of a list it is what is in there.
+            if method == "delete" and path.endswith("}"):
+                last = [each for each in operation["parameters"] if each["in"] == "path"][-1]
                 last["example"] = _IDS[f"spare_{last['name']}"]
 
 

@@ -7,15 +7,24 @@ import sqlite3
 import stat
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from services.agents.agent import Agent, AgentConfig, Owner
+from services.agents.memory.model import Embedding
+from services.agents.memory.sql_registry import SqlMemoryRegistry
+from services.agents.sql_store import SqlAgentStore
 from services.doctor.finding import Finding
+from services.runtime.postgres import PostgresDatabase
 from tests.e2e.ports import free_ports
 from tests.e2e.suite import Layout, Suite, run_codelab, running
 from tests.fakes.openai_server import FakeModel
+from tests.fakes.qdrant_description import Description
+from tests.fakes.qdrant_server import Answer, FakeQdrant
 from tests.postgres import PostgresServer
 
 SECRETS = {
@@ -263,3 +272,160 @@ async def test_keys_that_nobody_publishes_are_a_problem(folder: Path) -> None:
     url = f"http://127.0.0.1:{free_ports()}/keys"
     said = await problem(folder, "tokens", of(folder, JWT_JWKS_URL=url))
     assert "JWT_JWKS_URL" in said.mend
+
+
+# What the agents remember with
+
+
+async def test_words_instead_of_meaning_are_a_warning(folder: Path) -> None:
+    said = await warning(folder, "embeddings", of(folder, EMBEDDING_MODEL="hashing"))
+    assert "not meaning" in said.detail
+    assert "EMBEDDING_MODEL=minilm" in said.mend
+
+
+async def test_endpoints_embedding_model_is_asked_for_one_vector(folder: Path) -> None:
+    with FakeModel(dimension=96) as model:
+        said = await all_well(folder, of(folder, **embedding_by(model)))
+        assert said["embeddings"] == f"embed-test at {host(model)}, 96 dimensions"
+        [asked] = model.embeddings()
+    assert len(asked.body["input"]) == 1
+
+
+async def test_embedding_model_that_the_endpoint_does_not_know_is_a_problem(folder: Path) -> None:
+    with FakeModel(models=("fake-model",)) as model:
+        said = await problem(folder, "embeddings", of(folder, **embedding_by(model)))
+    assert "does not know embedding model embed-test (HTTP 404)" in said.detail
+    assert "EMBEDDING_MODEL" in said.mend
+
+
+async def test_embedding_model_without_an_endpoint_is_a_problem(folder: Path) -> None:
+    said = await problem(folder, "embeddings", of(folder, EMBEDDING_MODEL="embed-test"))
+    assert "OPENAI_BASE_URL" in said.mend
+    assert "minilm" in said.mend
+
+
+async def test_key_that_the_embedding_model_refuses_is_a_problem(folder: Path) -> None:
+    with FakeModel(key="sk-the-right-one") as model:
+        said = await failed_embeddings(folder, of(folder, **embedding_by(model), **SECRETS))
+        assert "refused the credentials (HTTP 401)" in said.detail
+        assert "OPENAI_API_KEY" in said.mend
+
+
+async def test_embedding_model_that_cannot_be_reached_is_a_problem(folder: Path) -> None:
+    url = f"http://user:secret@127.0.0.1:{free_ports()}/secret/v1"
+    environment = of(folder, EMBEDDING_MODEL="embed-test", OPENAI_BASE_URL=url, **SECRETS)
+    said = await failed_embeddings(folder, environment)
+    assert "cannot be reached" in said.detail
+    assert "OPENAI_BASE_URL" in said.mend
+
+
+async def test_embedding_model_that_never_answers_is_a_problem_in_time(folder: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        said = await failed_embeddings(folder, of(folder, EMBEDDING_MODEL="embed-test", OPENAI_BASE_URL=url))
+    assert "said nothing" in said.detail
+
+
+async def test_memories_in_the_data_folder_have_a_size(folder: Path) -> None:
+    assert (await all_well(folder, of(folder)))["memory"] == "in the data folder"
+    collection = folder / "data" / "memory" / "an-agent_context"
+    collection.mkdir(mode=0o700, parents=True)
+    (folder / "data").chmod(0o700)
+    (collection / "vectors").write_bytes(os.urandom(3 * 1024**2))
+    # Longer than what is written in it, as the engine's files are.
+    with (collection / "log").open("wb") as log:
+        log.truncate(32 * 1024**2)
+    assert (await all_well(folder, of(folder)))["memory"] == "in the data folder, 3.0 MB"
+
+
+@pytest.mark.server_backed
+async def test_qdrant_is_asked_with_its_key(folder: Path, qdrant_description: Description) -> None:
+    with FakeQdrant(qdrant_description, api_key="qdrant-secret") as qdrant:
+        place = qdrant.url.removeprefix("http://")
+        right = of(folder, QDRANT_URL=qdrant.url, QDRANT_API_KEY="qdrant-secret")
+        assert (await all_well(folder, right))["memory"] == f"Qdrant at {place}, ready"
+        for wrong in ({"QDRANT_API_KEY": "another-secret"}, {}):
+            said = await problem(folder, "memory", of(folder, QDRANT_URL=qdrant.url, **wrong))
+            assert said.detail == f"Qdrant at {place} refused the credentials (HTTP 401)"
+            assert "QDRANT_API_KEY" in said.mend
+        qdrant.fail(Answer(503), operation="readyz")
+        assert "not ready (HTTP 503)" in (await problem(folder, "memory", right)).detail
+        qdrant.assert_nothing_wrong()
+    gone = await problem(folder, "memory", right)
+    assert gone.detail == f"Qdrant at {place} is not reachable"
+    assert "QDRANT_URL" in gone.mend
+
+
+async def test_agents_whose_memories_another_model_embedded_are_a_problem_with_the_command_that_mends_it(
+    folder: Path,
+) -> None:
+    environment = of(folder)
+    assert (await run_codelab("migrate", environment=environment, folder=folder)).code == 0
+    remembering(folder, ("minilm", 384), ("hashing", 512), ("hashing", 512), ("hashing", 512, "2026-01-01 00:00:00"))
+    said = await problem(folder, "embeddings", environment)
+    assert "2 by hashing (512 dimensions)" in said.detail
+    assert said.mend == "run `codelab memory migrate`, or set EMBEDDING_MODEL=hashing"
+    remembering(folder, ("other", 3))
+    said = await problem(folder, "embeddings", environment)
+    assert "2 by hashing (512 dimensions), 1 by other (3 dimensions)" in said.detail
+    assert said.mend == "run `codelab memory migrate`"
+
+
+async def test_memories_of_another_length_are_a_problem_too(folder: Path) -> None:
+    with FakeModel(dimension=96) as model:
+        environment = of(folder, **embedding_by(model))
+        assert (await run_codelab("migrate", environment=environment, folder=folder)).code == 0
+        remembering(folder, ("embed-test", 96))
+        await all_well(folder, environment)
+        remembering(folder, ("embed-test", 64))
+        said = await problem(folder, "embeddings", environment)
+    assert "1 by embed-test (64 dimensions)" in said.detail
+    assert said.mend == "run `codelab memory migrate`"
+
+
+async def test_memories_that_another_model_embedded_are_found_on_a_server_too(
+    folder: Path, postgres_server: PostgresServer
+) -> None:
+    environment = of(folder, DATABASE_URL=await postgres_server.create_database(f"doctor {uuid.uuid4()}"))
+    assert (await run_codelab("migrate", environment=environment, folder=folder)).code == 0
+    await all_well(folder, environment)
+    database = PostgresDatabase(environment["DATABASE_URL"], "agents", connections=1)
+    owner, now = Owner(str(uuid.uuid4()), str(uuid.uuid4())), datetime.now(UTC)
+    agent = Agent(str(uuid.uuid4()), owner, "Helper", AgentConfig(), "ready", 1, now, now)
+    try:
+        await SqlAgentStore(database).create_space(owner, [agent])
+        await SqlMemoryRegistry(database).register(owner, agent.id, Embedding("hashing", 512))
+    finally:
+        await database.close()
+    assert "1 by hashing" in (await problem(folder, "embeddings", environment)).detail
+
+
+def embedding_by(model: FakeModel) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "fake-model", "EMBEDDING_MODEL": "embed-test"}
+
+
+def host(model: FakeModel) -> str:
+    return model.url.removeprefix("http://").removesuffix("/v1")
+
+
+async def failed_embeddings(folder: Path, environment: dict[str, str]) -> Finding:
+    """What is said of the embeddings of an endpoint that does not answer for its model either."""
+    code, found = await examined(folder, environment)
+    failed = [each for findings in found.values() for each in findings if each.status == "fail"]
+    assert (code, [each.what for each in failed]) == (1, ["model", "embeddings"]), failed
+    assert failed[1].mend
+    return failed[1]
+
+
+def remembering(folder: Path, *collections: tuple[str, int] | tuple[str, int, str]) -> None:
+    """Let there be agents whose memories have this model, these dimensions and, if they are dropped, that time."""
+    with closing(sqlite3.connect(folder / "data" / "agents.db")) as connection, connection:
+        for model, dimension, *dropped in collections:
+            row = (str(uuid.uuid4()), str(uuid.uuid4()), str(uuid.uuid4()), model, dimension, *(dropped or [None]))
+            connection.execute(
+                "INSERT INTO memory_collections (agent_id, project_id, user_id, embedding_model, dimension, dropped_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )

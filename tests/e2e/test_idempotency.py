@@ -123,9 +123,15 @@ async def caller(suite: Suite, ann: Api) -> AsyncIterator[Caller]:
 
 @pytest_asyncio.fixture
 async def place(ann: Api, caller: Caller) -> Place:
-    chat = await ann.new_chat()
-    agents = await answer(ann.http.get(f"{chat.project_path}/agents"))
-    return Place(caller, chat, agents["agents"][0]["id"])
+    return await place_of(ann, caller)
+
+
+async def place_of(api: Api, caller: Caller, project_id: str | None = None) -> Place:
+    """A new session, in a new project unless one is given."""
+    chat = await api.new_chat(project_id)
+    agents = await answer(api.http.get(f"{chat.project_path}/agents"))
+    # Not the one that is spoken to, which remembers that too.
+    return Place(caller, chat, next(each["id"] for each in agents["agents"] if each["name"] != AGENT))
 
 
 # -- at once ------------------------------------------------------------------------------------------------------
@@ -153,7 +159,7 @@ async def test_of_twenty_at_once_with_one_key_and_different_contents_one_wins(pl
 
 @pytest.mark.parametrize("rpc", sorted(KEYED - {"CreateProject"}))
 async def test_same_key_in_another_project_is_other_content(ann: Api, place: Place, rpc: str) -> None:
-    other = Place(place.caller, await ann.new_chat())
+    other = await place_of(ann, place.caller)
     key, text = new_key(), words()
     result(rpc, await place.ask(Door.HTTP, rpc, key, text))
     for door in DOORS:
@@ -164,8 +170,8 @@ async def test_same_key_in_another_project_is_other_content(ann: Api, place: Pla
 async def test_users_with_one_key_do_not_meet(place: Place, suite: Suite, bob: Api) -> None:
     key, text = new_key(), words()
     async with calling(suite, bob.http.headers["authorization"].removeprefix("Bearer ")) as caller:
-        his = Place(caller, await bob.new_chat())
-        for rpc in ("CreateProject", "CreateAgent", "CreateSession", "SendMessage"):
+        his = await place_of(bob, caller)
+        for rpc in ("CreateProject", "CreateAgent", "CreateSession", "AddMemory", "SendMessage"):
             first, second = await asyncio.gather(
                 place.ask(Door.HTTP, rpc, key, text), his.ask(Door.GRPC, rpc, key, f"{text}, says Bob")
             )
@@ -185,6 +191,17 @@ SPELLED_OUT: dict[str, dict[str, Any]] = {
         }
     },
     "CreateSession": {"session": {"message_count": 7, "title": "Once"}},
+    "AddMemory": {
+        "memory": {
+            "tags": [],
+            "success": True,
+            "interaction_type": "direct_call",
+            "metadata": {},
+            "score": 0.5,
+            "content": "Once",
+            "session_id": "of no meaning",
+        }
+    },
     **{rpc: {"on_busy": "queue"} for rpc in SENDING},
 }
 
@@ -204,7 +221,7 @@ async def test_a_message_sent_in_one_way_is_joined_in_any_other(ann: Api, caller
     project = await ann.new_project()
 
     async def first_then(first: str, second: str) -> None:
-        place = Place(caller, await ann.new_chat(project["id"]))
+        place = await place_of(ann, caller, project["id"])
         key, text = new_key(), words()
         one = await place.ask(Door.HTTP, first, key, text)
         two = await place.ask(Door.GRPC, second, key, text)
@@ -294,11 +311,13 @@ async def test_what_was_deleted_is_not_made_again_by_a_late_repetition(place: Pl
                 answer = await place.ask(door, rpc, keys[rpc], "Once")
                 assert (answer.code, answer.reason) == ("NOT_FOUND", reason)
 
-    agent, session = [
-        (await place.ask(Door.HTTP, rpc, keys[rpc], "Once")).made for rpc in ("CreateAgent", "CreateSession")
+    agent, session, memory = [
+        (await place.ask(Door.HTTP, rpc, keys[rpc], "Once")).made
+        for rpc in ("CreateAgent", "CreateSession", "AddMemory")
     ]
     for rpc in SENDING:
         result(rpc, await place.ask(Door.HTTP, rpc, keys[rpc], "Once"))
+    assert (await caller.ask(Door.GRPC, "DeleteMemory", **place.agent, memory_id=memory["id"])).made == {}
     assert (await caller.ask(Door.HTTP, "DeleteAgent", **place.project, agent_id=agent["id"])).made == {}
     assert (await caller.ask(Door.GRPC, "DeleteSession", **place.project, session_id=session["id"])).made == {}
     assert (await caller.ask(Door.HTTP, "DeleteSession", **place.session)).made == {}
@@ -306,6 +325,7 @@ async def test_what_was_deleted_is_not_made_again_by_a_late_repetition(place: Pl
         {
             "CreateAgent": "AGENT_NOT_FOUND",
             "CreateSession": "SESSION_NOT_FOUND",
+            "AddMemory": "MEMORY_NOT_FOUND",
             **dict.fromkeys(SENDING, "SESSION_NOT_FOUND"),
         }
     )
@@ -325,7 +345,7 @@ async def test_answer_that_a_crash_swallowed_is_heard_by_asking_again(
     ann: Api, suite: Suite, model: FakeModel, place: Place
 ) -> None:
     token = ann.http.headers["authorization"].removeprefix("Bearer ")
-    unfinished = Place(place.caller, await ann.new_chat(place.chat.project_id))
+    unfinished = await place_of(ann, place.caller, place.chat.project_id)
     gate = str(uuid.uuid4())
     asked = [
         *((place, rpc, new_key(), words()) for rpc in sorted(KEYED - {"StreamMessage", "CreateRun"})),
@@ -345,7 +365,7 @@ async def test_answer_that_a_crash_swallowed_is_heard_by_asking_again(
             for where, rpc, key, text in asked
         ]
         # All is committed, and the last one's answer still being written.
-        await eventually(lambda: [len(each.answered) for each in (projects, agents, orchestrator)] == [1, 1, 2])
+        await eventually(lambda: [len(each.answered) for each in (projects, agents, orchestrator)] == [1, 2, 2])
         await eventually(lambda: model.open_now(gate))
         await suite.kill()
         assert [(await call).code for call in calls] == ["UNAVAILABLE"] * len(asked)

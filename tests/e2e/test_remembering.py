@@ -149,9 +149,7 @@ async def test_what_was_recalled_is_never_stored_again(people: tuple[Api, Api]) 
 
 def edge_processes(suite: Suite) -> list[int]:
     """The suite's processes that hold its memories."""
-    return [
-        pid for pid in suite.pids() if b"edge_process" in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-    ]
+    return [pid for pid in suite.pids() if b"memory.edge.process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 async def everything_of(api: Api, project_id: str, agent: str) -> list[str]:

@@ -94,9 +94,13 @@ async def estate(api: Api) -> dict[str, str]:
     waiting = await api.new_chat(chat.project_id)
     cancelled = await waiting.start('Wait. #model {"fault": "hang"}')
     await answer(waiting.cancel(cancelled["id"]))
+    agent_id = next(each["id"] for each in agents if each["name"] == AGENT)
+    memories = f"{chat.project_path}/agents/{agent_id}/memory"
     return {
         "project_id": chat.project_id,
-        "agent_id": next(each["id"] for each in agents if each["name"] == AGENT),
+        "agent_id": agent_id,
+        "memory_id": (await answer(api.http.get(memories)))["memories"][0]["id"],
+        "spare_memory_id": (await answer(api.http.post(memories, json={"content": "Spare."}), 201))["id"],
         "session_id": chat.session_id,
         "run_id": finished,
         "cancelled_id": cancelled["id"],

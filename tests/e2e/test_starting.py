@@ -67,6 +67,36 @@ async def test_misspelt_setting_is_named_in_one_line_of_the_log(folder: Path) ->
     assert (result.code, len(result.stdout.splitlines())) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({}, "MiniLM, on disk"),
+        ({"EMBEDDING_MODEL": "hashing"}, "hashing (finds words, not meaning), on disk"),
+        (
+            {
+                "EMBEDDING_MODEL": "text-embedding-3-small",
+                "OPENAI_BASE_URL": "https://user:secret@models.example/secret/v1?key=secret",
+                "OPENAI_API_KEY": "sk-secret",
+                "QDRANT_URL": "http://user:secret@vectors.example:6334/secret",
+                "QDRANT_API_KEY": "secret",
+            },
+            "text-embedding-3-small at https://models.example, on Qdrant at http://vectors.example:6334",
+        ),
+    ],
+    ids=["bundled", "hashing", "servers"],
+)
+async def test_welcome_tells_what_memories_are_found_by_and_where_they_are_without_secrets(
+    folder: Path, given: dict[str, str], line: str
+) -> None:
+    async with running(Layout.ONE, folder, **given) as suite:
+        log = folder / "up.log"
+        await eventually(lambda: "is ready." in log.read_text(), what="the welcome")
+        await suite.stop()
+    [told] = [each for each in log.read_text().splitlines() if each.startswith("  Memory ")]
+    assert told == f"  Memory {line}"
+    assert "secret" not in log.read_text()
+
+
 @pytest.mark.parametrize("layout", [Layout.ONE, Layout.UP_PROCESSES], ids=str)
 async def test_suite_and_every_command_read_the_file_env_of_their_folder(folder: Path, layout: Layout) -> None:
     suite = Suite(layout, folder)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client.http.models import models as rest
 
+_OF_ANY_NAME = ("get_collections", "create_collection", "delete_collection", "collection_exists")
 _RANGED = ("integer", "float", "datetime")
 _COMPLETED = {"operation_id": 0, "status": "completed"}
 _OPERATIONS: TypeAdapter[list[rest.UpdateOperation]] = TypeAdapter(list[rest.UpdateOperation])
@@ -36,7 +37,7 @@ class Collections:
         if act is None:
             raise NotImplementedError(f"this fake has no {operation}: write it")
         name = path.get("collection_name", "")
-        if operation not in ("create_collection", "delete_collection", "collection_exists") and name not in self._made:
+        if operation not in _OF_ANY_NAME and name not in self._made:
             raise Refused(404, f"Not found: Collection `{name}` doesn't exist!")
         try:
             with warnings.catch_warnings():
@@ -47,6 +48,9 @@ class Collections:
             raise Refused(404, f"Not found: No point with id {missing} found") from missing
         except ValueError as wrong:
             raise Refused(400, f"Wrong input: {wrong}") from wrong
+
+    def _get_collections(self, _: Mapping[str, str], __: Any) -> Any:
+        return {"collections": [{"name": name} for name in self._made]}
 
     def _collection_exists(self, path: Mapping[str, str], _: Any) -> Any:
         return {"exists": path["collection_name"] in self._made}

@@ -142,6 +142,10 @@ class FakeQdrant:
         if isinstance(fault, Answer):
             seen(fault.status)
             return fault.status, {"content-type": "text/plain", **fault.headers}, fault.body.encode()
+        if name == "readyz":
+            # Whoever asks, and in plain text.
+            seen(200)
+            return 200, {"content-type": "text/plain"}, b"all shards are ready"
         if self.api_key and headers.get("api-key") != self.api_key:
             # A server answers this one in plain text.
             seen(401)

@@ -7,7 +7,7 @@ import structlog
 
 from services.agents.agent import Owner
 from services.agents.errors import AgentNotFound, EmbeddingMismatch, MemoryUnavailable
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.model import Collection, Embedding, Memory, Vector
 from services.agents.memory.registry import MemoryRegistry
 from services.agents.memory.store import CollectionMissing, MemoryStore
@@ -17,6 +17,24 @@ log = structlog.get_logger()
 
 TOMBSTONES_KEPT = timedelta(hours=1)
 """How long a dropped collection is dropped again and again: far longer than any write can be late."""
+
+
+async def make(registry: MemoryRegistry, store: MemoryStore, collection: Collection) -> Collection:
+    """Make in the store what is registered: for the first memory, or where a crash came between the two.
+
+    Return it as it is registered now. Raise AgentNotFound.
+    """
+    registered = await registry.find(collection.owner, collection.agent_id)
+    if registered is None:
+        raise AgentNotFound(collection.agent_id)
+    await store.create(registered)
+    try:
+        # The agent may have been deleted, and its collection dropped, since it was looked for.
+        await registry.find(collection.owner, collection.agent_id)
+    except AgentNotFound:
+        await store.drop(registered)
+        raise
+    return registered
 
 
 class MemoryKeeper:
@@ -50,13 +68,7 @@ class MemoryKeeper:
         """Raise EmbeddingMismatch unless the current model's vectors, of this length, belong into the collection."""
         current = Embedding(self._embedder.model, dimension)
         if collection.embedding != current:
-            stored = collection.embedding
-            same_name = stored.model == current.model
-            raise EmbeddingMismatch(
-                collection.agent_id,
-                f"{stored.model} ({stored.dimension} dimensions)" if same_name else stored.model,
-                f"{current.model} ({current.dimension} dimensions)" if same_name else current.model,
-            )
+            raise EmbeddingMismatch(collection.agent_id, collection.embedding, current)
 
     async def put(
         self,
@@ -76,20 +88,9 @@ class MemoryKeeper:
         try:
             await self._store.put(collection, memories)
         except CollectionMissing:
-            await self._create(collection)
+            # It may have been migrated to another model since it was found.
+            self.check(await make(self._registry, self._store, collection), embedding.dimension)
             await self._store.put(collection, memories)
-
-    async def _create(self, collection: Collection) -> None:
-        """Make in the store what is registered: for the first memory, or where a crash came between the two."""
-        if await self._registry.find(collection.owner, collection.agent_id) is None:
-            raise AgentNotFound(collection.agent_id)
-        await self._store.create(collection)
-        try:
-            # The agent may have been deleted, and its collection dropped, since it was looked for.
-            await self._registry.find(collection.owner, collection.agent_id)
-        except AgentNotFound:
-            await self._store.drop(collection)
-            raise
 
     async def drop_deleted(self, owner: Owner) -> None:
         """Drop what the owner's deleted agents remembered. What is out of reach now is dropped by `sweep`."""
@@ -101,6 +102,21 @@ class MemoryKeeper:
         surely_gone = self._clock() - TOMBSTONES_KEPT
         if await self._drop(await self._registry.dropped()):
             await self._registry.forget_dropped(surely_gone)
+
+    async def warn_of_others(self) -> None:
+        """Housekeeping: say in the log how many agents remember by another model, and what is to be done."""
+        others = {
+            embedding: agents
+            for embedding, agents in (await self._registry.embeddings()).items()
+            if embedding.model != self._embedder.model
+        }
+        if others:
+            log.warning(
+                "agents cannot work because another model embedded their memories: run `codelab memory migrate`",
+                agents=sum(others.values()),
+                embedded_by=sorted({embedding.model for embedding in others}),
+                set_now=self._embedder.model,
+            )
 
     async def _drop(self, collections: Sequence[Collection]) -> bool:
         """Drop the collections; say whether that was possible."""

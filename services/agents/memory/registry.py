@@ -1,12 +1,22 @@
 """Which agents have a collection in the store of memories, by contract: the database's word, which deletions go by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from services.agents.agent import Owner
 from services.agents.memory.model import Collection, Embedding
 from services.runtime.idempotency import RequestKey
+
+
+@dataclass(frozen=True)
+class Addition:
+    """The addition of a memory that a key stands for. The store has no part in transactions: it may only have begun."""
+
+    memory_id: str
+    begun_at: datetime
+    ended: bool
 
 
 class MemoryRegistry(Protocol):
@@ -25,11 +35,14 @@ class MemoryRegistry(Protocol):
         Raise AgentNotFound.
         """
 
-    async def find_key(self, owner: Owner, key: RequestKey, now: datetime) -> str | None:
-        """Return the id of the memory that the user's key stands for, if it does. Raise RequestIdReused."""
+    async def begin_addition(self, owner: Owner, key: RequestKey, memory_id: str, now: datetime) -> Addition:
+        """Let the user's key stand for the addition of this memory, unless it stands for one; return that.
 
-    async def claim_key(self, owner: Owner, key: RequestKey, memory_id: str, now: datetime) -> None:
-        """Let the user's key stand for this memory, unless it stands for one. Raise RequestIdReused."""
+        Of several that begin at once all get the same. Raise RequestIdReused for other content.
+        """
+
+    async def end_addition(self, owner: Owner, key: RequestKey, addition: Addition, now: datetime) -> None:
+        """Note that the memory is in the store: from now on it is not added again, also if it is deleted."""
 
     async def dropped(self, owner: Owner | None = None) -> Sequence[Collection]:
         """Return the collections that must go: those of one owner, or for housekeeping of everybody."""
@@ -37,8 +50,11 @@ class MemoryRegistry(Protocol):
     async def forget_dropped(self, before: datetime) -> None:
         """Forget, whosever they were, collections that were dropped before this time: they are surely gone."""
 
-    async def of_other_embeddings(self, model: str) -> Sequence[Collection]:
-        """Return everybody's collections that another model embedded, for a migration."""
+    async def of_everybody(self) -> Sequence[Collection]:
+        """Return everybody's collections that are not dropped, in the order of their agents' ids, for a migration."""
+
+    async def embeddings(self) -> Mapping[Embedding, int]:
+        """Return how many agents, whosever they are, remember by each embedding."""
 
     async def migrated(self, collection: Collection, to: Embedding) -> None:
         """Let the collection be of this embedding from now on, if it is still there."""

@@ -1,16 +1,16 @@
 """What owners do with an agent's memories: see them, search them, correct them, add to them, delete them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import structlog
 
 from services.agents.agent import Owner
-from services.agents.errors import MemoryNotFound
+from services.agents.errors import FilterRequired, MemoryNotFound
 from services.agents.memory import interactions
-from services.agents.memory.embedder import Embedder
+from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.model import (
     EVERYTHING,
@@ -48,7 +48,7 @@ class MemoryDraft:
     timestamp: datetime | None = None
     success: bool = True
     tags: tuple[str, ...] = ()
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,22 @@ class MemoryService:
         """
         _refuse_blank(draft.content)
         key = RequestKey.of("memories.add", request_id, owner.project_id, agent_id, asdict(draft))
-        if key is not None:
-            # The agent first: what a key stands for is nobody's business under another one.
-            await self._keeper.find(owner, agent_id)
-            known = await self._registry.find_key(owner, key, self._clock())
-            if known is not None:
-                return await self.get(owner, agent_id, known)
-        [memory_id] = await self.add_all(owner, agent_id, [(draft, None)])
-        if key is not None:
-            # After what it stands for: a crash between the two is mended by the same call, which makes the same again.
-            await self._registry.claim_key(owner, key, memory_id, self._clock())
-        return await self.get(owner, agent_id, memory_id)
+        if key is None:
+            [memory_id] = await self.add_all(owner, agent_id, [(draft, None)])
+            return await self.get(owner, agent_id, memory_id)
+        # The agent first: what a key stands for is nobody's business under another one.
+        collection = await self._keeper.find(owner, agent_id)
+        memory = self._new(owner, agent_id, draft, self._clock())
+        if collection is not None:
+            [memory] = await self._beside_corrected(collection, [memory])
+        addition = await self._registry.begin_addition(owner, key, memory.id, self._clock())
+        if not addition.ended:
+            # Whoever adds it at the same time, or again after a crash, stores the very same.
+            memory = replace(memory, id=addition.memory_id, timestamp=draft.timestamp or addition.begun_at)
+            [vector] = await self._embedder.embed([memory.content])
+            await self._keeper.put(owner, agent_id, collection, [(memory, vector)])
+            await self._registry.end_addition(owner, key, addition, self._clock())
+        return await self.get(owner, agent_id, addition.memory_id)
 
     async def add_all(
         self, owner: Owner, agent_id: str, drafts: Sequence[tuple[MemoryDraft, Vector | None]]
@@ -162,12 +167,14 @@ class MemoryService:
             timestamp=draft.timestamp or now,
             success=draft.success,
             tags=tuple(dict.fromkeys(draft.tags)),
-            metadata=draft.metadata or {},
+            metadata=draft.metadata,
         )
 
-    async def remember(self, memory: Memory, vector: Vector) -> None:
-        """Store an interaction, as `add_all` would. Raise AgentNotFound, EmbeddingMismatch, MemoryUnavailable."""
-        collection = await self._keeper.searchable(memory.owner, memory.agent_id)
+    async def remember(self, collection: Collection | None, memory: Memory, vector: Vector) -> None:
+        """Store an interaction, as `add_all` would, in the agent's collection as it was found some time ago.
+
+        Raise AgentNotFound, EmbeddingMismatch, MemoryUnavailable.
+        """
         if collection is not None:
             [memory] = await self._beside_corrected(collection, [memory])
         await self._keeper.put(memory.owner, memory.agent_id, collection, [(memory, vector)])
@@ -212,10 +219,10 @@ class MemoryService:
             raise MemoryNotFound(memory_id)
 
     async def delete_all(self, owner: Owner, agent_id: str, filter: MemoryFilter, everything: bool) -> int:
-        """Forget what fits and return how many that was. Raise AgentNotFound, InvalidArgument without any filter."""
+        """Forget what fits and return how many that was. Raise AgentNotFound, FilterRequired."""
         collection = await self._keeper.find(owner, agent_id)
         if filter == EVERYTHING and not everything:
-            raise InvalidArgument(("all", "must be true to delete without a filter"))
+            raise FilterRequired
         deleted = 0 if collection is None else await self._store.delete(collection, filter)
         log.info("memories deleted", agent_id=agent_id, deleted=deleted)
         return deleted
@@ -250,7 +257,9 @@ class MemoryService:
         offset = 0 if position is None else int(position[0])
         if not 0 <= offset < MOST_FOUND:
             raise InvalidPageToken
-        collection = await self._keeper.searchable(owner, agent_id)
+        # Words are found whatever embedded the memories.
+        of_agent = self._keeper.find if search.mode == "text" else self._keeper.searchable
+        collection = await of_agent(owner, agent_id)
         if collection is None:
             return _NOTHING
         most = min(size, MOST_FOUND - offset)
@@ -300,7 +309,7 @@ def _values(draft: MemoryDraft, now: datetime) -> list[tuple[str, Any]]:
         ("timestamp", draft.timestamp or now),
         ("success", draft.success),
         ("tags", tuple(dict.fromkeys(draft.tags))),
-        ("metadata", draft.metadata or {}),
+        ("metadata", draft.metadata),
     ]
 
 

@@ -135,7 +135,7 @@ def _draft(memory: memory_pb2.Memory) -> MemoryDraft:
         timestamp=_moment(memory, "timestamp", "memory.timestamp"),
         success=memory.success if memory.HasField("success") else True,
         tags=tuple(memory.tags),
-        metadata=values["metadata"],
+        metadata=values["metadata"] or {},
     )
 
 

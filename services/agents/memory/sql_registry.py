@@ -1,7 +1,7 @@
 """The MemoryRegistry in the agents service's database."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.agents.agent import Owner
 from services.agents.errors import AgentNotFound
 from services.agents.memory.model import Collection, Embedding
+from services.agents.memory.registry import Addition
 from services.agents.tables import (
     OWN_AGENTS,
     OWN_COLLECTIONS,
@@ -46,15 +47,18 @@ class SqlMemoryRegistry:
             await connection.execute(_INSERT, {**asdict(owner), "agent_id": agent_id, **made})
             return Collection(owner, agent_id, embedding)
 
-    async def find_key(self, owner: Owner, key: RequestKey, now: datetime) -> str | None:
-        """See MemoryRegistry."""
-        async with self._database.read() as connection:
-            return await idempotency_keys.find(connection, owner.user_id, key, now)
-
-    async def claim_key(self, owner: Owner, key: RequestKey, memory_id: str, now: datetime) -> None:
+    async def begin_addition(self, owner: Owner, key: RequestKey, memory_id: str, now: datetime) -> Addition:
         """See MemoryRegistry."""
         async with self._database.write() as connection:
-            await idempotency_keys.claim(connection, owner.user_id, key, memory_id, now)
+            known = await idempotency_keys.claim(connection, owner.user_id, key, memory_id, now)
+            begun_at = await idempotency_keys.claimed_at(connection, owner.user_id, key)
+            ended = await idempotency_keys.find(connection, owner.user_id, _end_of(key), now)
+            return Addition(known, begun_at, ended is not None)
+
+    async def end_addition(self, owner: Owner, key: RequestKey, addition: Addition, now: datetime) -> None:
+        """See MemoryRegistry."""
+        async with self._database.write() as connection:
+            await idempotency_keys.claim(connection, owner.user_id, _end_of(key), addition.memory_id, now)
 
     async def dropped(self, owner: Owner | None = None) -> Sequence[Collection]:
         """See MemoryRegistry."""
@@ -70,12 +74,20 @@ class SqlMemoryRegistry:
         async with self._database.write() as connection:
             await connection.execute(sa.delete(memory_collections).where(memory_collections.c.dropped_at < before))
 
-    async def of_other_embeddings(self, model: str) -> Sequence[Collection]:
+    async def of_everybody(self) -> Sequence[Collection]:
         """See MemoryRegistry."""
         columns = memory_collections.c
-        others = sa.select(memory_collections).where(columns.embedding_model != model, columns.dropped_at.is_(None))
+        kept = sa.select(memory_collections).where(columns.dropped_at.is_(None)).order_by(columns.agent_id)
         async with self._database.read() as connection:
-            return [_collection(row) for row in await connection.execute(others.order_by(columns.agent_id))]
+            return [_collection(row) for row in await connection.execute(kept)]
+
+    async def embeddings(self) -> Mapping[Embedding, int]:
+        """See MemoryRegistry."""
+        columns = memory_collections.c
+        embedding = (columns.embedding_model, columns.dimension)
+        counted = sa.select(*embedding, sa.func.count()).where(columns.dropped_at.is_(None)).group_by(*embedding)
+        async with self._database.read() as connection:
+            return {Embedding(model, length): number for model, length, number in await connection.execute(counted)}
 
     async def migrated(self, collection: Collection, to: Embedding) -> None:
         """See MemoryRegistry."""
@@ -87,6 +99,11 @@ class SqlMemoryRegistry:
                 .where(this, columns.dropped_at.is_(None))
                 .values(embedding_model=to.model, dimension=to.dimension)
             )
+
+
+def _end_of(key: RequestKey) -> RequestKey:
+    """The key that stands beside this one once what it stands for is done."""
+    return replace(key, scope=f"{key.scope}.ended")
 
 
 _INSERT = sa.insert(memory_collections)

@@ -10,13 +10,15 @@ _SATURATION = 1.2
 _LENGTH_WEIGHT = 0.75
 _AVERAGE_WORDS = 100
 
-_WORD = re.compile(r"\w+")
+# Chinese and Japanese, which put no space between words: there each character counts as one.
+_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+_WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+")
 # What people copy rather than say: ERR_4711, parser.py, v1.2, feature/login, HTTPServer.
 _IDENTIFIER = re.compile(r"\w+(?:[._/\-]\w+)+|\w*\d\w*|\w*_\w*|[A-Z]{2,}\w*|\w*[a-z][A-Z]\w*")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in their order, folded: runs of letters, digits and underscores."""
+    """The words of a text in their order, folded: runs of letters, digits and underscores, and single ideographs."""
     return _WORD.findall(text.casefold())
 
 

@@ -1,4 +1,4 @@
-"""The process that owns the shards of an EdgeMemoryStore: `python -m services.agents.memory.edge_process`.
+"""The process that owns the shards of an EdgeMemoryStore: `python -m services.agents.memory.edge.process`.
 
 Every call of the engine holds the interpreter's lock; here it holds up nobody but its own queue. Requests come by
 stdin and are answered, in their order, by stdout. It ends with its parent, as hard as if it was killed: everything
@@ -14,9 +14,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
-from services.agents.memory.edge_parent import die_with
-from services.agents.memory.edge_protocol import HEAD, Answer, Report, Request, framed, length_of, value_of
-from services.agents.memory.edge_server import EdgeServer, Event
+from services.agents.memory.edge.parent import die_with
+from services.agents.memory.edge.protocol import HEAD, Answer, Report, Request, framed, length_of, value_of
+from services.agents.memory.edge.server import EdgeServer, Event
 
 
 def main(folder: Path, parent: int) -> NoReturn:

@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from services.agents.memory.edge_folder import EdgeFolder
-from services.agents.memory.edge_optimisation import Copied, Ended, Optimisation, Replay
-from services.agents.memory.edge_protocol import Answer, EdgeLimits, Report, Request
-from services.agents.memory.edge_shard import WRITES, EmbeddingMissing, Shard
+from services.agents.memory.edge.folder import EdgeFolder
+from services.agents.memory.edge.optimisation import Copied, Ended, Optimisation, Replay
+from services.agents.memory.edge.protocol import Answer, EdgeLimits, Report, Request
+from services.agents.memory.edge.shard import WRITES, EmbeddingMissing, Shard
 
 Event = Request | Copied | Ended | Replay
 

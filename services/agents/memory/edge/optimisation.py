@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.agents.memory.edge_optimizer import COPIED
-from services.agents.memory.edge_protocol import EdgeLimits, Request
-from services.agents.memory.edge_shard import Shard
+from services.agents.memory.edge.optimizer import COPIED
+from services.agents.memory.edge.protocol import EdgeLimits, Request
+from services.agents.memory.edge.shard import Shard
 
 # Writes made again on a copy between two requests, at least.
 _REPLAYED_AT_ONCE = 4
@@ -62,7 +62,7 @@ class Optimisation:
     def start(self, parent: int) -> None:
         """Start the optimiser, as a child of the process `parent`, which is this one."""
         self.shard.flush()
-        module = "services.agents.memory.edge_optimizer"
+        module = "services.agents.memory.edge.optimizer"
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(self.shard.folder), str(self.copy), str(parent)],
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The process that optimises a copy of a shard: `python -m services.agents.memory.edge_optimizer`.
+"""The process that optimises a copy of a shard: `python -m services.agents.memory.edge.optimizer`.
 
 The engine holds the interpreter's lock throughout, so the process that answers searches cannot do this.
 """
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from services.agents.memory.edge_parent import die_with
+from services.agents.memory.edge.parent import die_with
 
 COPIED = b"copied\n"
 _CHUNK = 1 << 20
@@ -27,7 +27,7 @@ def main(source: Path, copy: Path, parent: int) -> None:
 
     import qdrant_edge as edge
 
-    from services.agents.memory.edge_shard import OPTIMIZED
+    from services.agents.memory.edge.shard import OPTIMIZED
 
     shard = edge.EdgeShard.load(str(copy))
     shard.optimize()

@@ -3,14 +3,18 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from services.agents.memory import qdrant_requests as say
 from services.agents.memory.model import Collection, Embedding
-from services.agents.memory.qdrant_connection import Absent, Exists, QdrantConnection, Unfit
+from services.agents.memory.qdrant import requests as say
+from services.agents.memory.qdrant.connection import Absent, Exists, QdrantConnection, Unfit
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, models
 
 T = TypeVar("T")
+
+
+class EmbeddingMissing(Exception):
+    """The collection has no vectors of the embedding, because it never had or no longer has."""
 
 
 class QdrantCollections:
@@ -33,11 +37,22 @@ class QdrantCollections:
         """Remove the collection, if it is there."""
         await self._connection.ask("drop collection", lambda client: client.delete_collection(collection.name))
 
-    async def ask(self, what: str, collection: Collection, request: "Callable[[AsyncQdrantClient], Awaitable[T]]") -> T:
-        """Return what the server answers to a request about the points of the collection."""
+    async def ask(
+        self,
+        what: str,
+        collection: Collection,
+        request: "Callable[[AsyncQdrantClient], Awaitable[T]]",
+        using: Embedding | None = None,
+    ) -> T:
+        """Return what the server answers to a request about points of the collection, with vectors of `using` if any.
+
+        Raise EmbeddingMissing if there are none of those.
+        """
         try:
             return await self._connection.ask(what, request)
-        except Unfit:
+        except Unfit as unfit:
+            if using is not None and using.vector_name not in await self.vector_names(collection):
+                raise EmbeddingMissing from unfit
             # Whoever made it may have died before all indexes were there, and others have used it since. What needs an
             # index is refused without, and this is how that is noticed.
             if not await self._mend(collection):
@@ -45,11 +60,16 @@ class QdrantCollections:
         return await self._connection.ask(what, request)
 
     async def ask_or(
-        self, absent: T, what: str, collection: Collection, request: "Callable[[AsyncQdrantClient], Awaitable[T]]"
+        self,
+        absent: T,
+        what: str,
+        collection: Collection,
+        request: "Callable[[AsyncQdrantClient], Awaitable[T]]",
+        using: Embedding | None = None,
     ) -> T:
         """The same; `absent` if there is no such collection, or no such point."""
         try:
-            return await self.ask(what, collection, request)
+            return await self.ask(what, collection, request, using)
         except Absent:
             return absent
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import qdrant_edge as edge
 
-from services.agents.memory import edge_filters
-from services.agents.memory.edge_protocol import EdgeLimits, unpacked
+from services.agents.memory.edge import filters as edge_filters
+from services.agents.memory.edge.protocol import EdgeLimits, unpacked
 from services.agents.memory.model import EVERYTHING, Memory, MemoryFilter
 from services.agents.memory.payload import AT, payload_changes, payload_of
 from services.agents.memory.words import query_weights, word_weights

@@ -3,11 +3,9 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from services.agents.errors import MemoryUnavailable
-from services.agents.memory import qdrant_requests as say
 from services.agents.memory.door import let_out, let_out_found
 from services.agents.memory.model import (
     EVERYTHING,
@@ -21,8 +19,9 @@ from services.agents.memory.model import (
 )
 from services.agents.memory.newest_first import newest_first
 from services.agents.memory.payload import memory_of, payload_changes
-from services.agents.memory.qdrant_collections import QdrantCollections
-from services.agents.memory.qdrant_connection import Absent, QdrantConnection
+from services.agents.memory.qdrant import requests as say
+from services.agents.memory.qdrant.collections import EmbeddingMissing, QdrantCollections
+from services.agents.memory.qdrant.connection import Absent, QdrantConnection
 from services.agents.memory.store import CollectionMissing
 
 if TYPE_CHECKING:
@@ -30,8 +29,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A request may have 32 MB unless the server is told otherwise.
 _POINTS_A_REQUEST = 50
+# A request may have 32 MB unless the server is told otherwise. A character becomes 23 bytes of it at the worst, where
+# every word has one letter: itself, once more among the words, and its weight.
+_CHARACTERS_A_REQUEST = 1_000_000
 # More than lies between two scores of 32 bits.
 _SCORE_STEP = 1e-6
 
@@ -71,8 +72,10 @@ class QdrantMemoryStore:
 
     async def put(self, collection: Collection, memories: Sequence[tuple[Memory, Vector]]) -> None:
         """See MemoryStore. Of many memories some may be stored when it fails."""
-        for some in _batches(memories):
+        for some in _batches(memories, lambda each: len(each[0].content)):
             await self._put(collection, some)
+        if not memories and not await self._collections.vector_names(collection):
+            raise CollectionMissing(collection.name)
 
     async def change(
         self, collection: Collection, memory: Memory, fields: frozenset[str], vector: Vector | None = None
@@ -88,17 +91,17 @@ class QdrantMemoryStore:
             others = await self._collections.vector_names(collection) - {collection.embedding.vector_name}
 
         async def request(client: "AsyncQdrantClient") -> object:
-            steps: list[models.UpdateOperation] = []
-            if vector is not None:
-                steps.append(say.update_vectors(collection, memory, fields, vector))
-            if others:
-                steps.append(say.delete_vectors(collection, memory, others))
+            steps = say.vector_steps(collection, memory, fields, vector, others)
             if fields:
-                steps.append(say.set_payload(collection, memory, payload_changes(memory, fields)))
+                steps.append(say.payload_step(collection, memory, payload_changes(memory, fields)))
             return await client.batch_update_points(collection.name, steps, wait=True)
 
-        if fields or vector is not None:
-            await self._collections.ask_or(None, "change", collection, request)
+        if not fields and vector is None:
+            return
+        try:
+            await self._collections.ask_or(None, "change", collection, request, collection.embedding)
+        except EmbeddingMissing as missing:
+            raise CollectionMissing(collection.name) from missing
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> list[Memory]:
         """See MemoryStore."""
@@ -121,7 +124,7 @@ class QdrantMemoryStore:
         async def request(client: "AsyncQdrantClient") -> "models.QueryResponse":
             return await client.query_points(
                 collection.name,
-                say.numbers(vector),
+                say.numbers(vector, collection.embedding),
                 collection.embedding.vector_name,
                 query_filter=say.meant(collection, filter),
                 limit=limit,
@@ -129,7 +132,10 @@ class QdrantMemoryStore:
                 score_threshold=threshold,
             )
 
-        found = await self._query("search", collection, request, limit)
+        try:
+            found = await self._query("search", collection, request, limit, collection.embedding)
+        except EmbeddingMissing:
+            return []
         return [each for each in found if min_score is None or each.score >= min_score]
 
     async def matching(
@@ -201,12 +207,14 @@ class QdrantMemoryStore:
 
     async def put_vectors(self, collection: Collection, to: Embedding, vectors: Mapping[str, Vector]) -> None:
         """See MemoryStore."""
-        for some in _batches(vectors.items()):
+        for some in _batches(vectors.items(), lambda _: 0):
             await self._put_vectors(collection, to, dict(some))
 
     async def end_migration(self, collection: Collection) -> None:
         """See MemoryStore."""
-        for name in await self._collections.vector_names(collection) - {collection.embedding.vector_name}:
+        names, own = await self._collections.vector_names(collection), collection.embedding.vector_name
+        # Who is wrong about the embedding must not remove everything.
+        for name in names - {own} if own in names else ():
             await self._collections.remove_vectors(collection, name)
 
     async def _put(self, collection: Collection, memories: Sequence[tuple[Memory, Vector]]) -> None:
@@ -215,9 +223,9 @@ class QdrantMemoryStore:
             return await client.upsert(collection.name, points, wait=True)
 
         try:
-            await self._collections.ask("put", collection, request)
-        except Absent as absent:
-            raise CollectionMissing(collection.name) from absent
+            await self._collections.ask("put", collection, request, collection.embedding)
+        except (Absent, EmbeddingMissing) as missing:
+            raise CollectionMissing(collection.name) from missing
 
     async def _put_vectors(self, collection: Collection, to: Embedding, vectors: Mapping[str, Vector]) -> None:
         # An id that is not there stops the server with others undone, also behind a filter. One that goes just now does
@@ -230,8 +238,11 @@ class QdrantMemoryStore:
                 await client.update_vectors(collection.name, points, wait=True)
                 return True
 
-            if not there or await self._collections.ask_or(False, "put vectors", collection, request):
-                return
+            try:
+                if not there or await self._collections.ask_or(False, "put vectors", collection, request, to):
+                    return
+            except EmbeddingMissing as missing:
+                raise CollectionMissing(collection.name) from missing
         raise MemoryUnavailable
 
     async def _scroll(
@@ -266,17 +277,25 @@ class QdrantMemoryStore:
         collection: Collection,
         request: "Callable[[AsyncQdrantClient], Awaitable[models.QueryResponse]]",
         limit: int,
+        using: Embedding | None = None,
     ) -> list[Found]:
         if limit <= 0:
             return []
-        answer = await self._collections.ask_or(None, what, collection, request)
+        answer = await self._collections.ask_or(None, what, collection, request, using)
         points = [] if answer is None else answer.points
         return let_out_found(
             collection, (Found(memory_of(str(each.id), each.payload or {}), each.score) for each in points)
         )
 
 
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while some := list(islice(rest, _POINTS_A_REQUEST)):
-        yield some
+def _batches(items: Iterable[T], characters: Callable[[T], int]) -> Iterator[list[T]]:
+    batch: list[T] = []
+    room = _CHARACTERS_A_REQUEST
+    for item in items:
+        room -= characters(item)
+        if batch and (len(batch) == _POINTS_A_REQUEST or room < 0):
+            yield batch
+            batch, room = [], _CHARACTERS_A_REQUEST - characters(item)
+        batch.append(item)
+    if batch:
+        yield batch

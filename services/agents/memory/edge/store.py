@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from services.agents.memory.door import let_out, let_out_found
-from services.agents.memory.edge_child import EdgeChild
-from services.agents.memory.edge_protocol import EdgeLimits, packed
+from services.agents.memory.edge.child import EdgeChild
+from services.agents.memory.edge.protocol import EdgeLimits, packed
 from services.agents.memory.model import (
     EVERYTHING,
     Collection,

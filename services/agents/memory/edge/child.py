@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from services.agents.errors import MemoryUnavailable
-from services.agents.memory.edge_protocol import HEAD, Answer, EdgeLimits, Report, Request, framed, length_of, value_of
+from services.agents.memory.edge.protocol import HEAD, Answer, EdgeLimits, Report, Request, framed, length_of, value_of
 from services.agents.memory.store import CollectionMissing
 
 log = structlog.get_logger()
@@ -101,7 +101,7 @@ async def _start(folder: Path, limits: EdgeLimits) -> "_Running":
         # Not from the working directory, whatever that is.
         "-P",
         "-m",
-        "services.agents.memory.edge_process",
+        "services.agents.memory.edge.process",
         str(folder),
         str(os.getpid()),
         stdin=PIPE,

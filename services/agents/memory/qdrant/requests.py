@@ -81,45 +81,43 @@ def point_of(collection: Collection, memory: Memory, vector: Vector) -> "models.
     """The memory as a point."""
     from qdrant_client import models
 
-    return models.PointStruct(id=memory.id, vector=vectors_of(collection, memory, vector), payload=payload_of(memory))
-
-
-def vectors_of(collection: Collection, memory: Memory, vector: Vector) -> "dict[str, models.Vector]":
-    """The vectors of the memory's point."""
-    return {collection.embedding.vector_name: numbers(vector), WORDS: _sparse_vector(word_weights(memory.content))}
+    vectors = _dense(collection, vector) | _words(memory)
+    return models.PointStruct(id=memory.id, vector=vectors, payload=payload_of(memory))
 
 
 def vector_of(embedding: Embedding, memory_id: str, vector: Vector) -> "models.PointVectors":
     """A vector of another embedding for a memory."""
     from qdrant_client import models
 
-    return models.PointVectors(id=memory_id, vector={embedding.vector_name: numbers(vector)})
+    return models.PointVectors(id=memory_id, vector={embedding.vector_name: numbers(vector, embedding)})
 
 
-def update_vectors(
-    collection: Collection, memory: Memory, fields: frozenset[str], vector: Vector
-) -> "models.UpdateVectorsOperation":
-    """That the memory has this vector; and other words, if its content is among the changed fields."""
+def vector_steps(
+    collection: Collection, memory: Memory, fields: frozenset[str], vector: Vector | None, others: set[str]
+) -> "list[models.UpdateOperation]":
+    """That the memory has this vector, if any, and then none of the others; and the words of its content, if that is
+    among the changed fields."""
     from qdrant_client import models
 
-    vectors = vectors_of(collection, memory, vector)
-    if "content" not in fields:
-        del vectors[WORDS]
-    points = [models.PointVectors(id=memory.id, vector=vectors)]
-    return models.UpdateVectorsOperation(
-        update_vectors=models.UpdateVectors(points=points, update_filter=_this(collection, memory))
-    )
+    this = _this(collection, memory)
+    vectors = {} if vector is None else _dense(collection, vector)
+    if "content" in fields:
+        vectors |= _words(memory)
+    gone = set() if vector is None else set(others)
+    if "content" in fields and WORDS not in vectors:
+        gone.add(WORDS)
+    steps: list[models.UpdateOperation] = []
+    if vectors:
+        update = models.UpdateVectors(points=[models.PointVectors(id=memory.id, vector=vectors)], update_filter=this)
+        steps.append(models.UpdateVectorsOperation(update_vectors=update))
+    if gone:
+        steps.append(
+            models.DeleteVectorsOperation(delete_vectors=models.DeleteVectors(vector=sorted(gone), filter=this))
+        )
+    return steps
 
 
-def delete_vectors(collection: Collection, memory: Memory, names: Iterable[str]) -> "models.DeleteVectorsOperation":
-    """That the memory has no vector of these names."""
-    from qdrant_client import models
-
-    deleted = models.DeleteVectors(vector=sorted(names), filter=_this(collection, memory))
-    return models.DeleteVectorsOperation(delete_vectors=deleted)
-
-
-def set_payload(collection: Collection, memory: Memory, values: dict[str, Any]) -> "models.SetPayloadOperation":
+def payload_step(collection: Collection, memory: Memory, values: dict[str, Any]) -> "models.UpdateOperation":
     """That the memory's payload has these values besides what it has."""
     from qdrant_client import models
 
@@ -127,8 +125,10 @@ def set_payload(collection: Collection, memory: Memory, values: dict[str, Any]) 
     return models.SetPayloadOperation(set_payload=models.SetPayload(payload=values, filter=_this(collection, memory)))
 
 
-def numbers(vector: Vector) -> list[float]:
-    """The vector as JSON has it."""
+def numbers(vector: Vector, embedding: Embedding) -> list[float]:
+    """The vector as JSON has it. Raise ValueError if the embedding makes none of its length."""
+    if len(vector) != embedding.dimension:
+        raise ValueError(f"{embedding.vector_name} does not make vectors of {len(vector)} numbers")
     return [float(each) for each in vector]
 
 
@@ -159,7 +159,8 @@ def meant(collection: Collection, wanted: MemoryFilter, lacking: Embedding | Non
     if wanted.any_words:
         must.append(models.FieldCondition(key="words", match=models.MatchAny(any=list(wanted.any_words))))
     if wanted.ids is not None:
-        must.append(models.HasIdCondition(has_id=[*storable(wanted.ids)]))
+        # For any other the server refuses the whole request.
+        must.append(models.HasIdCondition(has_id=[*filter(_is_uuid, wanted.ids)]))
     if lacking is None:
         return models.Filter(must=must)
     return models.Filter(must=must, must_not=[models.HasVectorCondition(has_vector=lacking.vector_name)])
@@ -172,17 +173,22 @@ def newest() -> "models.OrderBy":
     return models.OrderBy(key=AT, direction=models.Direction.DESC)
 
 
-def storable(ids: Iterable[str]) -> list[str]:
-    """Those that can be ids of points at all; the server refuses the whole request for any other."""
-    return [each for each in ids if _is_uuid(each)]
-
-
 def _is_uuid(text: str) -> bool:
     try:
         # The server takes other spellings too, for the same point. To us they are other ids, of no memory.
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+def _dense(collection: Collection, vector: Vector) -> "dict[str, models.Vector]":
+    return {collection.embedding.vector_name: numbers(vector, collection.embedding)}
+
+
+def _words(memory: Memory) -> "dict[str, models.Vector]":
+    weights = word_weights(memory.content)
+    # Without words it is no text that a word could be rare in.
+    return {WORDS: _sparse_vector(weights)} if weights else {}
 
 
 def _this(collection: Collection, memory: Memory) -> "models.Filter":

@@ -1,10 +1,10 @@
 """Which embedding model a service uses. Only its wiring asks."""
 
-from services.agents.memory import hashing, minilm
-from services.agents.memory.embedder import Embedder
-from services.agents.memory.hashing import HashingEmbedder
-from services.agents.memory.minilm import MiniLmEmbedder
-from services.agents.memory.openai_embedder import OpenAIEmbedder
+from services.agents.memory.embedding import hashing, minilm
+from services.agents.memory.embedding.embedder import Embedder
+from services.agents.memory.embedding.hashing import HashingEmbedder
+from services.agents.memory.embedding.minilm import MiniLmEmbedder
+from services.agents.memory.embedding.openai_embedder import OpenAIEmbedder
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings
 

@@ -16,7 +16,7 @@ from services.runtime.errors import StartupError
 
 if TYPE_CHECKING:
     # Importing it takes a fifth of a second and brings numpy: at run time the worker thread does.
-    from services.agents.memory.minilm_network import Network
+    from services.agents.memory.embedding.minilm_network import Network
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ _ADVICE = "reinstall what requirements-assets.lock lists, or set EMBEDDING_MODEL
 
 # A batch is what others wait for: this much takes a fraction of a second, and more at once is not faster.
 _BATCH_TEXTS = 32
-_BATCH_TOKENS = 1_024
+_BATCH_TOKENS = 512
 _TEXT_TOKENS = 256
 
 
@@ -55,7 +55,7 @@ class MiniLmEmbedder:
         """The model of the installed package. Raise StartupError if there is none."""
         # Found, not imported: its code wants torch, and only its files are wanted here.
         spec = find_spec(_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
+        if spec is None or not spec.submodule_search_locations or find_spec("tokenizers") is None:
             raise StartupError(f"the bundled embedding model is not installed: {_ADVICE}")
         return cls(Path(spec.submodule_search_locations[0]) / "model")
 
@@ -81,11 +81,15 @@ class MiniLmEmbedder:
         made: list[list[float]] = self._load().vectors(texts).tolist()
         return made
 
+    def verify(self) -> None:
+        """Raise EmbeddingRefused unless the files are what they should be. Reads all of them, 90 MB."""
+        for name, digest in _SHA256.items():
+            _check(self.folder / name, digest)
+
     def _load(self) -> "Network":
         if self._network is None:
-            for name, digest in _SHA256.items():
-                _check(self.folder / name, digest)
-            from services.agents.memory.minilm_network import Network
+            self.verify()
+            from services.agents.memory.embedding.minilm_network import Network
 
             self._network = Network.load(self.folder / _TOKENIZER, self.folder / _WEIGHTS)
         return self._network
@@ -111,7 +115,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[int]]:
     """Indices of texts that are embedded together: of about one length, because all are filled up to the longest."""
     batch: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: len(texts[index])):
-        # A token has one character or more; two are added to each text.
+        # A token hardly ever has less than one character; two are added to each text.
         tokens = min(len(texts[index]) + 2, _TEXT_TOKENS)
         if len(batch) == _BATCH_TEXTS or tokens * (len(batch) + 1) > _BATCH_TOKENS:
             yield batch

@@ -26,8 +26,8 @@ _HEAD_SIZE = DIMENSION // _HEADS
 _TINY = np.float32(1e-12)
 # Low enough that its exponential is 0.
 _HIDDEN = np.float32(-1e9)
-# Of a text so long no tokenizer needs more for 256 tokens, whatever it is: tokenizing all of a megabyte takes a second.
-_MOST_CHARACTERS = 16_384
+# Nearly every text has its 256 tokens in them; to tokenize all of a megabyte takes a second.
+_MOST_CHARACTERS = 8_192
 # Values of the feed-forward layer that are worked on together: they stay in the processor's cache.
 _BLOCK = 65_536
 

@@ -10,8 +10,8 @@ import shutil
 from collections import OrderedDict
 from pathlib import Path
 
-from services.agents.memory.edge_protocol import EdgeLimits
-from services.agents.memory.edge_shard import Shard
+from services.agents.memory.edge.protocol import EdgeLimits
+from services.agents.memory.edge.shard import Shard
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _DROPPED = ".dropped-"

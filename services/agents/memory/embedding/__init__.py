@@ -1,0 +1,1 @@
+"""Making vectors of texts: the contract, the bundled model, an endpoint, and words alone."""

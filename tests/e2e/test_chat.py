@@ -1,0 +1,327 @@
+"""`codelab chat`, as it is typed: once, piped, at its prompt, interrupted, and across a crash of the suite."""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.client import Api, answer, signed_in
+from tests.e2e.conftest import settings
+from tests.e2e.polling import eventually
+from tests.e2e.ports import free_ports
+from tests.e2e.suite import Layout, Result, Suite, running
+from tests.e2e.terminal import PROMPT, Terminal, terminal
+from tests.fakes.memory_service import memories_before
+from tests.fakes.openai_script import DEFAULT_ANSWER, Script
+from tests.fakes.openai_server import FakeModel
+
+
+@pytest_asyncio.fixture(scope="module")
+async def chatting(model: FakeModel, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Suite]:
+    folder = tmp_path_factory.mktemp("chatting")
+    async with running(Layout.ONE, folder, **settings(Layout.ONE, model)) as suite:
+        yield suite
+
+
+async def chat(suite: Suite, *arguments: str, stdin: str = "", **environment: str) -> Result:
+    """Run it off a terminal to its end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "chat", *arguments),
+        env={**suite.environment, **environment},
+        cwd=suite.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(30):
+            stdout, stderr = await process.communicate(stdin.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode is not None
+    return Result(process.returncode, stdout.decode(), stderr.decode())
+
+
+def at_terminal(suite: Suite, *arguments: str, **environment: str) -> AbstractAsyncContextManager[Terminal]:
+    return terminal("chat", *arguments, environment={**suite.environment, **environment}, folder=suite.folder)
+
+
+@pytest_asyncio.fixture
+async def ann(chatting: Suite) -> AsyncIterator[tuple[Api, str]]:
+    """A user of her own, and her token."""
+    token = await chatting.token(str(uuid.uuid4()))
+    async with signed_in(chatting.url, token) as api:
+        yield api, token
+
+
+def refusal(result: Result) -> str:
+    """The one line of a command that could not do it."""
+    assert (result.code, result.stdout) == (1, ""), result.output
+    [line] = result.stderr.splitlines()
+    assert line.startswith("codelab: ")
+    return line
+
+
+async def test_message_is_answered_with_the_bare_answer(chatting: Suite) -> None:
+    assert await chat(chatting, "Hello.") == Result(0, f"{DEFAULT_ANSWER}\n", "")
+    assert await chat(chatting, "Hello", "in", "words.") == Result(0, f"{DEFAULT_ANSWER}\n", "")
+
+
+async def test_piped_text_is_the_message(chatting: Suite, model: FakeModel) -> None:
+    text = f"Look at this:\n\n  {uuid.uuid4()}\n"
+    assert await chat(chatting, stdin=text) == Result(0, f"{DEFAULT_ANSWER}\n", "")
+    [exchange] = model.exchanges(text.strip())
+    assert exchange.outcome == "answered"
+    assert "nothing to send" in refusal(await chat(chatting, stdin=" \n"))
+
+
+async def test_first_chats_that_start_at_once_share_one_project_and_no_session(
+    chatting: Suite, ann: tuple[Api, str]
+) -> None:
+    api, token = ann
+    results = await asyncio.gather(*(chat(chatting, f"Hello {number}.", CODELAB_TOKEN=token) for number in range(3)))
+    assert [result.code for result in results] == [0, 0, 0], results
+    [project] = (await answer(api.http.get("/my/projects")))["projects"]
+    assert project["name"] == "Chat"
+    sessions = (await answer(api.http.get(f"/my/projects/{project['id']}/chat/sessions")))["sessions"]
+    assert {session["title"] for session in sessions} == {"Hello 0.", "Hello 1.", "Hello 2."}
+
+
+async def test_project_that_was_deleted_is_made_again(chatting: Suite, ann: tuple[Api, str]) -> None:
+    api, token = ann
+    for _ in range(2):
+        assert (await chat(chatting, "Hello.", CODELAB_TOKEN=token)).code == 0
+        [project] = (await answer(api.http.get("/my/projects")))["projects"]
+        assert (await api.http.delete(f"/my/projects/{project['id']}")).status_code == 204
+
+
+async def test_project_agent_and_session_are_chosen_by_name_or_id(
+    chatting: Suite, ann: tuple[Api, str], model: FakeModel
+) -> None:
+    api, token = ann
+    lab = await api.new_chat()
+    marker = str(uuid.uuid4())
+    chosen = ["--project", "Lab", "--agent", "dataanalyst", "--session", lab.session_id]
+    assert (await chat(chatting, *chosen, marker, CODELAB_TOKEN=token)).code == 0
+    assert [message["content"] for message in await lab.messages()] == [marker, DEFAULT_ANSWER]
+    assert "You are DataAnalyst" in model.exchanges(marker)[0].body["messages"][0]["content"]
+    assert (await chat(chatting, "--project", lab.project_id, "Hello.", CODELAB_TOKEN=token)).code == 0
+
+
+async def test_what_is_not_there_is_refused_with_what_is(chatting: Suite, ann: tuple[Api, str]) -> None:
+    api, token = ann
+    await api.new_project("Lab")
+    said = refusal(await chat(chatting, "--project", "Lap", "Hello.", CODELAB_TOKEN=token))
+    assert "Lap" in said
+    assert "Lab" in said
+    said = refusal(await chat(chatting, "--project", "Lab", "--agent", "Nobody", "Hello.", CODELAB_TOKEN=token))
+    assert "CodeAssistant, DataAnalyst, DocumentWriter" in said
+    nowhere = str(uuid.uuid4())
+    assert nowhere in refusal(await chat(chatting, "--session", nowhere, "Hello.", CODELAB_TOKEN=token))
+    assert "CODELAB_TOKEN" in refusal(await chat(chatting, "Hello.", CODELAB_TOKEN="nonsense"))
+
+
+async def test_no_suite_is_one_line_that_says_how_to_start_one(chatting: Suite) -> None:
+    line = refusal(await chat(chatting, "Hello.", CODELAB_GRPC_PORT_BASE=str(free_ports(4))))
+    assert "codelab up" in line
+    assert "make up" in line
+
+
+async def test_failure_is_one_line_with_its_reason(chatting: Suite) -> None:
+    line = refusal(await chat(chatting, f"Hello. {Script(status=401).directive()}"))
+    assert "refused the credentials" in line
+    assert "MODEL_REFUSED" in line
+
+
+async def test_answer_is_seen_while_it_is_written(chatting: Suite, model: FakeModel) -> None:
+    gate = str(uuid.uuid4())
+    script = Script(answer="One two three four.", chunks=4, after_chunks=2, gate=gate)
+    async with at_terminal(chatting, f"Count. {script.directive()}") as screen:
+        await screen.until("One two")
+        assert "three" not in screen.seen
+        model.open_gate(gate)
+        await screen.until("three four.\n")
+        assert await screen.ended() == 0
+
+
+async def test_prompt_takes_messages_of_several_lines_and_leaves_on_ctrl_d(
+    chatting: Suite, ann: tuple[Api, str], model: FakeModel
+) -> None:
+    _, token = ann
+    marker = str(uuid.uuid4())
+    async with at_terminal(chatting, CODELAB_TOKEN=token) as screen:
+        assert "CodeAssistant" in await screen.until(PROMPT)
+        assert DEFAULT_ANSWER in await screen.enter("Hello.")
+        screen.type("First \\\r")
+        await screen.until("… ")
+        assert DEFAULT_ANSWER in await screen.enter(marker)
+        assert DEFAULT_ANSWER in await screen.enter(f"//{marker} begins with a slash")
+        screen.type("not sent\x03")
+        await screen.until(PROMPT)
+        screen.type("\x04")
+        assert await screen.ended() == 0
+    [several, slash] = model.exchanges(marker)
+    assert several.user_text == f"First \n{marker}"
+    assert slash.user_text == f"/{marker} begins with a slash"
+    assert [message["role"] for message in several.body["messages"]] == ["system", "user", "assistant", "user"]
+    assert model.exchanges("not sent") == []
+
+
+async def test_commands_show_and_change_whom_one_talks_to_and_where(chatting: Suite, ann: tuple[Api, str]) -> None:
+    api, token = ann
+    async with at_terminal(chatting, CODELAB_TOKEN=token) as screen:
+        await screen.until(PROMPT)
+        assert "nothing was said yet" in await screen.enter("/history")
+        assert "there is no session yet" in await screen.enter("/sessions")
+        assert "* CodeAssistant" in await screen.enter("/agents")
+        assert "there is no agent Nobody" in await screen.enter("/agent Nobody")
+        assert "say which" in await screen.enter("/agent")
+        assert "you talk to DataAnalyst" in await screen.enter("/agent dataanalyst")
+        assert "* DataAnalyst" in await screen.enter("/agents")
+        assert DEFAULT_ANSWER in await screen.enter("The older one.")
+        await screen.enter("/new")
+        assert DEFAULT_ANSWER in await screen.enter("The newer one.")
+        listed = await screen.enter("/sessions")
+        assert listed.index("The newer one.") < listed.index("The older one.")
+        assert "*  1  The newer one." in listed
+        went = await screen.enter("/session 2")
+        assert "you\nThe older one.\nDataAnalyst\n" in went
+        assert "*  2  The older one." in await screen.enter("/sessions")
+        [newer, older] = (await answer(api.http.get(f"{await _chat_path(api)}/sessions")))["sessions"]
+        assert "The newer one." in await screen.enter(f"/session {newer['id'][:8]}")
+        assert "The older one." in await screen.enter(f"/session {older['id']}")
+        assert "there is no session 9" in await screen.enter("/session 9")
+        assert "does not exist" in await screen.enter(f"/session {uuid.uuid4()}")
+        assert DEFAULT_ANSWER in await screen.enter("/history")
+        assert "there is no /nonsense" in await screen.enter("/nonsense")
+        shown = await screen.enter("/help")
+        assert all(f"/{name}" in shown for name in ("agents", "new", "sessions", "memory", "forget", "quit"))
+        screen.type("/quit\r")
+        assert await screen.ended() == 0
+    messages = await answer(api.http.get(f"{await _chat_path(api)}/sessions/{older['id']}/messages"))
+    assert messages["total"] == 2
+
+
+async def _chat_path(api: Api) -> str:
+    [project] = (await answer(api.http.get("/my/projects")))["projects"]
+    return f"/my/projects/{project['id']}/chat"
+
+
+async def test_agent_is_told_what_to_remember_and_to_forget(chatting: Suite, ann: tuple[Api, str]) -> None:
+    _, token = ann
+    async with memories_before(chatting.grpc_address("agents")) as memories:
+        others = [chatting.grpc_address(name) for name in ("projects", "orchestrator", "streams")]
+        backends = ",".join([others[0], memories.address, *others[1:]])
+        async with at_terminal(chatting, CODELAB_TOKEN=token, CODELAB_BACKENDS=backends) as screen:
+            await screen.until(PROMPT)
+            assert "remembers nothing" in await screen.enter("/memory")
+            assert "will remember" in await screen.enter("/remember The staging database listens on port 6543")
+            assert "will remember" in await screen.enter("/remember We deploy on Fridays")
+            listed = await screen.enter("/memory")
+            assert "1  We deploy on Fridays" in listed
+            assert "2  The staging database" in listed
+            found = await screen.enter("/memory database port")
+            assert "1  The staging database listens on port 6543  (0.50)" in found
+            assert "Fridays" not in found
+            assert "forgotten" in await screen.enter("/forget 1")
+            assert "does not exist" in await screen.enter("/forget 1")
+            assert "there is no memory 2" in await screen.enter("/forget 2")
+            [[kept]] = memories.memories.values()
+            assert kept.content == "We deploy on Fridays"
+            assert "forgotten" in await screen.enter(f"/forget {kept.id}")
+            assert "say which" in await screen.enter("/remember")
+            screen.type("\x04")
+            assert await screen.ended() == 0
+
+
+async def test_ctrl_c_stops_the_answer_down_to_the_model_and_nothing_else(chatting: Suite, model: FakeModel) -> None:
+    marker = str(uuid.uuid4())
+    script = Script(answer="Half and half.", chunks=4, after_chunks=2, gate=f"never {marker}")
+    async with at_terminal(chatting) as screen:
+        await screen.until(PROMPT)
+        screen.type(f"{marker} {script.directive()}\r")
+        await screen.until("Half an")
+        screen.type("\x03")
+        assert "cancelled" in await screen.until(PROMPT)
+        await eventually(lambda: [each.outcome for each in model.exchanges(marker)] == ["closed_by_client"])
+        assert DEFAULT_ANSWER in await screen.enter("And now?")
+        screen.type("\x04")
+        assert await screen.ended() == 0
+
+
+async def test_ctrl_c_on_a_single_message_ends_it_as_a_shell_expects(chatting: Suite, model: FakeModel) -> None:
+    marker = str(uuid.uuid4())
+    async with at_terminal(chatting, f"{marker} {Script(fault='stall').directive()}") as screen:
+        await eventually(lambda: model.open_now(marker))
+        screen.type("\x03")
+        assert await screen.ended() == 130
+    await eventually(lambda: model.exchanges(marker)[0].outcome == "closed_by_client")
+
+
+async def test_suite_that_is_gone_is_said_to_be_and_the_prompt_goes_on(model: FakeModel, folder: Path) -> None:
+    async with running(Layout.ONE, folder, **settings(Layout.ONE, model)) as suite, at_terminal(suite) as screen:
+        await screen.until(PROMPT)
+        assert DEFAULT_ANSWER in await screen.enter("Hello.")
+        await suite.kill()
+        assert "cannot be reached" in await screen.enter("/sessions")
+        screen.type("Are you there?\r")
+        await screen.until("there?\n")
+        await suite.start()
+        assert DEFAULT_ANSWER in await screen.until(PROMPT)
+        screen.type("\x04")
+        assert await screen.ended() == 0
+
+
+async def test_who_presses_ctrl_c_twice_does_not_wait(chatting: Suite, model: FakeModel) -> None:
+    marker = str(uuid.uuid4())
+    async with at_terminal(chatting) as screen:
+        await screen.until(PROMPT)
+        screen.type(f"{marker} {Script(fault='stall').directive()}\r")
+        await eventually(lambda: model.open_now(marker))
+        screen.type("\x03\x03")
+        await screen.until(PROMPT)
+        assert DEFAULT_ANSWER in await screen.enter("And now?")
+        screen.type("\x04")
+        assert await screen.ended() == 0
+
+
+async def test_who_waits_for_a_busy_agent_is_told_how_many_are_ahead(
+    chatting: Suite, ann: tuple[Api, str], model: FakeModel
+) -> None:
+    api, token = ann
+    lab = await api.new_chat()
+    agents = (await answer(api.http.get(f"{lab.project_path}/agents")))["agents"]
+    [busy] = [each for each in agents if each["name"] == "CodeAssistant"]
+    await answer(api.http.patch(f"{lab.project_path}/agents/{busy['id']}", json={"config": {"concurrency_limit": 1}}))
+    gate = str(uuid.uuid4())
+    await lab.start(f"Hold. {Script(gate=gate).directive()}")
+    await eventually(lambda: model.open_now(gate))
+    async with at_terminal(chatting, "--project", "Lab", "Hello.", CODELAB_TOKEN=token) as screen:
+        await screen.until("waiting: the agent is busy")
+        model.open_gate(gate)
+        await screen.until(DEFAULT_ANSWER)
+        assert await screen.ended() == 0
+
+
+async def test_suite_that_crashes_in_mid_answer_is_waited_for(model: FakeModel, folder: Path) -> None:
+    marker = str(uuid.uuid4())
+    script = Script(answer="This answer survives the crash.", chunks=4, after_chunks=2, gate=marker)
+    async with running(Layout.ONE, folder, **settings(Layout.ONE, model)) as suite:
+        async with at_terminal(suite, f"{marker} {script.directive()}") as screen:
+            await screen.until("This answer")
+            await suite.kill()
+            await suite.start()
+            await eventually(lambda: len(model.exchanges(marker)) == 2, within=20)
+            model.open_gate(marker)
+            assert "This answer survives the crash.\n" in screen.seen + await screen.until("crash.\n", within=20)
+            assert await screen.ended() == 0
+        piped = await chat(suite, "Hello.")
+    assert piped == Result(0, f"{DEFAULT_ANSWER}\n", "")
