@@ -13,7 +13,8 @@ HISTORY_TOKENS = 8_000
 
 MEMORY_TOKENS = 2_000
 """Most tokens of recalled memories in a prompt: what the default of five has, of a page in all."""
-_LONGEST_MEMORY = 2_000
+LONGEST_QUOTED = 2_000
+"""Most code points of one recalled memory in a prompt."""
 _MEMORY = """\
 # What you remember
 
@@ -65,8 +66,8 @@ def quoted(memories: Sequence[Memory], tokens: int = MEMORY_TOKENS) -> str:
     lines = []
     for memory in memories:
         content = memory.content
-        if len(content) > _LONGEST_MEMORY:
-            content = f"{content[:_LONGEST_MEMORY]}…"
+        if len(content) > LONGEST_QUOTED:
+            content = f"{content[:LONGEST_QUOTED]}…"
         # As JSON, so that nothing that was said can end the quotation.
         time = memory.timestamp.isoformat(timespec="seconds")
         line = json.dumps({"time": time, "said": content}, ensure_ascii=False)

@@ -15,6 +15,7 @@ from services.agents.memory.recall import recalled
 from services.agents.memory.service import MemoryService
 from services.agents.memory.store import MemoryStore
 from services.agents.models import Message
+from services.agents.prompt import LONGEST_QUOTED
 from services.agents.store import Claim
 from services.runtime.ids import Clock
 
@@ -109,9 +110,10 @@ class Recollections:
         agent was deleted meanwhile, EmbeddingMismatch, EmbeddingRefused.
         """
         agent = interaction.agent
-        content, asked = interactions.told(
-            interaction.request, answer, (each.content for each in recollection.memories)
-        )
+        # The model can repeat no more than it was shown.
+        recalled = [each.content[:LONGEST_QUOTED] for each in recollection.memories]
+        # In another thread: a long answer beside long memories takes its time.
+        content, asked = await asyncio.to_thread(interactions.told, interaction.request, answer, recalled)
         if not content.strip():
             return
         memory = Memory(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,6 +218,20 @@ async def test_a_process_that_does_not_answer_is_replaced(folder: Path) -> None:
     await store.close()
 
 
+async def test_a_process_that_nobody_waits_for_until_its_time_is_up_is_replaced(folder: Path) -> None:
+    store = EdgeMemoryStore(folder, deadline_seconds=3)
+    collection = await filled(store, 10)
+    pid, counted = process_of(store), None
+    with stopped(pid):
+        while counted is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    counted = await store.count(collection)
+    assert counted == 10
+    assert command(pid) == ""
+    await store.close()
+
+
 async def test_a_process_that_answers_others_is_not_replaced(folder: Path) -> None:
     store = EdgeMemoryStore(folder, deadline_seconds=2)
     collection = await filled(store, 100)
@@ -307,12 +322,19 @@ async def test_what_a_crash_left_is_no_collection_and_is_removed(folder: Path) -
     (folder / swapped.name / "1" / "segments").mkdir(parents=True)
     (folder / swapped.name / "3.0123abcd" / "segments").mkdir(parents=True)
     (folder / f".dropped-{gone_one.name}" / "1").mkdir(parents=True)
+    # And what is nobody's of these: file managers leave some.
+    strangers = [folder / half.name / ".DS_Store", folder / swapped.name / "9", folder / ".dropped-by-hand"]
+    for each in strangers:
+        each.touch()
     store = EdgeMemoryStore(folder)
     with pytest.raises(CollectionMissing):
         await put(store, half, a_memory(half))
     await store.create(half)
     assert await store.count(half) == 0
     assert await store.newest(swapped, 10) == [memory]
+    assert all(each.exists() for each in strangers)
+    for each in strangers:
+        each.unlink()
     assert shards_in(folder, swapped) == ["2"]
     assert names_in(folder) == sorted([".lock", half.name, swapped.name])
     await store.close()

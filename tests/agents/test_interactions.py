@@ -53,6 +53,20 @@ def test_content_is_never_longer_than_a_memory_may_be() -> None:
     assert asked == LONGEST // 2
 
 
+@pytest.mark.parametrize("filling", [" ", '"', "> "])
+def test_white_space_and_quotation_marks_in_the_middle_of_a_long_line_hold_nobody_up(filling: str) -> None:
+    # Read from each of them on, it would take minutes.
+    question = f"{FACT}{filling * 20_000}{FACT}"
+    assert told(question, f"> {question}", []) == (question, None)
+
+
+def test_long_answer_is_compared_with_many_short_lines_at_once() -> None:
+    # Each line with each, it would take minutes.
+    recalled = "\n".join(f"line {number}" for number in range(10_000))
+    answer = "\n".join(f"This is new, and number {number}." for number in range(3_000))
+    assert told("Count.", answer, [recalled] * 50)[0] == f"Count.\n\n{answer}"
+
+
 def test_same_thing_has_the_same_id_whatever_its_case_and_white_space() -> None:
     first = said_once(OWNER, "a", FACT)
     assert said_once(OWNER, "a", f"  {FACT.upper()}\n".replace(" ", "\t ")) == first

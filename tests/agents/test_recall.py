@@ -41,6 +41,12 @@ def test_identifiers_are_what_people_copy_rather_than_say(text: str, found: list
     assert identifiers_of(text) == found
 
 
+def test_one_word_as_long_as_a_request_may_be_holds_nobody_up() -> None:
+    # Read from every character on, it would take an hour.
+    assert identifiers_of("a" * 200_000) == []
+    assert identifiers_of("a" * 200_000 + "_") == ["a" * 200_000 + "_"]
+
+
 def test_words_are_folded_and_keep_other_scripts() -> None:
     assert words_of("Straße, ÉTÉ: 42_x, привет!") == ["strasse", "été", "42_x", "привет"]
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import grpc
 import pytest
 from codelab.agents.v1 import agent_pb2, execution_service_pb2, memory_pb2, memory_service_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.agents.calls import SECONDS, Agents, User, events_of, new_uuid, refused, serving
 from tests.e2e.polling import eventually
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
+from tests.fakes.openai_vectors import DIMENSION
 
 Event = execution_service_pb2.ExecuteResponse
 FACT = "The staging database listens on port 6543."
@@ -147,18 +149,20 @@ async def test_agent_that_was_deleted_while_it_answered_remembers_nothing(answer
 async def test_imported_vectors_are_taken_as_they_are(
     embedding: Agents, user: User, agent_id: str, model: FakeModel
 ) -> None:
-    dimension = 16
     add = memory_service_pb2.ImportMemoriesRequest(project_id=user.project_id, agent_id=agent_id)
-    for number in range(dimension):
-        vector = [float(place == number) for place in range(dimension)]
+    number_of_them = 16
+    for number in range(number_of_them):
+        vector = [float(place == number) for place in range(DIMENSION)]
         add.memories.add(memory=memory_pb2.Memory(content=f"Number {number}."), vector=vector)
     made = await embedding.memories.ImportMemories(add, metadata=user.metadata, timeout=SECONDS)
-    assert len(set(made.memory_ids)) == dimension
-    assert model.embeddings() == []
+    assert len(set(made.memory_ids)) == number_of_them
+    # Once, to know how long they must be.
+    assert len(model.embeddings()) == 1
     again = await embedding.memories.ImportMemories(add, metadata=user.metadata, timeout=SECONDS)
     assert again == made
+    assert len(model.embeddings()) == 1
     newest = await remembered(embedding, user, agent_id)
-    assert [memory.content for memory in newest] == [f"Number {number}." for number in reversed(range(dimension))]
+    assert [memory.content for memory in newest] == [f"Number {number}." for number in reversed(range(number_of_them))]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,7 @@ async def test_imported_vectors_are_taken_as_they_are(
         ([[0.0, 0.0]], "memories[0].vector"),
         ([[1.0, 0.0], [1.0]], "memories[1].vector"),
         ([[1.0, float("nan")]], "memories[0].vector[1]"),
+        ([[1.0]], "memories[0].vector"),
     ],
 )
 async def test_bad_vectors_are_refused_and_nothing_is_kept(
@@ -179,3 +184,22 @@ async def test_bad_vectors_are_refused_and_nothing_is_kept(
         await embedding.memories.ImportMemories(add, metadata=user.metadata, timeout=SECONDS)
     assert field in str(vars(errors[0]))
     assert await remembered(embedding, user, agent_id) == []
+
+
+@pytest.mark.parametrize("seconds", [253_402_300_800, 253_402_300_799, -62_135_596_800])
+async def test_time_that_lists_cannot_be_paged_by_is_refused(
+    embedding: Agents, user: User, agent_id: str, seconds: int
+) -> None:
+    memory = memory_pb2.Memory(content="The end.", timestamp=Timestamp(seconds=seconds))
+    add = memory_service_pb2.AddMemoryRequest(project_id=user.project_id, agent_id=agent_id, memory=memory)
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT") as errors:
+        await embedding.memories.AddMemory(add, metadata=user.metadata, timeout=SECONDS)
+    assert "memory.timestamp" in str(vars(errors[0]))
+
+
+async def test_filter_by_what_is_no_time_is_refused(embedding: Agents, user: User, agent_id: str) -> None:
+    late = Timestamp(seconds=253_402_300_800)
+    asking = memory_service_pb2.ListMemoriesRequest(project_id=user.project_id, agent_id=agent_id, since=late)
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT") as errors:
+        await embedding.memories.ListMemories(asking, metadata=user.metadata, timeout=SECONDS)
+    assert "since" in str(vars(errors[0]))

@@ -1,6 +1,5 @@
 """What is remembered of an interaction, and under which id."""
 
-import re
 import uuid
 from collections.abc import Iterable
 
@@ -34,22 +33,23 @@ def told(question: str, answer: str, recalled: Iterable[str]) -> tuple[str, int 
     Of the answer only what is new: what it repeats of the recalled memories, or of the question, is remembered already.
     """
     question = question[:_LONGEST_QUESTION]
-    known = {line for text in (*recalled, question) for line in _lines(text)}
-    new = "\n".join(line for line in answer.splitlines() if not _is_echo(line, known)).strip()
+    # One text, which is searched for a line as fast as memory is read: of short lines there may be very many.
+    known = _BETWEEN.join(line for text in (*recalled, question) for line in _lines(text))
+    new = "\n".join(line for line in answer[:LONGEST].splitlines() if not _is_echo(line, known)).strip()
     if not new:
         return question, None
     return f"{question}{_BETWEEN}{new}"[:LONGEST], len(question)
 
 
-def _is_echo(line: str, known: set[str]) -> bool:
+def _is_echo(line: str, known: str) -> bool:
     bare = _bare(line)
-    return len(bare) >= _SHORTEST_ECHO and any(bare in each for each in known)
+    return len(bare) >= _SHORTEST_ECHO and bare in known
 
 
 def _lines(text: str) -> list[str]:
-    return [bare for line in text.splitlines() if (bare := _bare(line))]
+    return [bare for line in text.splitlines() if len(bare := _bare(line)) >= _SHORTEST_ECHO]
 
 
 def _bare(line: str) -> str:
     """A line without what quoting it adds: marks at its beginning, quotation marks, other white space."""
-    return " ".join(re.sub(r"^[\s>*\-\"'“‘]+|[\s\"'”’]+$", "", line).casefold().split())
+    return " ".join(line.split()).lstrip(" >*-\"'“‘").rstrip(" \"'”’").casefold()

@@ -29,6 +29,7 @@ from services.runtime import pages
 from services.runtime.errors import InvalidArgument, InvalidPageToken
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
+from services.runtime.validation import MAX_VIOLATIONS
 
 log = structlog.get_logger()
 
@@ -123,7 +124,9 @@ class MemoryService:
         ]
         if not memories:
             return []
-        vectors = await self._vectors([draft.content for draft, _ in drafts], [vector for _, vector in drafts])
+        vectors = await self._vectors(
+            collection, [draft.content for draft, _ in drafts], [vector for _, vector in drafts]
+        )
         if collection is not None:
             memories = await self._beside_corrected(collection, memories)
         # Of two that are the same the later one counts.
@@ -131,15 +134,29 @@ class MemoryService:
         await self._keeper.put(owner, agent_id, collection, list(points.values()))
         return [memory.id for memory in memories]
 
-    async def _vectors(self, contents: Sequence[str], given: Sequence[Vector | None]) -> list[Vector]:
+    async def _vectors(
+        self, collection: Collection | None, contents: Sequence[str], given: Sequence[Vector | None]
+    ) -> list[Vector]:
         wanting = [content for content, vector in zip(contents, given, strict=True) if vector is None]
-        made = iter(await self._embedder.embed(wanting) if wanting else [])
-        vectors = [next(made) if vector is None else vector for vector in given]
-        for place, vector in enumerate(vectors):
-            if len(vector) != len(vectors[0]):
-                length = f"must have {len(vectors[0])} numbers, as the first one has"
-                raise InvalidArgument((f"memories[{place}].vector", length))
-        return vectors
+        made = await self._embedder.embed(wanting) if wanting else []
+        if made:
+            length = len(made[0])
+        elif collection is not None:
+            length = collection.embedding.dimension
+        else:
+            # What comes first decides for all that follows: nobody could remember anything beside a wrong one.
+            [probe] = await self._embedder.embed(contents[:1])
+            length = len(probe)
+        wrong = f"must have {length} numbers, as those of {self._embedder.model} have"
+        violations = [
+            (f"memories[{place}].vector", wrong)
+            for place, vector in enumerate(given)
+            if vector is not None and len(vector) != length
+        ]
+        if violations:
+            raise InvalidArgument(*violations[:MAX_VIOLATIONS])
+        rest = iter(made)
+        return [next(rest) if vector is None else vector for vector in given]
 
     async def _beside_corrected(self, collection: Collection, memories: list[Memory]) -> list[Memory]:
         """The memories, those under another id whose own is taken by one that was corrected to say something else."""

@@ -19,6 +19,9 @@ from services.runtime.validation import mask_paths
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+# Stores compare times as doubles, which are exact to the microsecond in between: lists are paged by exact times.
+_EARLIEST_YEAR, _LATEST_YEAR = 1700, 2250
+
 
 class MemoryServicer(memory_service_pb2_grpc.MemoryServiceServicer):
     """codelab.agents.v1.MemoryService."""
@@ -40,13 +43,13 @@ class MemoryServicer(memory_service_pb2_grpc.MemoryServiceServicer):
         self, request: memory_service_pb2.ListMemoriesRequest, context: Context
     ) -> memory_service_pb2.ListMemoriesResponse:
         """See the contract."""
-        asked = plain(request)
+        filter, asked = _filter(request), plain(request)
         mode: SearchMode = asked["mode"] if request.mode else "semantic"
         search = Search(request.q, mode, asked["min_score"]) if request.q.strip() else None
         page = await self._memories.list(
             _owner(request.project_id),
             request.agent_id,
-            _filter(request, asked),
+            filter,
             search,
             request.page_size,
             request.page_token,
@@ -86,7 +89,7 @@ class MemoryServicer(memory_service_pb2_grpc.MemoryServiceServicer):
     ) -> memory_service_pb2.DeleteMemoriesResponse:
         """See the contract."""
         deleted = await self._memories.delete_all(
-            _owner(request.project_id), request.agent_id, _filter(request, plain(request)), request.all
+            _owner(request.project_id), request.agent_id, _filter(request), request.all
         )
         return memory_service_pb2.DeleteMemoriesResponse(deleted=deleted)
 
@@ -128,11 +131,14 @@ def _owner(project_id: str) -> Owner:
 
 
 def _draft(memory: memory_pb2.Memory) -> MemoryDraft:
+    timestamp = _moment(memory, "timestamp", "memory.timestamp")
+    if timestamp is not None and not _EARLIEST_YEAR <= timestamp.year < _LATEST_YEAR:
+        raise InvalidArgument(("memory.timestamp", f"must lie between the years {_EARLIEST_YEAR} and {_LATEST_YEAR}"))
     values = plain(memory)
     return MemoryDraft(
         content=memory.content,
         interaction_type=values["interaction_type"] if memory.interaction_type else "direct_call",
-        timestamp=_moment(memory, "timestamp", "memory.timestamp"),
+        timestamp=timestamp,
         success=memory.success if memory.HasField("success") else True,
         tags=tuple(memory.tags),
         metadata=values["metadata"] or {},
@@ -140,13 +146,16 @@ def _draft(memory: memory_pb2.Memory) -> MemoryDraft:
 
 
 def _filter(
-    request: memory_service_pb2.ListMemoriesRequest | memory_service_pb2.DeleteMemoriesRequest, asked: dict[str, Any]
+    request: memory_service_pb2.ListMemoriesRequest | memory_service_pb2.DeleteMemoriesRequest,
 ) -> MemoryFilter:
+    # First of all: what is no time cannot be made plain.
+    since, until = _moment(request, "since", "since"), _moment(request, "until", "until")
+    asked = plain(request)
     return MemoryFilter(
         interaction_types=tuple(dict.fromkeys(asked["interaction_type"])),
         success=asked["success"],
-        since=_moment(request, "since", "since"),
-        until=_moment(request, "until", "until"),
+        since=since,
+        until=until,
         tags=tuple(dict.fromkeys(request.tag)),
         session_id=asked["session_id"],
         words=tuple(dict.fromkeys(words_of(request.text))),

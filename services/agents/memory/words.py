@@ -13,8 +13,10 @@ _AVERAGE_WORDS = 100
 # Chinese and Japanese, which put no space between words: there each character counts as one.
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+")
-# What people copy rather than say: ERR_4711, parser.py, v1.2, feature/login, HTTPServer.
-_IDENTIFIER = re.compile(r"\w+(?:[._/\-]\w+)+|\w*\d\w*|\w*_\w*|[A-Z]{2,}\w*|\w*[a-z][A-Z]\w*")
+# Words, and what is written as one of several. Each character is read once: a request may be one long word.
+_WRITTEN_TOGETHER = re.compile(r"\w+(?:[._/\-]\w+)*")
+# What people copy rather than say has one of these: ERR_4711, parser.py, v1.2, feature/login, HTTPServer.
+_COPIED = re.compile(r"[\d._/\-]|[A-Z]{2}|[a-z][A-Z]")
 
 
 def words_of(text: str) -> list[str]:
@@ -24,7 +26,8 @@ def words_of(text: str) -> list[str]:
 
 def identifiers_of(text: str) -> list[str]:
     """The words of those parts of a text that look like a name, a number, a path or a version; each once."""
-    return list(dict.fromkeys(word for found in _IDENTIFIER.findall(text) for word in words_of(found)))
+    copied = (each for each in _WRITTEN_TOGETHER.findall(text) if _COPIED.search(each))
+    return list(dict.fromkeys(word for each in copied for word in words_of(each)))
 
 
 def word_weights(text: str) -> dict[int, float]:

@@ -6,6 +6,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -16,6 +17,8 @@ from services.agents.memory.store import CollectionMissing
 
 log = structlog.get_logger()
 
+_LASTING = frozenset({"optimize"})
+"""Operations whose answer may take longer than anything else, with nothing said meanwhile."""
 _SECONDS_TO_END = 5.0
 """How long a process that has closed its end may take to end."""
 
@@ -82,6 +85,10 @@ class EdgeChild:
         async with self._starting:
             if self._closed:
                 raise MemoryUnavailable
+            if self._running is not None and self._running.silent_seconds > self._deadline_seconds:
+                # Whoever asked it has lost patience before its time, and nobody else would find out.
+                log.error("memory process does not answer", pid=self._running.process.pid)
+                self._running.kill()
             if self._running is not None and self._running.dead:
                 code = await self._running.ended()
                 log.warning("memory process ended", code=code, pid=self._running.process.pid)
@@ -123,12 +130,19 @@ class _Running:
         self.dead = False
         self.heard = 0
         """How many frames came from it."""
+        self._silent_since: float | None = None
         self._ids = count(1)
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._unanswered: set[int] = set()
         self._tasks = [
             asyncio.create_task(self._read_answers(), name="memory answers"),
             asyncio.create_task(self._read_errors(), name="memory errors"),
         ]
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long nothing came from it although it was asked."""
+        return 0.0 if self._silent_since is None else monotonic() - self._silent_since
 
     async def ask(self, operation: str, collection: str, arguments: tuple[Any, ...]) -> Answer:
         """Send a request and wait for its answer. Raise _Died."""
@@ -137,6 +151,9 @@ class _Running:
         request = Request(next(self._ids), operation, collection, arguments)
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = answered
+        if operation not in _LASTING:
+            self._unanswered.add(request.id)
+            self._silent_since = self._silent_since or monotonic()
         try:
             # The whole frame at once: whoever is cancelled leaves no part of one.
             self.write(request)
@@ -185,6 +202,9 @@ class _Running:
                 head = await self.process.stdout.readexactly(HEAD)
                 said = value_of(await self.process.stdout.readexactly(length_of(head)))
                 self.heard += 1
+                if isinstance(said, Answer):
+                    self._unanswered.discard(said.id)
+                self._silent_since = monotonic() if self._unanswered else None
                 if isinstance(said, Report):
                     getattr(log, said.level)(said.event, **said.fields)
                 elif (waiting := self._waiting.get(said.id)) is not None and not waiting.done():

@@ -26,7 +26,7 @@ class EdgeFolder:
         self._open: OrderedDict[str, Shard] = OrderedDict()
         self.kept_open: str | None = None
         """A collection that is not closed, however long it was not used."""
-        for dropped in folder.glob(f"{_DROPPED}*"):
+        for dropped in folder.glob(f"{_DROPPED}*/"):
             shutil.rmtree(dropped)
 
     def shard(self, name: str) -> Shard | None:
@@ -87,9 +87,10 @@ class EdgeFolder:
         home = self._home(name)
         if not home.exists():
             return None
-        entries = list(home.iterdir())
-        number = max((int(each.name) for each in entries if each.name.isdecimal()), default=None)
-        for each in entries:
+        # A file is not ours: file managers leave some, such as .DS_Store.
+        folders = [each for each in home.iterdir() if each.is_dir()]
+        number = max((int(each.name) for each in folders if each.name.isdecimal()), default=None)
+        for each in folders:
             if each.name != str(number):
                 shutil.rmtree(each)
         return number
