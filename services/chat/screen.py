@@ -24,7 +24,7 @@ class Screen:
     def memories(self, memories: Sequence[Memory], unavailable: str) -> None:
         """What the agent remembers before it answers."""
         if unavailable:
-            self.aside("it cannot look into its memory at the moment")
+            self.aside("memory is out of reach: answering without it")
         for memory in memories[:_MOST_MEMORIES]:
             before, after = '  ↺ remembers: "', f'" ({memory.score:.2f})'
             room = columns() - len(before) - len(after)

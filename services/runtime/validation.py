@@ -147,6 +147,8 @@ def _field_check(field: "AnyField") -> Check | None:
     most = rules.max_items if rules.HasField("max_items") else None
     # Only what has rules is walked into: an event on its way through has hundreds of fields, and hardly any.
     inner = None if field.message_type is None or _is_well_known(field.message_type) else field.message_type
+    bounded = rules.HasField("minimum") or rules.HasField("maximum")
+    only_finite = field.cpp_type in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT) and not bounded
     holds_json = most is not None and field.message_type is not None and field.message_type.full_name == _STRUCT
     walked = inner is not None and _has_rules(inner, frozenset())
     if not required and wrong_value is None and most is None and not walked:
@@ -158,6 +160,9 @@ def _field_check(field: "AnyField") -> Check | None:
         if field.is_repeated:
             if most is not None and len(value) > most:
                 yield path, f"must have at most {most} elements"
+            # A vector has a thousand numbers, and an import a thousand vectors.
+            if only_finite and all(map(math.isfinite, value)):
+                return
             for index, element in enumerate(value):
                 if isinstance(element, Message):
                     yield from _checker(element.DESCRIPTOR)(element, f"{path}[{index}].")

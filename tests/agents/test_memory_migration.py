@@ -210,7 +210,8 @@ async def test_second_migration_finds_nothing_to_do(world: World, embedder: Back
     _, memories = await world.filled(3)
     await world.migrated(embedder)
     embedder.texts.clear()
-    assert await world.migrated(embedder) == ["nothing to migrate"]
+    looked = "0 of 1 agents without need of it looked through"
+    assert await world.migrated(embedder) == [looked, "nothing to migrate"]
     assert len(embedder.texts) == 1
     await world.assert_found_by_meaning(embedder, memories)
 

@@ -5,8 +5,8 @@ remember little; a direct call while another agent's memory is imported and opti
 Everything is seeded, in a temporary folder that is removed. The machine is shared with whatever else runs: trust CPU
 and ratios more than times. Each table is printed when it is measured.
 
-`--full` adds 100,000 memories and a second optimisation beside calls: an hour on two cores. `--million` measures a
-million memories and nothing else: 4 GB of disk at 384 dimensions and half an hour.
+`--full` adds 100,000 memories and a second optimisation beside calls: half an hour on two cores. `--million` measures a
+million memories and nothing else: 9 GB of disk at 384 dimensions and most of an hour.
 """
 
 import argparse

@@ -40,6 +40,7 @@ _NEAR = 1_000
 """So many before an optimisation is due, importing pauses."""
 _SETTLES_SECONDS = 600.0
 _ANSWER = Script(answer="A sentence of the answer. " * 8, chunks=1)
+Import = memory_service_pb2.ImportMemoriesRequest
 _TYPES = {
     "task": memory_pb2.INTERACTION_TYPE_TASK,
     "tool": memory_pb2.INTERACTION_TYPE_TOOL,
@@ -103,7 +104,7 @@ async def measure(dimension: int, calls: int, rounds: int) -> Beside:
             half = calls // rounds // 2
             await world.call(half, beside.quiet)
             while not world.optimizing():
-                beside.size += await world.import_memories(list(islice(pairs, 100)))
+                beside.size += await world.import_memories(world.importing(list(islice(pairs, 100))))
             started = time.perf_counter()
             await world.call_while_optimizing(2 * half, beside.optimizing)
             await world.settled()
@@ -135,16 +136,18 @@ class _World:
         """Let the agent that is called remember something to search in."""
         corpus = Corpus(a_collection(2, 8), _OWN_MEMORIES, seed=7)
         for batch in corpus.batches(_AT_ONCE):
-            await self.import_memories([(memory, ()) for memory, _ in batch.pairs], _CALLER)
+            await self.import_memories(self.importing([(memory, ()) for memory, _ in batch.pairs], _CALLER))
 
-    async def import_memories(self, pairs: Sequence[Pair], name: str = _OTHER) -> int:
+    def importing(self, pairs: Sequence[Pair], name: str = _OTHER) -> Import:
+        """What imports these memories."""
+        memories = [_imported(pair) for pair in pairs]
+        return Import(project_id=self._project_id, agent_id=self._agents[name], memories=memories)
+
+    async def import_memories(self, request: Import) -> int:
         """Import through the service; return how many they were."""
-        request = memory_service_pb2.ImportMemoriesRequest(
-            project_id=self._project_id, agent_id=self._agents[name], memories=[_imported(pair) for pair in pairs]
-        )
         response = await self._stub.ImportMemories(request, metadata=self._metadata, timeout=60)
-        assert len(response.memory_ids) == len(pairs)
-        return len(pairs)
+        assert len(response.memory_ids) == len(request.memories)
+        return len(request.memories)
 
     async def call(self, calls: int, of: Calls) -> None:
         """Call so many times, one after another."""
@@ -211,8 +214,9 @@ async def _written_both_ways(
 ) -> None:
     await store.create(corpus.collection)
     for chunk in _chunks(pairs):
+        request = world.importing(chunk)
         cpu, started = time.process_time() + world.cpu_seconds(), time.perf_counter()
-        await world.import_memories(chunk)
+        await world.import_memories(request)
         _add(beside.service, len(chunk), started, time.process_time() + world.cpu_seconds() - cpu)
         assert store.pid is not None
         own = (store.pid,)
@@ -226,10 +230,11 @@ async def _imported_beside_calls(
 ) -> int:
     """Import so many, and call so often meanwhile if there is the time; return how many were imported."""
     wanted = len(beside.importing.milliseconds) + calls
-    chunks = _chunks(list(islice(pairs, memories)))
+    # Made beforehand: what this process does meanwhile, the calls would wait for.
+    requests = [world.importing(chunk) for chunk in _chunks(list(islice(pairs, memories)))]
 
     async def importing() -> int:
-        return sum([await world.import_memories(chunk) for chunk in chunks])
+        return sum([await world.import_memories(request) for request in requests])
 
     task = asyncio.create_task(importing())
     try:

@@ -8,7 +8,7 @@ from codelab.agents.v1.memory_pb2 import Memory
 
 from services.chat.answer import Progress
 from services.chat.screen import Screen
-from services.terminal import one_line
+from services.terminal import one_line, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -53,7 +53,7 @@ def test_three_memories_at_most_are_shown_and_none_is_wider_than_the_terminal() 
 
 def test_memory_that_cannot_be_searched_is_said_so() -> None:
     [line] = shown(lambda screen: screen.memories([], "MEMORY_UNAVAILABLE"))
-    assert "memory" in line
+    assert line == "  memory is out of reach: answering without it"
 
 
 def test_attempt_that_begins_again_is_marked_on_a_line_of_its_own() -> None:
@@ -121,3 +121,21 @@ def test_colours_are_for_terminals_whose_users_want_them(monkeypatch: pytest.Mon
 )
 def test_line_is_cut_where_the_cells_end(text: str, width: int, line: str) -> None:
     assert one_line(text, width) == line
+
+
+def test_bar_grows_on_one_line_of_the_terminal() -> None:
+    stream = Terminal()
+    with progress_bar(stream, width=10) as draw:
+        draw(0.0, "0 of 9")
+        draw(0.5, "a line that is longer than what is left of the terminal")
+        draw(1.0, "9 of 9")
+    drawn = stream.getvalue().removesuffix("\n").replace("\x1b[K", "").split("\r")
+    assert drawn == ["", "[..........] 0 of 9", "[#####.....] a line that is longer than…", "[##########] 9 of 9"]
+    assert all(len(each) <= 40 for each in drawn)
+
+
+def test_bar_is_for_terminals() -> None:
+    stream = io.StringIO()
+    with progress_bar(stream) as draw:
+        draw(0.5, "half")
+    assert stream.getvalue() == ""

@@ -68,12 +68,16 @@ class Suite:
     layout: Layout
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    http_port: int = field(default_factory=free_ports)
-    grpc_port_base: int = field(default_factory=lambda: free_ports(len(SERVICES)))
+    grpc_port_base: int = field(default_factory=lambda: free_ports(len(SERVICES) + 1))
     variables_in_file: frozenset[str] = frozenset()
     """What is not given by the environment, because the folder's `.env` says it."""
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     _tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    @property
+    def http_port(self) -> int:
+        """The one behind the services': of ports that are chosen apart, one may lie among the others."""
+        return self.grpc_port_base + len(SERVICES)
 
     @property
     def url(self) -> str:

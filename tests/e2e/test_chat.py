@@ -1,6 +1,7 @@
 """`codelab chat`, as it is typed: once, piped, at its prompt, interrupted, and across a crash of the suite."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import uuid
@@ -13,13 +14,15 @@ import pytest_asyncio
 
 from tests.e2e.client import Api, answer, signed_in
 from tests.e2e.conftest import settings
+from tests.e2e.events import Event
 from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
 from tests.e2e.suite import Layout, Result, Suite, running
 from tests.e2e.terminal import PROMPT, Terminal, terminal
-from tests.fakes.memory_service import memories_before
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
+from tests.fakes.qdrant_description import Description
+from tests.fakes.qdrant_server import FakeQdrant
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -216,30 +219,74 @@ async def _chat_path(api: Api) -> str:
 
 
 async def test_agent_is_told_what_to_remember_and_to_forget(chatting: Suite, ann: tuple[Api, str]) -> None:
+    api, token = ann
+    async with at_terminal(chatting, CODELAB_TOKEN=token) as screen:
+        await screen.until(PROMPT)
+        assert "remembers nothing" in await screen.enter("/memory")
+        assert "will remember" in await screen.enter("/remember The staging database listens on port 6543")
+        assert "will remember" in await screen.enter("/remember We deploy on Fridays")
+        listed = await screen.enter("/memory")
+        assert "1  We deploy on Fridays" in listed
+        assert "2  The staging database" in listed
+        found = await screen.enter("/memory database port")
+        assert "1  The staging database listens on port 6543  (1.00)" in found
+        assert "forgotten" in await screen.enter("/forget 1")
+        assert "has no memory" in await screen.enter("/forget 1")
+        assert "there is no memory 9" in await screen.enter("/forget 9")
+        [kept] = await memories_of(api)
+        assert kept["content"] == "We deploy on Fridays"
+        assert "forgotten" in await screen.enter(f"/forget {kept['id']}")
+        assert "say which" in await screen.enter("/remember")
+        assert await memories_of(api) == []
+        screen.type("\x04")
+        assert await screen.ended() == 0
+
+
+async def memories_of(api: Api, name: str = "CodeAssistant") -> list[Event]:
+    """What the agent of the user's one project remembers."""
+    [project] = (await answer(api.http.get("/my/projects")))["projects"]
+    agents = (await answer(api.http.get(f"/my/projects/{project['id']}/agents")))["agents"]
+    [agent] = [each for each in agents if each["name"] == name]
+    page = await answer(api.http.get(f"/my/projects/{project['id']}/agents/{agent['id']}/memory"))
+    memories: list[Event] = page["memories"]
+    return memories
+
+
+async def test_what_was_told_in_one_chat_is_shown_to_be_remembered_in_another(
+    chatting: Suite, ann: tuple[Api, str], model: FakeModel
+) -> None:
     _, token = ann
-    async with memories_before(chatting.grpc_address("agents")) as memories:
-        others = [chatting.grpc_address(name) for name in ("projects", "orchestrator", "streams")]
-        backends = ",".join([others[0], memories.address, *others[1:]])
-        async with at_terminal(chatting, CODELAB_TOKEN=token, CODELAB_BACKENDS=backends) as screen:
-            await screen.until(PROMPT)
-            assert "remembers nothing" in await screen.enter("/memory")
-            assert "will remember" in await screen.enter("/remember The staging database listens on port 6543")
-            assert "will remember" in await screen.enter("/remember We deploy on Fridays")
-            listed = await screen.enter("/memory")
-            assert "1  We deploy on Fridays" in listed
-            assert "2  The staging database" in listed
-            found = await screen.enter("/memory database port")
-            assert "1  The staging database listens on port 6543  (0.50)" in found
-            assert "Fridays" not in found
-            assert "forgotten" in await screen.enter("/forget 1")
-            assert "does not exist" in await screen.enter("/forget 1")
-            assert "there is no memory 2" in await screen.enter("/forget 2")
-            [[kept]] = memories.memories.values()
-            assert kept.content == "We deploy on Fridays"
-            assert "forgotten" in await screen.enter(f"/forget {kept.id}")
-            assert "say which" in await screen.enter("/remember")
-            screen.type("\x04")
-            assert await screen.ended() == 0
+    fact = f"The key of archive {uuid.uuid4().hex} lies under the third flowerpot."
+    assert (await chat(chatting, fact, CODELAB_TOKEN=token)).code == 0
+    question = f"{uuid.uuid4()}: what lies under the flowerpot of the archive?"
+    async with at_terminal(chatting, question, CODELAB_TOKEN=token) as screen:
+        shown = await screen.until("\n")
+        assert f'↺ remembers: "{fact}' in shown
+        assert re.search(r"\(0\.\d\d\)\n$", shown)
+        await screen.until(f"{DEFAULT_ANSWER}\n")
+        assert await screen.ended() == 0
+    [exchange] = model.exchanges(question)
+    assert fact in exchange.body["messages"][0]["content"]
+    # Nothing but the answer where it is to be read by programs.
+    assert await chat(chatting, question, CODELAB_TOKEN=token) == Result(0, f"{DEFAULT_ANSWER}\n", "")
+
+
+@pytest.mark.server_backed
+async def test_memory_that_is_out_of_reach_is_said_to_be_and_the_answer_comes(
+    folder: Path, model: FakeModel, qdrant_description: Description
+) -> None:
+    with FakeQdrant(qdrant_description) as qdrant:
+        given = {**settings(Layout.ONE, model), "QDRANT_URL": qdrant.url}
+        async with running(Layout.ONE, folder, **given) as suite:
+            assert (await chat(suite, "Tea is served at four.")).code == 0
+            async with at_terminal(suite, "When is tea served?") as screen:
+                assert '↺ remembers: "Tea is served at four.' in await screen.until(DEFAULT_ANSWER)
+                assert await screen.ended() == 0
+            qdrant.stop()
+            async with at_terminal(suite, "And when is coffee?") as screen:
+                shown = await screen.until(DEFAULT_ANSWER)
+                assert "  memory is out of reach: answering without it\n" in shown
+                assert await screen.ended() == 0
 
 
 async def test_ctrl_c_stops_the_answer_down_to_the_model_and_nothing_else(chatting: Suite, model: FakeModel) -> None:
@@ -321,7 +368,8 @@ async def test_suite_that_crashes_in_mid_answer_is_waited_for(model: FakeModel, 
             await suite.start()
             await eventually(lambda: len(model.exchanges(marker)) == 2, within=20)
             model.open_gate(marker)
-            assert "This answer survives the crash.\n" in screen.seen + await screen.until("crash.\n", within=20)
+            await screen.until("crash.\n", within=20)
+            assert "This answer survives the crash.\n" in screen.seen
             assert await screen.ended() == 0
         piped = await chat(suite, "Hello.")
     assert piped == Result(0, f"{DEFAULT_ANSWER}\n", "")

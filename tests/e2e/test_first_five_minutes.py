@@ -71,7 +71,8 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
     if not (ROOT / ".venv").exists():
         pytest.skip("this checkout has no .venv: `make test` makes it")
     folder = tmp_path_factory.mktemp("house")
-    ports = {"CODELAB_HTTP_PORT": str(free_ports()), "CODELAB_GRPC_PORT_BASE": str(free_ports(4))}
+    first = free_ports(5)
+    ports = {"CODELAB_HTTP_PORT": str(first + 4), "CODELAB_GRPC_PORT_BASE": str(first)}
     environment = clean_environment(CODELAB_DATA_DIR=str(folder / "data"), **ports)
     welcome = folder / "up.log"
     with welcome.open("wb") as log:

@@ -17,19 +17,25 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a migration is: agents, and memories of all of them."""
+    """How far a migration is: agents, and memories of all of them; then agents looked through for leftovers."""
 
     agents: int
     all_agents: int
     memories: int
     all_memories: int
+    looked: int = 0
+    to_look: int = 0
 
     @property
     def share(self) -> float:
-        """How much is done, 0 to 1."""
+        """How much is done, 0 to 1; anew while agents are looked through."""
+        if self.looked < self.to_look:
+            return self.looked / self.to_look
         return self.memories / self.all_memories if self.all_memories else 1.0
 
     def __str__(self) -> str:
+        if self.looked < self.to_look:
+            return f"{self.looked} of {self.to_look} agents without need of it looked through"
         if not self.all_agents:
             return "nothing to migrate"
         return f"{self.memories} of {self.all_memories} memories of {self.agents} of {self.all_agents} agents migrated"
@@ -60,11 +66,12 @@ async def migrate(registry: MemoryRegistry, store: MemoryStore, embedder: Embedd
             embedded = min(embedded + done, count)
             yield Progress(number, len(others), finished + embedded, sum(counts))
         finished += count
-    for collection in collections:
-        # One that was stopped after the registry had changed: nothing else tells these from any others.
-        if collection.embedding == to:
-            async for _ in _finish(store, embedder, collection):
-                pass
+    # Some may be of a migration that was stopped after the registry had changed: nothing else tells them from others.
+    done_before = [each for each in collections if each.embedding == to]
+    for number, collection in enumerate(done_before):
+        yield Progress(len(others), len(others), finished, sum(counts), number, len(done_before))
+        async for _ in _finish(store, embedder, collection):
+            pass
     yield Progress(len(others), len(others), finished, sum(counts))
 
 

@@ -1,6 +1,7 @@
 """What an agent remembers: plain values that everything about memory shares."""
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,8 +27,11 @@ class Embedding:
 
     @property
     def vector_name(self) -> str:
-        """What the vectors are called in a store: `minilm-384`."""
-        return f"{_NO_VECTOR_NAME.sub('-', self.model.lower())}-{self.dimension}"
+        """What the vectors are called in a store, also in its addresses: `minilm-384`."""
+        name = _NO_VECTOR_NAME.sub("-", self.model.lower())
+        # Two models must not share a name that is no longer quite theirs.
+        mark = "" if name == self.model else f"-{zlib.crc32(self.model.encode()):08x}"
+        return f"{name}{mark}-{self.dimension}"
 
 
 @dataclass(frozen=True)

@@ -269,9 +269,12 @@ def _sparse(weights: dict[int, float]) -> edge.SparseVector:
 
 
 def _stored(payload: dict[str, Any]) -> dict[str, Any]:
-    if "success" not in payload:
-        return payload
-    return {**payload, edge_filters.SUCCESS: edge_filters.success_mark(payload["success"])}
+    stored = payload.copy()
+    if "success" in payload:
+        stored[edge_filters.SUCCESS] = edge_filters.success_mark(payload["success"])
+    if "words" in payload:
+        stored[edge_filters.WORDS] = edge_filters.words_text(payload["words"])
+    return stored
 
 
 def _outside() -> Any:

@@ -20,7 +20,7 @@ from services.agents.memory.newest_first import newest_first
 from services.agents.memory.payload import memory_of
 
 # So much is written at once, so that searches get in between.
-_MEMORIES_AT_ONCE = 200
+_MEMORIES_AT_ONCE = 50
 _CHARACTERS_AT_ONCE = 500_000
 _OPTIMIZE_SECONDS = 3600.0
 
