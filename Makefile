@@ -8,7 +8,7 @@ PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all check lock contract-baseline bench bench-memory clean always
+.PHONY: help up down test test-rest test-all check lock contract-baseline bench bench-memory clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -36,8 +36,11 @@ down: ## Stop the suite that `make up` runs in this folder
 test: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests; those whose servers or tools are missing are skipped
 	@$(BIN)/python -m pytest
 
+test-rest: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests that `make test` leaves out; a skipped one is a failure
+	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=rest $(BIN)/python -m pytest
+
 test-all: $(VENV)/.dev $(DESCRIPTORS) ## Run every test; a skipped one is a failure
-	@CODELAB_REQUIRE_ALL=1 $(BIN)/python -m pytest
+	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=all $(BIN)/python -m pytest
 
 check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff check --quiet

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests import databases, postgres
 from tests.databases import Place
+from tests.e2e.suite import Layout
 from tests.fakes.qdrant_description import Description, described
 from tests.postgres import PostgresServer
 
@@ -21,7 +22,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 REQUIRE_ALL = os.environ.get("CODELAB_REQUIRE_ALL") == "1"
-"""`make test-all`: a test that is skipped, for whatever reason, has failed."""
+"""A test that is skipped, for whatever reason, has failed."""
+PART = os.environ.get("CODELAB_TESTS", "usual")
+"""Which tests run: `usual` ones, the `rest` that takes longer, or `all`."""
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +49,29 @@ async def database_place(request: pytest.FixtureRequest, tmp_path: Path) -> Asyn
     server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
     async with databases.place(tmp_path, server) as place:
         yield place
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the other part."""
+    chosen = [item for item in items if PART == "all" or (PART == "rest") == _is_rest(item) or _is_in_both(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+def _is_rest(item: pytest.Item) -> bool:
+    """Whether the test says that the other layout is enough for `make test`."""
+    return item.get_closest_marker("one_layout") is not None and _layout_of(item) is Layout.FIVE
+
+
+def _is_in_both(item: pytest.Item) -> bool:
+    return item.get_closest_marker("longer_in_rest") is not None
+
+
+def _layout_of(item: pytest.Item) -> Layout | None:
+    layout: Layout | None = (
+        item.callspec.params.get("suite") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    return layout
 
 
 @pytest.hookimpl(wrapper=True)

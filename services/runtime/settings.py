@@ -25,7 +25,7 @@ SERVICES = ("projects", "agents", "orchestrator", "streams")
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-_OTHERS = frozenset({"CODELAB_TOKEN", "CODELAB_URL", "CODELAB_REQUIRE_ALL", "CODELAB_TRUTH_EXAMPLES"})
+_OTHERS = frozenset({"CODELAB_TOKEN", "CODELAB_URL", "CODELAB_REQUIRE_ALL", "CODELAB_TESTS", "CODELAB_TRUTH_EXAMPLES"})
 """Variables of clients and tests."""
 _WORDS = {
     "int_parsing": "must be a whole number",

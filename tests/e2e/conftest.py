@@ -34,20 +34,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to `make test-all` what would take too long twice."""
-    if REQUIRE_ALL:
-        return
-    left = [item for item in items if item.get_closest_marker("one_layout") and _layout_of(item) is Layout.FIVE]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item not in set(left)]
-
-
-def _layout_of(item: pytest.Item) -> Layout | None:
-    layout: Layout | None = item.callspec.params.get("suite") if hasattr(item, "callspec") else None
-    return layout
-
-
 @pytest.fixture(scope="session")
 def model() -> Iterator[FakeModel]:
     with FakeModel() as started:

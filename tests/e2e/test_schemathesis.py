@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REQUIRE_ALL
+from tests.conftest import PART
 from tests.e2e.client import AGENT, Api, answer, signed_in
 from tests.e2e.suite import Layout, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 # Nothing is random: the same requests are made each time, more of them where nothing may be skipped.
-EXAMPLES = 15 if REQUIRE_ALL else 1
-SCENARIOS = 100 if REQUIRE_ALL else 10
+EXAMPLES = 1 if PART == "usual" else 15
+SCENARIOS = 10 if PART == "usual" else 100
 # Less than what pytest gives a test.
 PROCESS_SECONDS = 110.0
 # The only 5xx that is an answer: this version says so itself.
@@ -123,6 +123,7 @@ def configuration(suite: Suite, token: str, ids: dict[str, str]) -> str:
     )
 
 
+@pytest.mark.longer_in_rest
 @pytest.mark.parametrize("suite", [Layout.ONE], indirect=True, ids=str, scope="session")
 async def test_no_request_gets_an_answer_that_the_document_does_not_know(suite: Suite, tmp_path: Path) -> None:
     token = await suite.token(str(uuid.uuid4()))
