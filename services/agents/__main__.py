@@ -15,14 +15,14 @@ from codelab.agents.v1 import (
 )
 
 from services.agents.execution import Executions
+from services.agents.in_process_bus import InProcessAgentBus
+from services.agents.in_process_cache import InProcessAgentCache
 from services.agents.memory.embedding.choice import embedder_of
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.service import MemoryService
 from services.agents.memory.servicer import MemoryServicer
 from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.memory.store_choice import memory_store_of
-from services.agents.memory_bus import MemoryAgentBus
-from services.agents.memory_cache import MemoryAgentCache
 from services.agents.models import Model
 from services.agents.offline_model import OfflineModel
 from services.agents.openai_model import OpenAIModel
@@ -53,7 +53,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         database = await opened.enter_async_context(open_database("agents", settings))
 
         store, registry = SqlAgentStore(database), SqlMemoryRegistry(database)
-        cache, bus = MemoryAgentCache(), MemoryAgentBus()
+        cache, bus = InProcessAgentCache(), InProcessAgentBus()
         model = await opened.enter_async_context(_model(settings))
         memories = memory_store_of(settings)
         opened.push_async_callback(memories.close)

@@ -7,8 +7,8 @@ commit only writes to the page cache, and the checkpoint, which does sync, runs 
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -17,6 +17,8 @@ import structlog
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
+
+from services.runtime.database import DatabaseUnavailable
 
 log = structlog.get_logger()
 
@@ -67,7 +69,7 @@ class SqliteDatabase:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits when the block ends and is rolled back when it raises."""
         async with self._writing:
-            with self._engine.connect() as idle:
+            with _naming_a_full_disk(), self._engine.connect() as idle:
                 connection = idle.execution_options(codelab_begin="BEGIN IMMEDIATE")
                 with connection.begin():
                     yield cast(AsyncConnection, _Connection(connection))
@@ -123,6 +125,18 @@ class SqliteDatabase:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
+
+
+@contextmanager
+def _naming_a_full_disk() -> Iterator[None]:
+    """Raise DatabaseUnavailable where the disk is full or fails: nothing was written, and trying again may help."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        name = getattr(error.orig, "sqlite_errorname", "")
+        if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR"):
+            raise DatabaseUnavailable(f"{error.orig} ({name})") from error
+        raise
 
 
 class _Connection:

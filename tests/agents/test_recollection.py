@@ -12,7 +12,7 @@ from tests.agents.calls import SECONDS, Agents, User, events_of, new_uuid, refus
 from tests.e2e.polling import eventually
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
-from tests.fakes.openai_vectors import DIMENSION
+from tests.fakes.openai_vectors import DIMENSION, vector_of
 
 Event = execution_service_pb2.ExecuteResponse
 FACT = "The staging database listens on port 6543."
@@ -163,6 +163,20 @@ async def test_imported_vectors_are_taken_as_they_are(
     assert len(model.embeddings()) == 1
     newest = await remembered(embedding, user, agent_id)
     assert [memory.content for memory in newest] == [f"Number {number}." for number in reversed(range(number_of_them))]
+
+
+async def test_vectors_too_large_or_too_small_to_square_are_found_like_others(
+    embedding: Agents, user: User, agent_id: str
+) -> None:
+    add = memory_service_pb2.ImportMemoriesRequest(project_id=user.project_id, agent_id=agent_id)
+    dimension = len(vector_of(QUESTION))
+    for content, scale in (("Large.", 1e37), ("Small.", 1e-37)):
+        add.memories.add(memory=memory_pb2.Memory(content=content), vector=[scale * x for x in vector_of(QUESTION)])
+    assert all(len(each.vector) == dimension for each in add.memories)
+    await embedding.memories.ImportMemories(add, metadata=user.metadata, timeout=SECONDS)
+    events = await ask(embedding, user, agent_id, QUESTION)
+    scores = {memory.content: memory.score for memory in context(events).memories}
+    assert scores == {"Large.": pytest.approx(1.0, abs=1e-4), "Small.": pytest.approx(1.0, abs=1e-4)}
 
 
 @pytest.mark.parametrize(

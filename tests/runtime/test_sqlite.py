@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.runtime.database import prepared
+from services.runtime.database import DatabaseUnavailable, prepared
 from services.runtime.sqlite import SqliteDatabase
 
 metadata = sa.MetaData()
@@ -198,3 +198,18 @@ async def test_prepared_statement_is_built_once_and_takes_new_values(database: S
     assert (await lent(database), built) == (6, 1)
     with pytest.raises(ValueError, match="shorter"):
         lend(1)
+
+
+async def test_full_disk_is_said_to_be_one_and_leaves_what_there_was(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "full.db")
+    async with database.write() as connection:
+        await connection.execute(sa.text("CREATE TABLE kept (text TEXT)"))
+        await connection.execute(sa.text("INSERT INTO kept VALUES ('before')"))
+        await connection.execute(sa.text("PRAGMA max_page_count = 8"))
+    with pytest.raises(DatabaseUnavailable) as raised:
+        async with database.write() as connection:
+            await connection.execute(sa.text("INSERT INTO kept VALUES (zeroblob(1000000))"))
+    assert "full" in raised.value.cause
+    async with database.read() as connection:
+        assert (await connection.execute(sa.text("SELECT text FROM kept"))).scalars().all() == ["before"]
+    await database.close()

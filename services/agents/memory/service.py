@@ -1,6 +1,8 @@
 """What owners do with an agent's memories: see them, search them, correct them, add to them, delete them."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -8,7 +10,7 @@ from typing import Any, Literal
 import structlog
 
 from services.agents.agent import Owner
-from services.agents.errors import FilterRequired, MemoryNotFound
+from services.agents.errors import FilterRequired, MemoryNotFound, MemoryUnavailable
 from services.agents.memory import interactions
 from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.keeper import MemoryKeeper
@@ -37,6 +39,8 @@ SearchMode = Literal["semantic", "text", "hybrid"]
 
 MOST_FOUND = 1000
 """Where the pages of a search end: nobody reads on, and every page costs as much as all before it."""
+# Below the gateway's 30, whose end comes without a reason.
+_LONGEST_SECONDS = 20.0
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -313,9 +317,20 @@ class MemoryService:
         """
         query = ("memories", owner.user_id, owner.project_id, agent_id, filter, search)
         size = pages.page_size(page_size)
-        if search is None:
-            return await self._newest(owner, agent_id, filter, size, page_token, query)
-        return await self._found(owner, agent_id, filter, search, size, page_token, query)
+        async with _in_time():
+            if search is None:
+                return await self._newest(owner, agent_id, filter, size, page_token, query)
+            return await self._found(owner, agent_id, filter, search, size, page_token, query)
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Raise MemoryUnavailable where several questions in turn, each in its time, take longer than callers wait."""
+    try:
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            yield
+    except TimeoutError:
+        raise MemoryUnavailable from None
 
 
 def _values(draft: MemoryDraft, now: datetime) -> list[tuple[str, Any]]:

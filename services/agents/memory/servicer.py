@@ -174,6 +174,10 @@ def _moment(message: Any, name: str, path: str) -> datetime | None:
 
 def _vector(numbers: Iterable[float], path: str) -> Vector | None:
     vector = list(numbers)
-    if vector and not any(vector):
+    if not vector:
+        return None
+    peak = max(map(abs, vector))
+    if not peak:
         raise InvalidArgument((path, "must not be all zero"))
-    return vector or None
+    # Its length means nothing, but squares of very large or small numbers are not numbers to a store.
+    return vector if 1e-9 < peak < 1e9 else [number / peak for number in vector]

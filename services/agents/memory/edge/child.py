@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from itertools import count
@@ -91,7 +92,9 @@ class EdgeChild:
                 self._running.kill()
             if self._running is not None and self._running.dead:
                 code = await self._running.ended()
-                log.warning("memory process ended", code=code, pid=self._running.process.pid)
+                # What a full disk does to whoever writes to a file that is mapped into memory.
+                full = {"hint": "is the disk of the data folder full?"} if code == -signal.SIGBUS else {}
+                log.warning("memory process ended", code=code, pid=self._running.process.pid, **full)
                 self._running = None
             if self._running is None:
                 self._running = await _start(self._folder, self._limits)

@@ -7,12 +7,12 @@ import pytest
 
 from services.agents.bus import Place
 from services.agents.errors import AgentQueueFull
-from services.agents.memory_bus import MemoryAgentBus
+from services.agents.in_process_bus import InProcessAgentBus
 
 AGENT = "agent"
 
 
-async def enter(stack: AsyncExitStack, bus: MemoryAgentBus, limit: int = 1) -> Place:
+async def enter(stack: AsyncExitStack, bus: InProcessAgentBus, limit: int = 1) -> Place:
     return await stack.enter_async_context(bus.enter(AGENT, limit))
 
 
@@ -21,7 +21,7 @@ async def positions(place: Place) -> list[int]:
 
 
 async def test_task_with_room_runs_at_once_and_the_first_is_told_so() -> None:
-    bus = MemoryAgentBus()
+    bus = InProcessAgentBus()
     async with AsyncExitStack() as stack:
         first, second = await enter(stack, bus, 2), await enter(stack, bus, 2)
         assert (await positions(first), await positions(second)) == ([], [])
@@ -34,7 +34,7 @@ async def test_task_with_room_runs_at_once_and_the_first_is_told_so() -> None:
 
 
 async def test_who_waits_is_told_how_many_are_ahead_until_it_may_run() -> None:
-    bus = MemoryAgentBus()
+    bus = InProcessAgentBus()
     async with AsyncExitStack() as stack:
         places = [await enter(stack, bus) for _ in range(4)]
         waiting = [asyncio.create_task(positions(place)) for place in places[1:]]
@@ -46,7 +46,7 @@ async def test_who_waits_is_told_how_many_are_ahead_until_it_may_run() -> None:
 
 
 async def test_agent_stays_busy_while_tasks_follow_each_other() -> None:
-    bus = MemoryAgentBus()
+    bus = InProcessAgentBus()
     async with AsyncExitStack() as stack:
         first, second = await enter(stack, bus), await enter(stack, bus)
         assert not await first.leave()
@@ -56,7 +56,7 @@ async def test_agent_stays_busy_while_tasks_follow_each_other() -> None:
 
 
 async def test_more_than_may_wait_are_refused_and_take_no_place() -> None:
-    bus = MemoryAgentBus(capacity=1)
+    bus = InProcessAgentBus(capacity=1)
     async with AsyncExitStack() as stack:
         running, waiting = await enter(stack, bus), await enter(stack, bus)
         with pytest.raises(AgentQueueFull):
@@ -67,7 +67,7 @@ async def test_more_than_may_wait_are_refused_and_take_no_place() -> None:
 
 
 async def test_block_that_fails_leaves() -> None:
-    bus = MemoryAgentBus()
+    bus = InProcessAgentBus()
     with pytest.raises(ZeroDivisionError):
         async with bus.enter(AGENT, 1):
             raise ZeroDivisionError
@@ -75,7 +75,7 @@ async def test_block_that_fails_leaves() -> None:
 
 
 async def test_higher_limit_admits_and_a_lower_one_interrupts_nobody() -> None:
-    bus = MemoryAgentBus()
+    bus = InProcessAgentBus()
     async with AsyncExitStack() as stack:
         first, second, third = [await enter(stack, bus) for _ in range(3)]
         await bus.resize(AGENT, 2)

@@ -51,7 +51,7 @@ class _Deleted:
     """Stands where an agent was."""
 
 
-class MemoryAgentCache:
+class InProcessAgentCache:
     """See AgentCache. `now` counts seconds."""
 
     def __init__(self, most: int = MOST_ENTRIES, now: Callable[[], float] = monotonic) -> None:

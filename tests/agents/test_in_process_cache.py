@@ -7,7 +7,7 @@ import pytest
 
 from services.agents.agent import Agent, AgentConfig, Owner
 from services.agents.cache import CONFIG_SECONDS, STATUS_SECONDS, AgentCache
-from services.agents.memory_cache import MemoryAgentCache
+from services.agents.in_process_cache import InProcessAgentCache
 from services.runtime.ids import new_id
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -28,7 +28,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def cache(watch: Watch) -> AgentCache:
-    return MemoryAgentCache(most=3, now=watch)
+    return InProcessAgentCache(most=3, now=watch)
 
 
 def an_agent(revision: int = 1) -> Agent:

@@ -10,7 +10,7 @@ from services.agents.errors import AgentQueueFull
 QUEUE_CAPACITY = 100
 
 
-class MemoryAgentBus:
+class InProcessAgentBus:
     """An AgentBus for the tasks of this process. At most `capacity` tasks wait for one agent."""
 
     def __init__(self, capacity: int = QUEUE_CAPACITY) -> None:
@@ -18,11 +18,11 @@ class MemoryAgentBus:
         self._lanes: dict[str, _Lane] = {}
 
     @asynccontextmanager
-    async def enter(self, agent_id: str, limit: int) -> AsyncIterator["_MemoryPlace"]:
+    async def enter(self, agent_id: str, limit: int) -> AsyncIterator["_InProcessPlace"]:
         """See AgentBus."""
         lane = self._lanes.setdefault(agent_id, _Lane())
         lane.limit = limit
-        place = _MemoryPlace(lane)
+        place = _InProcessPlace(lane)
         lane.waiting.append(place)
         lane.admit()
         try:
@@ -52,7 +52,7 @@ class _Lane:
     def __init__(self) -> None:
         self.limit = 1
         self.running = 0
-        self.waiting: deque[_MemoryPlace] = deque()
+        self.waiting: deque[_InProcessPlace] = deque()
         self._idle = True
 
     def admit(self) -> None:
@@ -67,7 +67,7 @@ class _Lane:
         for place in self.waiting:
             place.moved.set()
 
-    def remove(self, place: "_MemoryPlace") -> bool:
+    def remove(self, place: "_InProcessPlace") -> bool:
         """Take a task out; return whether the agent became idle with it."""
         if place.runs:
             self.running -= 1
@@ -80,7 +80,7 @@ class _Lane:
         return became_idle
 
 
-class _MemoryPlace:
+class _InProcessPlace:
     """See Place."""
 
     def __init__(self, lane: _Lane) -> None:
