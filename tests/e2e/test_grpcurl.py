@@ -27,6 +27,7 @@ SERVED = {
     "agents": {
         "codelab.agents.v1.AgentService",
         "codelab.agents.v1.ExecutionService",
+        "codelab.agents.v1.MemoryService",
         "codelab.agents.v1.WorkerSpaceService",
     },
     "orchestrator": {
