@@ -111,6 +111,15 @@ class MemoryNotFound(NotFound):
         super().__init__(f"the agent has no memory {memory_id}", memory_id=memory_id)
 
 
+class TimeOutOfRange(InvalidArgument):
+    """The time of a memory is one that stores cannot tell from its neighbours."""
+
+    reason = "TIME_OUT_OF_RANGE"
+
+    def __init__(self, earliest: int, latest: int) -> None:
+        super().__init__(("memory.timestamp", f"must lie between the years {earliest} and {latest}"))
+
+
 class FilterRequired(InvalidArgument):
     """Everything would be deleted, and nobody said that it should."""
 

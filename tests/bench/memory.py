@@ -6,7 +6,7 @@ Everything is seeded, in a temporary folder that is removed. The machine is shar
 and ratios more than times. Each table is printed when it is measured.
 
 `--full` adds 100,000 memories and a second optimisation beside calls: half an hour on two cores. `--million` measures a
-million memories and nothing else: 9 GB of disk at 384 dimensions and most of an hour.
+million memories and nothing else: most of an hour, unless `--exact` leaves out the optimising.
 """
 
 import argparse
@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=CALLS, help="direct calls in each condition")
     parser.add_argument("--vectors", choices=("topics", "noise"), default="topics", help="see memory_data.py")
     parser.add_argument("--full", action="store_true", help="everything that is promised")
+    parser.add_argument("--exact", action="store_true", help="of the million: do not optimise, which takes the longest")
     parser.add_argument("--million", action="store_true", help="a million memories, and nothing else")
     return parser.parse_args()
 
@@ -53,7 +54,7 @@ async def main() -> None:
     _print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; vectors: {asked.vectors}\n")
     if asked.million:
         for dimension in asked.dimensions:
-            measured = await memory_sizes.measure(1_000_000, dimension, 50, asked.vectors)
+            measured = await memory_sizes.measure(1_000_000, dimension, 50, asked.vectors, asked.exact)
             _print(memory_sizes.tables([measured]))
         return
     for part in asked.parts:

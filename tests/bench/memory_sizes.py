@@ -67,10 +67,10 @@ class Sized:
     put_seconds: float
     put_cpu_seconds: float
     spaces: list[Space]
-    """Before and after it was optimised."""
+    """Before it was optimised and, where it was, after."""
     costs: Sequence[Mapping[str, Cost]]
-    """Before and after it was optimised, by kind of call."""
-    optimizing: Optimizing
+    """Before it was optimised and, where it was, after; by kind of call."""
+    optimizing: Optimizing | None
 
 
 @contextlib.asynccontextmanager
@@ -83,8 +83,8 @@ async def a_store(folder: Path, limits: EdgeLimits | None = None) -> AsyncIterat
         await store.close()
 
 
-async def measure(size: int, dimension: int, searches: int, kind: Kind) -> Sized:
-    """Fill a store, search it, optimise it, search it again."""
+async def measure(size: int, dimension: int, searches: int, kind: Kind, exact: bool = False) -> Sized:
+    """Fill a store, search it and, unless searches are to stay `exact`, optimise it and search it again."""
     corpus = Corpus(a_collection(0, dimension), size, kind=kind)
     queries = corpus.queries(searches)
     similarities = Similarities(corpus, queries[:100])
@@ -102,6 +102,8 @@ async def measure(size: int, dimension: int, searches: int, kind: Kind) -> Sized
             del similarities
             costs = [await _searched(store, corpus, queries.tolist(), best)]
             spaces = [space_of(store, folder)]
+            if exact:
+                return Sized(size, dimension, seconds, cpu, spaces, costs, None)
             optimizing = await _optimized(store, corpus)
             costs.append(await _searched(store, corpus, queries.tolist(), best))
             spaces.append(space_of(store, folder))
@@ -210,11 +212,9 @@ def tables(measured: Sequence[Sized]) -> str:
             each.dimension,
             round(each.size / each.put_seconds),
             1e6 * each.put_cpu_seconds / each.size,
-            *(figure for space in each.spaces for figure in (space.pss, space.anonymous, space.disk)),
-            each.optimizing.seconds,
-            each.optimizing.cpu_seconds,
-            each.optimizing.peak_anonymous_mb,
-            each.optimizing.peak_pss_mb,
+            *_taking(each.spaces[0]),
+            *(_taking(each.spaces[1]) if each.optimizing else (None,) * 3),
+            *(_optimizing(each.optimizing) if each.optimizing else (None,) * 4),
         )
         for each in measured
     ]
@@ -222,10 +222,9 @@ def tables(measured: Sequence[Sized]) -> str:
     heads = ("memories", "dims", "put/s", "CPU µs", *space, *(f"→ {head}" for head in space))
     optimizing = ("optimise s", "CPU s", "its anon MB", "both PSS MB")
     searching = [
-        (each.size, each.dimension, name, *_searching(each.costs[0][name]), *_searching(each.costs[1][name]), ratio)
+        (each.size, each.dimension, name, *_searching(cost), *_searched_again(cost, each, name))
         for each in measured
-        for name in each.costs[0]
-        for ratio in [figures.p50(each.costs[1][name].milliseconds) / figures.p50(each.costs[0][name].milliseconds)]
+        for name, cost in each.costs[0].items()
     ]
     search = ("p50 ms", "p99", "CPU ms", "recall@10")
     return "\n".join(
@@ -244,6 +243,21 @@ def tables(measured: Sequence[Sized]) -> str:
             ),
         ]
     )
+
+
+def _taking(space: Space) -> tuple[figures.Cell, ...]:
+    return (space.pss, space.anonymous, space.disk)
+
+
+def _optimizing(seen: Optimizing) -> tuple[figures.Cell, ...]:
+    return (seen.seconds, seen.cpu_seconds, seen.peak_anonymous_mb, seen.peak_pss_mb)
+
+
+def _searched_again(before: Cost, measured: Sized, name: str) -> tuple[figures.Cell, ...]:
+    if measured.optimizing is None:
+        return (None,) * 5
+    after = measured.costs[1][name]
+    return (*_searching(after), figures.p50(after.milliseconds) / figures.p50(before.milliseconds))
 
 
 def _searching(cost: Cost) -> tuple[figures.Cell, ...]:

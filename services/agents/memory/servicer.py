@@ -9,6 +9,7 @@ from codelab.agents.v1 import memory_pb2, memory_service_pb2, memory_service_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.agents.agent import Owner
+from services.agents.errors import TimeOutOfRange
 from services.agents.memory.model import Memory, MemoryFilter, Vector
 from services.agents.memory.service import MemoryDraft, MemoryService, Search, SearchMode
 from services.agents.memory.words import words_of
@@ -133,7 +134,7 @@ def _owner(project_id: str) -> Owner:
 def _draft(memory: memory_pb2.Memory) -> MemoryDraft:
     timestamp = _moment(memory, "timestamp", "memory.timestamp")
     if timestamp is not None and not _EARLIEST_YEAR <= timestamp.year < _LATEST_YEAR:
-        raise InvalidArgument(("memory.timestamp", f"must lie between the years {_EARLIEST_YEAR} and {_LATEST_YEAR}"))
+        raise TimeOutOfRange(_EARLIEST_YEAR, _LATEST_YEAR)
     values = plain(memory)
     return MemoryDraft(
         content=memory.content,
