@@ -206,7 +206,7 @@ async def test_time_that_lists_cannot_be_paged_by_is_refused(
 ) -> None:
     memory = memory_pb2.Memory(content="The end.", timestamp=Timestamp(seconds=seconds))
     add = memory_service_pb2.AddMemoryRequest(project_id=user.project_id, agent_id=agent_id, memory=memory)
-    with refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT") as errors:
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "TIME_OUT_OF_RANGE") as errors:
         await embedding.memories.AddMemory(add, metadata=user.metadata, timeout=SECONDS)
     assert "memory.timestamp" in str(vars(errors[0]))
 
