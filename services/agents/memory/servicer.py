@@ -132,9 +132,7 @@ def _owner(project_id: str) -> Owner:
 
 
 def _draft(memory: memory_pb2.Memory) -> MemoryDraft:
-    timestamp = _moment(memory, "timestamp", "memory.timestamp")
-    if timestamp is not None and not _EARLIEST_YEAR <= timestamp.year < _LATEST_YEAR:
-        raise TimeOutOfRange(_EARLIEST_YEAR, _LATEST_YEAR)
+    timestamp = _time(memory.timestamp) if memory.HasField("timestamp") else None
     values = plain(memory)
     return MemoryDraft(
         content=memory.content,
@@ -161,6 +159,16 @@ def _filter(
         session_id=asked["session_id"],
         words=tuple(dict.fromkeys(words_of(request.text))),
     )
+
+
+def _time(timestamp: Timestamp) -> datetime:
+    try:
+        time = moment(timestamp)
+    except ValueError:
+        raise TimeOutOfRange(_EARLIEST_YEAR, _LATEST_YEAR) from None
+    if not _EARLIEST_YEAR <= time.year < _LATEST_YEAR:
+        raise TimeOutOfRange(_EARLIEST_YEAR, _LATEST_YEAR)
+    return time
 
 
 def _moment(message: Any, name: str, path: str) -> datetime | None:
