@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=CALLS, help="direct calls in each condition")
     parser.add_argument("--vectors", choices=("topics", "noise"), default="topics", help="see memory_data.py")
     parser.add_argument("--full", action="store_true", help="everything that is promised")
-    parser.add_argument("--exact", action="store_true", help="of the million: do not optimise, which takes the longest")
+    parser.add_argument("--exact", action="store_true", help="by size: do not optimise, which takes the longest")
     parser.add_argument("--million", action="store_true", help="a million memories, and nothing else")
     return parser.parse_args()
 
@@ -74,9 +74,11 @@ def _parts(asked: argparse.Namespace) -> dict[str, Callable[[], Awaitable[str]]]
         chosen = asked.sizes or (FULL_SIZES if asked.full else SIZES)
         pairs = [(size, dimension) for size in chosen for dimension in asked.dimensions]
         tables = [
-            memory_sizes.tables([await memory_sizes.measure(*pair, asked.searches, asked.vectors)]) for pair in pairs
+            memory_sizes.tables([await memory_sizes.measure(*pair, asked.searches, asked.vectors, asked.exact)])
+            for pair in pairs
         ]
-        grown = [await memory_growth.measure(*pair) for pair in pairs if pair[0] >= EdgeLimits().optimize_from]
+        large = [pair for pair in pairs if pair[0] >= EdgeLimits().optimize_from and not asked.exact]
+        grown = [await memory_growth.measure(*pair) for pair in large]
         return "\n".join([*tables, *([memory_growth.table(grown)] if grown else [])])
 
     async def calls() -> str:
