@@ -295,7 +295,7 @@ async def test_ctrl_c_stops_the_answer_down_to_the_model_and_nothing_else(chatti
     async with at_terminal(chatting) as screen:
         await screen.until(PROMPT)
         screen.type(f"{marker} {script.directive()}\r")
-        await screen.until("Half an")
+        await screen.until("\nHalf an")
         screen.type("\x03")
         assert "cancelled" in await screen.until(PROMPT)
         await eventually(lambda: [each.outcome for each in model.exchanges(marker)] == ["closed_by_client"])
