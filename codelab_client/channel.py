@@ -12,17 +12,23 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 # Below the servers' permitted ping interval a client is sent away with too_many_pings: see services.runtime.server.
 KEEPALIVE_SECONDS = 30
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+REPLICAS = "+"
+"""Stands between the addresses of one service's replicas."""
 
 _SAFE_TO_REPEAT = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
 
 
 def connect(address: str, services: Iterable[ServiceDescriptor] = ()) -> grpc.aio.Channel:
-    """Return a channel to `address` (`host:port` or any gRPC target); nothing connects before the first call.
+    """Return a channel to `address`; nothing connects before the first call.
+
+    `address` is `host:port`, or any gRPC target, or those of a service's replicas, `10.0.0.1:9102+10.0.0.2:9102`: they
+    are called in turn, and one that is away is left out. Replicas are named by their IPv4 addresses.
 
     Methods of `services` that their contract declares free of side effects or idempotent are tried up to four times
     while the server is UNAVAILABLE; no other call is ever repeated. Callers set the deadline of each call.
     """
-    return grpc.aio.insecure_channel(address, options=channel_options(services))
+    target = f"ipv4:{address.replace(REPLICAS, ',')}" if REPLICAS in address else address
+    return grpc.aio.insecure_channel(target, options=channel_options(services))
 
 
 def channel_options(

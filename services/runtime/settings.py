@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -56,7 +57,8 @@ class Settings(BaseModel):
     """Port of projects; agents, orchestrator and streams follow."""
     backends: str = _env("CODELAB_BACKENDS", "")
     """Comma-separated `host:port` of the services. Services among themselves read four, in the order of SERVICES; the
-    gateway takes any number in any order. Empty: all on `host` from `grpc_port_base` on."""
+    gateway takes any number in any order. Replicas of one service are joined by `+`, by their IPv4 addresses. Empty:
+    all on `host` from `grpc_port_base` on."""
     reflection: bool = _env("CODELAB_REFLECTION", True)
     """Whether servers answer reflection. The gateway needs it."""
     log_level: Literal["debug", "info", "warning", "error"] = _env("CODELAB_LOG_LEVEL", "info")
@@ -157,10 +159,14 @@ class Settings(BaseModel):
     @field_validator("backends")
     @classmethod
     def _backends_are_addresses(cls, value: str) -> str:
-        for address in filter(None, (each.strip() for each in value.split(","))):
-            host, _, port = address.rpartition(":")
-            if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-                raise ValueError("each address must be host:port")
+        for listed in filter(None, (each.strip() for each in value.split(","))):
+            replicas = listed.split("+")
+            for address in replicas:
+                host, _, port = address.rpartition(":")
+                if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+                    raise ValueError("each address must be host:port")
+                if len(replicas) > 1 and not _is_ipv4(host):
+                    raise ValueError("replicas joined by + must each be an IPv4 address with its port")
         return value
 
     @field_validator("cors_origins")
@@ -239,6 +245,13 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]
     known = [str(field.validation_alias) for field in Settings.model_fields.values()]
     unknown = {name for name in environ if name.startswith("CODELAB_")} - _OTHERS - set(known)
     return {name: next(iter(get_close_matches(name, known, n=1, cutoff=0.8)), "") for name in sorted(unknown)}
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        return bool(IPv4Address(host))
+    except ValueError:
+        return False
 
 
 def _is_http_url(value: str) -> bool:

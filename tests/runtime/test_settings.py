@@ -154,6 +154,19 @@ def test_gateway_takes_any_number_of_backends() -> None:
     assert Settings.load({"CODELAB_BACKENDS": "x:1,y:2"}).backend_addresses == ["x:1", "y:2"]
 
 
+def test_service_may_have_replicas() -> None:
+    settings = Settings.load({"CODELAB_BACKENDS": "p:1,127.0.0.1:2+127.0.0.1:22,o:3,s:4"})
+    assert settings.peer_address("agents") == "127.0.0.1:2+127.0.0.1:22"
+
+
+@pytest.mark.parametrize(
+    "backends", ["p:1,a:2+b:2,o:3,s:4", "127.0.0.1:1+", "127.0.0.1:1+127.0.0.1", "1.2.3:1+1.2.3.4:1"]
+)
+def test_replica_without_an_address_of_its_own_is_refused(backends: str) -> None:
+    with pytest.raises(StartupError, match="CODELAB_BACKENDS: "):
+        Settings.load({"CODELAB_BACKENDS": backends})
+
+
 @pytest.mark.parametrize("url", ["http://vectors:6333", "https://vectors.example/under/a/path"])
 def test_memories_may_be_on_a_qdrant_server(url: str) -> None:
     settings = Settings.load({"QDRANT_URL": url, "QDRANT_API_KEY": "key"})
