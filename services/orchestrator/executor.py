@@ -1,8 +1,9 @@
 """Runs runs: takes leases, keeps them, executes, and ends each run exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -14,6 +15,7 @@ from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
@@ -30,6 +32,9 @@ HISTORY_BYTES = 1024 * 1024
 # At an agents service that is out of reach: about 15 s in all, enough for a restart.
 ATTEMPTS = 6
 _BACKOFF_SECONDS = 0.5
+# With a database that is away: a restart takes it about a second.
+_PATIENCE_SECONDS = 5.0
+_FIRST_WAIT_SECONDS = 0.05
 _SWEEP_LIMIT = 50
 
 
@@ -115,7 +120,16 @@ class Executor:
             self._waiting.wake(run_id)
 
     async def _accept(self, owner: Owner, new: NewRun, key: RequestKey | None) -> Accepted:
-        accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
+        try:
+            accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            found = await self._read_again(lambda: self._runs.accepted(owner, new, self._process))
+            if found is None:
+                raise
+            # Unless it was queued, and what went before has set it free meanwhile.
+            accepted = replace(found, lease=None) if self.runs_here(new.id) else found
         self.stop(accepted.stopped)
         for outbox in accepted.outbox:
             self._teller.tell(outbox)
@@ -124,11 +138,39 @@ class Executor:
         return accepted
 
     async def _cancel(self, owner: Owner, run_id: str) -> Run:
-        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        try:
+            run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            run, ended = await self._read_again(lambda: self._cancel_again(owner, run_id))
         if ended is not None:
             self.stop([run_id])
             self._follow(ended)
         return run
+
+    async def _cancel_again(self, owner: Owner, run_id: str) -> tuple[Run, Ended | None]:
+        """Cancel what may be cancelled already; then with what followed from that."""
+        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        return run, ended or await self._runs.ended(owner, run_id, self._process)
+
+    async def _read_again(self, read: Callable[[], Awaitable[Result]]) -> Result:
+        """Read, as soon as the database answers, what became of a write whose answer was lost.
+
+        Raise DatabaseUnavailable if it does not for some seconds: what was written is taken over or told then, by
+        somebody, when leases expire.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline, wait = clock() + _PATIENCE_SECONDS, _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return await read()
+            except DatabaseUnavailable as error:
+                if clock() > deadline:
+                    raise
+                log.warning("the database does not say what it wrote", cause=error.cause)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, 1.0)
 
     async def _whole(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do the work to its end: what it commits must not be left without what follows from it."""
@@ -208,6 +250,22 @@ class Executor:
         raise AgentsUnreachable("the agents service ended the task without a result")
 
     async def _settle(self, lease: Lease, result: Completed | Failure) -> Ended:
+        """End the run, also if the database is away for a moment or its answer is lost. Raise LeaseLost."""
+        try:
+            return await self._end(lease, result)
+        except DatabaseUnavailable:
+            # What was worked out would be worked out again.
+            return await self._read_again(lambda: self._end_again(lease, result))
+
+    async def _end_again(self, lease: Lease, result: Completed | Failure) -> Ended:
+        ended = await self._runs.ended(Owner(lease.user_id, lease.project_id), lease.run_id, self._process)
+        if ended is None:
+            return await self._end(lease, result)
+        if ended.outbox.epoch != lease.epoch:
+            raise LeaseLost(lease.run_id)
+        return ended
+
+    async def _end(self, lease: Lease, result: Completed | Failure) -> Ended:
         if isinstance(result, Failure):
             return await self._runs.fail(lease, self._process, result, self._clock())
         return await self._runs.succeed(lease, self._process, result.output, result.usage, self._clock())

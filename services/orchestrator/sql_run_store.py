@@ -37,7 +37,8 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_run_queries import SqlRunQueries, load_run, load_task
+from services.orchestrator.sql_run_doubts import SqlRunDoubts
+from services.orchestrator.sql_run_queries import load_run, load_task
 from services.orchestrator.sql_run_rows import (
     cancel_runs,
     completed,
@@ -147,7 +148,7 @@ class _Known(Exception):
         self.run_id = run_id
 
 
-class SqlRunStore(SqlRunQueries):
+class SqlRunStore(SqlRunDoubts):
     """`RunStore` on SQLite and PostgreSQL.
 
     What leaves passes the owner's guard. `renew` and `adopt` work for every user: they hand out ids, and what a process
