@@ -50,11 +50,16 @@ async def meet(place: Place, first: HeldDatabase, early: Any, late: Any) -> tupl
     async with asyncio.timeout(10):
         await first.done.wait()
         two = asyncio.ensure_future(late)
-        while not two.done() and not await _somebody_waits(place):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+        await until_waiting(place, two)
         first.go.set()
         ended = await asyncio.gather(one, two, return_exceptions=True)
     return ended[0], ended[1]
+
+
+async def until_waiting(place: Place, task: "asyncio.Future[Any]") -> None:
+    """Return when the task waits for another one's lock, as far as the place can tell, or is over."""
+    while not task.done() and not await _somebody_waits(place):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
 
 
 async def _somebody_waits(place: Place) -> bool:
