@@ -14,6 +14,7 @@ from codelab.orchestrator.v1 import (
 
 from services.orchestrator.agents_client import AgentsClient
 from services.orchestrator.executor import Executor
+from services.orchestrator.model import RunLimits
 from services.orchestrator.purger import SessionPurger
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
@@ -42,7 +43,8 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
 
         database = await stack.enter_async_context(open_database("orchestrator", settings))
         sessions = SqlSessionStore(database)
-        runs = SqlRunStore(database, settings.lease_seconds)
+        limits = RunLimits(settings.user_active_runs, settings.user_queued_runs)
+        runs = SqlRunStore(database, settings.lease_seconds, limits)
 
         keys = Keys.of(settings)
         peers = Peers("orchestrator", settings, TokenMinter(keys))

@@ -6,6 +6,7 @@ from services.runtime.errors import (
     FailedPrecondition,
     Internal,
     NotFound,
+    ResourceExhausted,
     Unavailable,
     Unimplemented,
 )
@@ -63,6 +64,56 @@ class RunFinished(FailedPrecondition):
 
     def __init__(self, run_id: str, state: str) -> None:
         super().__init__(f"run {run_id} is already finished: it {state}", run_id=run_id, state=state)
+
+
+class RunNotRetryable(FailedPrecondition):
+    """The run neither failed nor was cancelled."""
+
+    reason = "RUN_NOT_RETRYABLE"
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(
+            f"run {run_id} is {state}: only one that failed or was cancelled can be retried", run_id=run_id, state=state
+        )
+
+
+class RunRetried(FailedPrecondition):
+    """The run was retried already."""
+
+    reason = "RUN_RETRIED"
+
+    def __init__(self, run_id: str, retried_by: str) -> None:
+        super().__init__(
+            f"run {run_id} was retried by run {retried_by}: if that one failed too, retry it instead",
+            run_id=run_id,
+            retried_by=retried_by,
+        )
+
+
+class TooManyRuns(ResourceExhausted):
+    """As many runs of the user are active as may be."""
+
+    reason = "TOO_MANY_RUNS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} of your runs are active, and no more may be at once: try again when one has ended, or cancel one",
+            retry_after=2.0,
+            limit=str(limit),
+        )
+
+
+class TooManyQueuedRuns(ResourceExhausted):
+    """As many runs of the user are queued as may be."""
+
+    reason = "TOO_MANY_QUEUED_RUNS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} of your messages wait for their turn, and no more may: try again when one has begun",
+            retry_after=5.0,
+            limit=str(limit),
+        )
 
 
 class RunCancelled(Aborted):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import structlog
 
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Accepted, Ended, Failure, Lease, Message, NewRun, Owner, Run
+from services.orchestrator.model import Accepted, Ended, Failure, Lease, Message, NewRetry, NewRun, Owner, Run
 from services.orchestrator.ports import Agents, AgentsUnreachable, Completed, Delta
 from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import RunStore
@@ -97,7 +97,14 @@ class Executor:
 
         It happens whole, also if the caller goes away meanwhile.
         """
-        return await self._whole(self._accept(owner, new, key))
+        return await self._whole(self._begin(self._runs.accept(owner, new, key, self._process, self._clock())))
+
+    async def retry(self, owner: Owner, again: NewRetry, key: RequestKey | None) -> Accepted:
+        """Store a run that does another again, and start it, or whatever `on_busy` says; see RunStore.retry.
+
+        It happens whole, as `accept` does.
+        """
+        return await self._whole(self._begin(self._runs.retry(owner, again, key, self._process, self._clock())))
 
     async def cancel(self, owner: Owner, run_id: str) -> Run:
         """Cancel a run, down to the model's connection, and start the session's next.
@@ -114,8 +121,8 @@ class Executor:
                 task.cancel()
             self._waiting.wake(run_id)
 
-    async def _accept(self, owner: Owner, new: NewRun, key: RequestKey | None) -> Accepted:
-        accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
+    async def _begin(self, accepting: Coroutine[Any, Any, Accepted]) -> Accepted:
+        accepted = await accepting
         self.stop(accepted.stopped)
         for outbox in accepted.outbox:
             self._teller.tell(outbox)

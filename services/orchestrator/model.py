@@ -29,9 +29,11 @@ class RunState(StrEnum):
 
 ACTIVE = (RunState.PLANNING, RunState.RUNNING, RunState.WAITING_APPROVAL)
 """States of which a session has at most one run."""
+UNFINISHED = (*ACTIVE, RunState.QUEUED)
 LEASED = (RunState.PLANNING, RunState.RUNNING)
 """States in which some process owns the run and renews its lease."""
 FINISHED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+RETRYABLE = (RunState.FAILED, RunState.CANCELLED)
 
 
 class TaskState(StrEnum):
@@ -188,7 +190,8 @@ class Event:
 class Lease:
     """The right to work on a run, valid while the store still has this (owner, epoch) for it.
 
-    `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0.
+    `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0;
+    `asked_at` the place of the run that brought the message: its own, unless it retries another.
     """
 
     run_id: str
@@ -197,6 +200,7 @@ class Lease:
     user_id: str
     epoch: int
     position: int
+    asked_at: int
     answer_id: str
     task: Task
     generation: int
@@ -220,6 +224,24 @@ class NewRun:
     content: str
     agent: Agent
     on_busy: OnBusy
+
+
+@dataclass(frozen=True)
+class NewRetry:
+    """A run to do again; `id` and `answer_id` are the new one's."""
+
+    id: str
+    answer_id: str
+    run_id: str
+    on_busy: OnBusy
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How many runs a user may have in each of two conditions, over all projects."""
+
+    active: int
+    queued: int
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from services.orchestrator.model import (
     Accepted,
     Event,
     Message,
+    NewRetry,
     NewRun,
     OnBusy,
     Outcome,
@@ -124,7 +125,8 @@ class RunService:
     async def send(self, owner: Owner, send: Send, timeout: float) -> Accepted:
         """Accept a message and start its run, or join the run that this request_id started.
 
-        Raise SessionNotFound, SessionBusy, RequestIdReused, OrchestrationNotAvailable, NotFound `AGENT_NOT_FOUND`.
+        Raise SessionNotFound, SessionBusy, TooManyRuns, TooManyQueuedRuns, RequestIdReused, OrchestrationNotAvailable,
+        NotFound `AGENT_NOT_FOUND`.
         """
         # One scope for the three ways to send: what timed out as one can be joined as another.
         key = RequestKey.of(
@@ -147,6 +149,15 @@ class RunService:
             on_busy=send.on_busy,
         )
         return await self._executor.accept(owner, new, key)
+
+    async def retry(self, owner: Owner, run_id: str, on_busy: OnBusy, request_id: str | None) -> Run:
+        """Do again what a failed or cancelled run did not, or return the retry that this request_id started.
+
+        Raise RunNotFound, RunNotRetryable, RunRetried, SessionBusy, TooManyRuns, TooManyQueuedRuns, RequestIdReused.
+        """
+        key = RequestKey.of("Retry", request_id, owner.project_id, run_id, on_busy)
+        again = NewRetry(self._new_id(), self._new_id(), run_id, on_busy)
+        return (await self._executor.retry(owner, again, key)).run
 
     async def answer(self, owner: Owner, accepted: Accepted, seconds: float) -> Message:
         """Wait for the answer to what `send` accepted.

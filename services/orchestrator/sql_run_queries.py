@@ -124,10 +124,10 @@ class SqlRunQueries:
         return Page([load_event(row) for row in page], run.event_count, token)
 
     async def history(self, lease: Lease, limit: int) -> list[Message]:
-        if lease.position == 0:
+        if lease.asked_at == 0:
             return []
         async with self._database.read() as connection:
-            rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.position, limit))
+            rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.asked_at, limit))
             return [message_of(row) for row in reversed(own_messages.all(rows, lease.user_id))]
 
     async def orphaned(self, limit: int) -> list[str]:

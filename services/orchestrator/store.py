@@ -15,6 +15,7 @@ from services.orchestrator.model import (
     Failure,
     Lease,
     Message,
+    NewRetry,
     NewRun,
     Outbox,
     Outcome,
@@ -89,8 +90,17 @@ class RunStore(Protocol):
     async def accept(self, owner: Owner, new: NewRun, key: RequestKey | None, process: str, now: datetime) -> Accepted:
         """Store the message and its run: leased to `process` if the session is idle, else as `new.on_busy` says.
 
-        A known `key` joins the earlier run. Raise SessionNotFound, ProjectNotFound, SessionBusy, RequestIdReused: they
-        leave nothing behind.
+        A known `key` joins the earlier run. Raise SessionNotFound, ProjectNotFound, SessionBusy, TooManyRuns,
+        TooManyQueuedRuns, RequestIdReused: they leave nothing behind.
+        """
+
+    async def retry(
+        self, owner: Owner, again: NewRetry, key: RequestKey | None, process: str, now: datetime
+    ) -> Accepted:
+        """Store a run that does again what a failed or cancelled one did not; else as `accept`.
+
+        Raise RunNotFound, ProjectNotFound, RunNotRetryable, RunRetried, and what `accept` raises: they leave nothing
+        behind.
         """
 
     async def get_run(self, owner: Owner, run_id: str) -> Run:
@@ -108,7 +118,7 @@ class RunStore(Protocol):
         """Return a page of the run's timeline, oldest first. Raise RunNotFound, InvalidPageToken."""
 
     async def history(self, lease: Lease, limit: int) -> list[Message]:
-        """Return the latest `limit` messages before the run's own, oldest first."""
+        """Return the latest `limit` messages before the one that the run answers, oldest first."""
 
     async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
         """Count another attempt at the task, with a new generation of its text. Raise LeaseLost.

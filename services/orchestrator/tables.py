@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.orchestrator.model import ACTIVE
+from services.orchestrator.model import ACTIVE, UNFINISHED
 from services.runtime.database import Json, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys
 from services.runtime.ownership import OwnerGuard
@@ -72,6 +72,8 @@ runs = sa.Table(
     sa.Column("mode", sa.String(20), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
+    # Position of the run whose message this one answers: its own, unless it retries another.
+    sa.Column("asked_at", sa.Integer, nullable=False),
     sa.Column("answer_id", ID, nullable=False),
     sa.Column("answered", sa.Boolean, nullable=False, default=False),
     sa.Column("retry_of", ID),
@@ -95,6 +97,17 @@ runs = sa.Table(
     sa.UniqueConstraint("session_id", "position"),
     sa.Index("ix_runs_owner", "user_id", "project_id", "created_at", "id"),
     sa.Index("ix_runs_lease", "state", "lease_until"),
+)
+
+# A run is retried once, whoever asks at the same time.
+sa.Index("ux_runs_retry_of", runs.c.retry_of, unique=True)
+
+# What counts against a user's limits.
+sa.Index(
+    "ix_runs_unfinished",
+    runs.c.user_id,
+    sqlite_where=runs.c.state.in_(UNFINISHED),
+    postgresql_where=runs.c.state.in_(UNFINISHED),
 )
 
 # One active run a session, whatever two transactions read before they wrote.

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.orchestrator.model import Accepted, Agent, Lease, NewRun, OnBusy, Owner
+from services.orchestrator.model import Accepted, Agent, Lease, NewRun, OnBusy, Owner, RunLimits
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.store import RunStore, SessionStore
@@ -21,6 +21,10 @@ SECOND = timedelta(seconds=1)
 AGENT = Agent("a9a9a9a9-0000-4000-8000-000000000001", "CodeAssistant")
 # A replica: what it calls itself.
 ONE, TWO = "process-one", "process-two"
+
+
+LIMITS = RunLimits(active=24, queued=25)
+"""What each user may have in the tests."""
 
 
 @dataclass
@@ -101,4 +105,4 @@ async def stores_in(place: Place) -> Stores:
             result = await connection.execute(statement)
             return list(result.all()) if result.returns_rows else []
 
-    return Stores(SqlSessionStore(one), SqlRunStore(one, 30.0), SqlRunStore(two, 30.0), execute)
+    return Stores(SqlSessionStore(one), SqlRunStore(one, 30.0, LIMITS), SqlRunStore(two, 30.0, LIMITS), execute)
