@@ -18,6 +18,7 @@ from services.orchestrator.model import RunLimits
 from services.orchestrator.purger import SessionPurger
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.streams_client import StreamsClient
@@ -54,7 +55,8 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
 
         waiting = Waiting()
         teller = Teller(runs, streams, utc_now)
-        executor = Executor(runs, agents, teller, waiting, utc_now, process=new_id())
+        approvals = SqlApprovalStore(database, settings.lease_seconds)
+        executor = Executor(runs, approvals, agents, teller, waiting, utc_now, process=new_id())
         purger = SessionPurger(sessions, streams)
         session_service = SessionService(sessions, executor, purger, utc_now, new_id)
         run_service = RunService(runs, agents, executor, waiting, utc_now, new_id)

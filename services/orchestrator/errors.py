@@ -116,6 +116,24 @@ class TooManyQueuedRuns(ResourceExhausted):
         )
 
 
+class ApprovalNotFound(NotFound):
+    """The approval is absent, of another project or another user's."""
+
+    reason = "APPROVAL_NOT_FOUND"
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(f"approval {approval_id} does not exist", approval_id=approval_id)
+
+
+class ApprovalDecided(FailedPrecondition):
+    """It was decided otherwise before, or nobody decided in time."""
+
+    reason = "APPROVAL_DECIDED"
+
+    def __init__(self, approval_id: str, state: str) -> None:
+        super().__init__(f"approval {approval_id} is already {state}", approval_id=approval_id, state=state)
+
+
 class RunCancelled(Aborted):
     """The run was cancelled while its caller waited."""
 
@@ -123,6 +141,15 @@ class RunCancelled(Aborted):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} was cancelled", run_id=run_id)
+
+
+class RunNeedsApproval(FailedPrecondition):
+    """The run waits for a decision of its user."""
+
+    reason = "RUN_NEEDS_APPROVAL"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} waits for a decision of yours, and goes on with it", run_id=run_id)
 
 
 class RunFailed(Internal):

@@ -64,6 +64,23 @@ class OnBusy(StrEnum):
     REPLACE = "replace"
 
 
+class ApprovalKind(StrEnum):
+    """What is to be approved."""
+
+    TOOL = "tool"
+    PLAN = "plan"
+
+
+class ApprovalState(StrEnum):
+    """Where a decision stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
 @dataclass(frozen=True)
 class Owner:
     """Whose, and which project's: every query carries both."""
@@ -151,6 +168,32 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """Something that waits, or waited, for its user's decision. `payload` says what exactly would happen."""
+
+    id: str
+    run_id: str
+    task_id: str | None
+    kind: ApprovalKind
+    state: ApprovalState
+    payload: dict[str, Any]
+    reason: str | None
+    expires_at: datetime
+    decided_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to ask the user; `id` is the approval's."""
+
+    id: str
+    kind: ApprovalKind
+    payload: dict[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Run:
     """The work that one message started."""
 
@@ -208,6 +251,8 @@ class Lease:
     """Every event of the run that is not known to be published, oldest first: the holder publishes them."""
     fresh: bool = True
     """Whether this grant already counts as the task's running attempt; a takeover's does not."""
+    decisions: tuple[Approval, ...] = ()
+    """What the user was asked for the task, oldest first: decided or not."""
 
 
 @dataclass(frozen=True)
@@ -276,6 +321,18 @@ class Ended:
 
     outbox: Outbox
     promoted: Lease | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision, and what follows from it: the lease of the run that goes on, else what it has to tell.
+
+    Neither, if it was made before.
+    """
+
+    approval: Approval
+    outbox: Outbox | None = None
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)

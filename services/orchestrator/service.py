@@ -13,6 +13,7 @@ from services.orchestrator.errors import (
     RunCancelled,
     RunFailed,
     RunInterrupted,
+    RunNeedsApproval,
     RunNotFinished,
 )
 from services.orchestrator.executor import Executor
@@ -162,8 +163,8 @@ class RunService:
     async def answer(self, owner: Owner, accepted: Accepted, seconds: float) -> Message:
         """Wait for the answer to what `send` accepted.
 
-        Raise RunCancelled, RunNotFinished after so many seconds, RunInterrupted when this process stops, or what failed
-        the run: ModelUnavailable, ModelTimeout, RunFailed.
+        Raise RunCancelled, RunNeedsApproval, RunNotFinished after so many seconds, RunInterrupted when this process
+        stops, or what failed the run: ModelUnavailable, ModelTimeout, RunFailed.
         """
         run_id = accepted.run.id
         deadline = time.monotonic() + seconds
@@ -177,6 +178,8 @@ class RunService:
                         return outcome.answer
                     if outcome.state in FINISHED:
                         raise _failure_of(run_id, outcome)
+                    if outcome.state is RunState.WAITING_APPROVAL:
+                        raise RunNeedsApproval(run_id)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise RunNotFinished(run_id)

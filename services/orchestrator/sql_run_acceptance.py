@@ -28,6 +28,7 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
+from services.orchestrator.sql_leases import LEASE_END
 from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
 from services.orchestrator.sql_run_rows import (
     Happened,
@@ -44,13 +45,11 @@ from services.orchestrator.sql_run_rows import (
 )
 from services.orchestrator.sql_session_store import lock_project
 from services.orchestrator.tables import idempotency_keys, own_runs, runs
-from services.runtime.database import Database, epoch_now
+from services.runtime.database import Database
 from services.runtime.idempotency import RequestKey
 
 # A direct run's plan is this one task.
 DIRECT_TASK = "answer"
-LEASE_END = epoch_now() + sa.bindparam("lease_seconds", type_=sa.Double)
-"""The end of a lease that begins now."""
 _INSERT_RUN = sa.insert(runs).values(lease_until=LEASE_END)
 _TITLE_LENGTH = 80
 

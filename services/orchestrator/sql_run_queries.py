@@ -12,6 +12,9 @@ from services.orchestrator.errors import RunNotFound
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
+    Approval,
+    ApprovalKind,
+    ApprovalState,
     Event,
     Failure,
     Lease,
@@ -284,6 +287,22 @@ def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
 def _texts(run: Run) -> list[str | None]:
     """What may be long in a run."""
     return [text for task in run.plan.tasks for text in (task.instruction, task.output)]
+
+
+def load_approval(row: sa.Row[tuple[object, ...]]) -> Approval:
+    """A row of `approvals` as an Approval."""
+    return Approval(
+        id=row.id,
+        run_id=row.run_id,
+        task_id=row.task_id,
+        kind=ApprovalKind(row.kind),
+        state=ApprovalState(row.state),
+        payload=row.payload,
+        reason=row.reason,
+        expires_at=row.expires_at,
+        decided_at=row.decided_at,
+        created_at=row.created_at,
+    )
 
 
 def load_event(row: sa.Row[tuple[object, ...]]) -> Event:

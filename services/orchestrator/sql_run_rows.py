@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -15,6 +14,8 @@ from services.orchestrator.errors import TooManyQueuedRuns, TooManyRuns
 from services.orchestrator.model import (
     FINISHED,
     UNFINISHED,
+    Approval,
+    ApprovalState,
     Event,
     Failure,
     Lease,
@@ -26,14 +27,14 @@ from services.orchestrator.model import (
     Task,
     TaskState,
 )
-from services.orchestrator.sql_run_queries import load_event, load_task
+from services.orchestrator.sql_run_queries import load_event
 from services.orchestrator.tables import (
+    approvals,
     chat_sessions,
     messages,
     own_events,
     own_runs,
     own_sessions,
-    own_tasks,
     run_events,
     run_tasks,
     runs,
@@ -183,11 +184,25 @@ async def cancel_runs(
             )
             .values(state=TaskState.CANCELLED, finished_at=now)
         )
+        await cancel_questions(connection, owner.user_id, row.id, now)
         end = ("run_cancelled", {"reason": reason})
         await insert_events(connection, owner.user_id, row.id, row.epoch, row.event_count, now, [end], final=True)
         events = await unpublished_events(connection, owner.user_id, row.id)
         outbox.append(Outbox(row.id, row.session_id, owner.project_id, owner.user_id, row.epoch, events))
     return outbox
+
+
+async def cancel_questions(connection: AsyncConnection, user_id: str, run_id: str, now: datetime) -> None:
+    """Ask nobody any more: the run, whose row is locked, ends."""
+    await connection.execute(
+        sa.update(approvals)
+        .where(
+            approvals.c.run_id == run_id,
+            approvals.c.user_id == user_id,
+            approvals.c.state == ApprovalState.PENDING,
+        )
+        .values(state=ApprovalState.CANCELLED, decided_at=now)
+    )
 
 
 async def insert_events(
@@ -287,28 +302,6 @@ async def insert_message(connection: AsyncConnection, message: Message, user_id:
     await connection.execute(_INSERT_MESSAGE, row)
 
 
-async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Lease:
-    """The lease of a run that was just taken: its attempt is still to begin. Raise NoResultFound if it has no task."""
-    tasks = sa.select(run_tasks).where(run_tasks.c.run_id == row.id, run_tasks.c.user_id == row.user_id)
-    task = own_tasks.first(await connection.execute(tasks), row.user_id)
-    if task is None:
-        raise NoResultFound(f"run {row.id} has no task")
-    return Lease(
-        run_id=row.id,
-        session_id=row.session_id,
-        project_id=row.project_id,
-        user_id=row.user_id,
-        epoch=row.epoch,
-        position=row.position,
-        asked_at=row.asked_at,
-        answer_id=row.answer_id,
-        task=load_task(task),
-        generation=task.generation,
-        events=await unpublished_events(connection, row.user_id, row.id),
-        fresh=False,
-    )
-
-
 def outbox_of(lease: Lease, events: tuple[Event, ...]) -> Outbox:
     """What the lease's run has to tell."""
     return Outbox(lease.run_id, lease.session_id, lease.project_id, lease.user_id, lease.epoch, events)
@@ -341,6 +334,22 @@ def failed(task: Task, error: Failure) -> list[Happened]:
     """That a task failed, and its run with it."""
     payload = {"error": asdict(error), "task_id": task.id, "agent_id": task.agent_id}
     return [("agent_failed", payload), ("run_failed", payload)]
+
+
+def asked(approval: Approval) -> Happened:
+    """That the user is asked for a decision."""
+    return "approval_required", {"approval": _approval_values(approval)}
+
+
+def resolved(approval: Approval) -> Happened:
+    """That a question needs no answer any more."""
+    return "approval_resolved", {"approval": _approval_values(approval)}
+
+
+def _approval_values(approval: Approval) -> dict[str, Any]:
+    decided_at = approval.decided_at and approval.decided_at.isoformat()
+    times = {"expires_at": approval.expires_at.isoformat(), "created_at": approval.created_at.isoformat()}
+    return {**asdict(approval), **times, "decided_at": decided_at}
 
 
 def _message_values(message: Message) -> dict[str, Any]:

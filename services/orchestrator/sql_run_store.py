@@ -8,7 +8,6 @@ if the lease went to somebody else.
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,16 +29,17 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_run_acceptance import LEASE_END, SqlRunAcceptance
+from services.orchestrator.sql_leases import fence, lease_of
+from services.orchestrator.sql_run_acceptance import SqlRunAcceptance
 from services.orchestrator.sql_run_queries import load_run, load_task
 from services.orchestrator.sql_run_rows import (
+    cancel_questions,
     cancel_runs,
     completed,
     end_task,
     failed,
     insert_events,
     insert_message,
-    lease_of,
     outbox_of,
     started,
     touch_session,
@@ -71,29 +71,6 @@ _EVENT_PUBLISHED = (
     .where(run_events.c.run_id == _OF_RUN, run_events.c.n == sa.bindparam("at_n"))
     .values(published=_EVENT_ID)
 )
-
-
-@cache
-def _fenced(columns: tuple[str, ...]) -> ReturningUpdate[Any]:
-    """Sets these columns of a leased run, each from the parameter of its name and `_`; see SqlRunStore._fence."""
-    happening: sa.BindParameter[int] = sa.bindparam("happening", type_=sa.Integer)
-    return (
-        sa.update(runs)
-        .where(
-            runs.c.id == _OF_RUN,
-            runs.c.owner == sa.bindparam("of_process"),
-            runs.c.epoch == sa.bindparam("of_epoch"),
-            runs.c.state.in_(LEASED),
-        )
-        .values(
-            {
-                "lease_until": LEASE_END,
-                "event_count": runs.c.event_count + happening,
-                **{column: sa.bindparam(f"{column}_") for column in columns},
-            }
-        )
-        .returning(runs.c.started_at, (runs.c.event_count - happening + 1).label("event_count"))
-    )
 
 
 @prepared
@@ -130,7 +107,7 @@ class SqlRunStore(SqlRunAcceptance):
 
     async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
         async with self._database.write() as connection:
-            run = await self._fence(connection, lease, process, happening=1)
+            run = await fence(connection, lease, process, self._lease_seconds, happening=1)
             counted = await connection.execute(
                 sa.update(run_tasks)
                 .where(
@@ -162,7 +139,7 @@ class SqlRunStore(SqlRunAcceptance):
         end = {"state": RunState.SUCCEEDED, "answered": True, "finished_at": now, "owner": None, **asdict(usage)}
         async with self._database.write() as connection:
             await touch_session(connection, lease.session_id, now, messages_more=1)
-            run = await self._fence(connection, lease, process, happening=1, **end)
+            run = await fence(connection, lease, process, self._lease_seconds, happening=1, **end)
             await insert_message(connection, answer, lease.user_id, 2 * lease.position + 1)
             await end_task(connection, lease, TaskState.SUCCEEDED, now, output=output, **asdict(usage))
             duration_ms = round((now - run.started_at).total_seconds() * 1000)
@@ -259,29 +236,6 @@ class SqlRunStore(SqlRunAcceptance):
             await connection.execute(_RUN_HEAD, heads)
             await connection.execute(_EVENT_PUBLISHED, events)
 
-    async def _fence(
-        self, connection: AsyncConnection, lease: Lease, process: str, *, happening: int, **values: Any
-    ) -> sa.Row[tuple[Any, ...]]:
-        """Change the run under its lease, renew that, and make room for events that happen.
-
-        Return when the run began, and the number of the first of these events. Raise LeaseLost.
-        """
-        fenced = await connection.execute(
-            _fenced(tuple(values)),
-            {
-                "of_run": lease.run_id,
-                "of_process": process,
-                "of_epoch": lease.epoch,
-                "lease_seconds": self._lease_seconds,
-                "happening": happening,
-                **{f"{column}_": value for column, value in values.items()},
-            },
-        )
-        row: sa.Row[tuple[Any, ...]] | None = fenced.one_or_none()
-        if row is None:
-            raise LeaseLost(lease.run_id)
-        return row
-
     async def _fail(
         self, connection: AsyncConnection, lease: Lease, process: str, error: Failure, now: datetime
     ) -> Ended:
@@ -289,8 +243,9 @@ class SqlRunStore(SqlRunAcceptance):
         happened = failed(lease.task, error)
         why = {"error_reason": error.reason, "error_detail": error.detail}
         end = {"state": RunState.FAILED, "finished_at": now, "owner": None, **why}
-        run = await self._fence(connection, lease, process, happening=len(happened), **end)
+        run = await fence(connection, lease, process, self._lease_seconds, happening=len(happened), **end)
         await end_task(connection, lease, TaskState.FAILED, now, **why)
+        await cancel_questions(connection, lease.user_id, lease.run_id, now)
         events = await insert_events(
             connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, happened, final=True
         )

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from services.orchestrator.model import (
     Accepted,
+    Decided,
     Ended,
     Event,
     Failure,
@@ -21,6 +22,7 @@ from services.orchestrator.model import (
     Outcome,
     Owner,
     Page,
+    Question,
     Run,
     RunState,
     Session,
@@ -164,3 +166,34 @@ class RunStore(Protocol):
 
         Oldest first; runs in `excluding` are left out.
         """
+
+
+class ApprovalStore(Protocol):
+    """What runs ask their users, and the parking of runs meanwhile: nobody owns or leases a parked run.
+
+    Parking and deciding both lock the run's row and then look at what is undecided: whichever comes second sees the
+    other. A run that ends takes its questions with it.
+    """
+
+    async def ask(self, lease: Lease, process: str, questions: Sequence[Question], now: datetime) -> Lease:
+        """Let the lease's task wait for these decisions. Raise LeaseLost.
+
+        The lease returned has the events of the questions alone.
+        """
+
+    async def park(self, lease: Lease, process: str) -> Lease | None:
+        """Give the run up until its user decides; None if so. Raise LeaseLost.
+
+        If nothing is undecided any more, the lease stays, and is returned with the decisions.
+        """
+
+    async def decide(
+        self, owner: Owner, approval_id: str, approve: bool, reason: str | None, process: str, now: datetime
+    ) -> Decided:
+        """Approve or reject. The last decision that a parked task waits for leases its run to `process`.
+
+        Deciding the same again changes nothing. Raise ApprovalNotFound, ApprovalDecided.
+        """
+
+    async def expire(self, process: str, now: datetime, limit: int) -> list[Decided]:
+        """Reject, as expired, at most `limit` questions that nobody answered in time, of whatever user; as `decide`."""

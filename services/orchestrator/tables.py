@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.orchestrator.model import ACTIVE, UNFINISHED
+from services.orchestrator.model import ACTIVE, UNFINISHED, ApprovalState
 from services.runtime.database import Json, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys
 from services.runtime.ownership import OwnerGuard
@@ -167,6 +167,28 @@ sa.Index(
     postgresql_where=run_events.c.published.is_(None),
 )
 
+# What waits, or waited, for its user's decision.
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("task_id", sa.String(100)),
+    sa.Column("user_id", ID, nullable=False),
+    # Of the event that asked: in this order.
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("payload", Json, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("decided_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index("ux_approvals_run", "run_id", "n", unique=True),
+)
+_is_pending = approvals.c.state == ApprovalState.PENDING
+sa.Index("ix_approvals_pending", approvals.c.expires_at, sqlite_where=_is_pending, postgresql_where=_is_pending)
+
 # The doors through which rows leave. What belongs to a session or a run has its user; its project is its parent's.
 own_projects = OwnerGuard("projects")
 own_sessions = OwnerGuard("chat_sessions")
@@ -174,3 +196,4 @@ own_messages = OwnerGuard("messages", project=None)
 own_runs = OwnerGuard("runs")
 own_tasks = OwnerGuard("run_tasks", project=None)
 own_events = OwnerGuard("run_events", project=None)
+own_approvals = OwnerGuard("approvals", project=None)

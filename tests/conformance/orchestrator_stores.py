@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.orchestrator.model import Accepted, Agent, Lease, NewRun, OnBusy, Owner, RunLimits
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.store import ApprovalStore, RunStore, SessionStore
 from services.orchestrator.tables import metadata, runs
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
@@ -34,6 +35,8 @@ class Stores:
     sessions: SessionStore
     runs: RunStore
     others: RunStore
+    approvals: tuple[ApprovalStore, ApprovalStore]
+    """Of each replica one."""
     execute: Callable[[Any], Awaitable[list[Any]]]
     """Run a statement behind the stores' backs."""
 
@@ -105,4 +108,10 @@ async def stores_in(place: Place) -> Stores:
             result = await connection.execute(statement)
             return list(result.all()) if result.returns_rows else []
 
-    return Stores(SqlSessionStore(one), SqlRunStore(one, 30.0, LIMITS), SqlRunStore(two, 30.0, LIMITS), execute)
+    return Stores(
+        SqlSessionStore(one),
+        SqlRunStore(one, 30.0, LIMITS),
+        SqlRunStore(two, 30.0, LIMITS),
+        (SqlApprovalStore(one, 30.0), SqlApprovalStore(two, 30.0)),
+        execute,
+    )

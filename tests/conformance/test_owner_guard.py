@@ -24,10 +24,20 @@ from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore, Claim
 from services.orchestrator import tables
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Lease, NewRetry, OnBusy, Owner, Usage
+from services.orchestrator.model import (
+    ApprovalKind,
+    ApprovalState,
+    Lease,
+    NewRetry,
+    OnBusy,
+    Owner,
+    Question,
+    Usage,
+)
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.store import ApprovalStore, RunStore, SessionStore
 from services.projects import sql_store as projects_sql
 from services.projects.errors import ProjectRolledBack
 from services.projects.sql_store import SqlProjectStore
@@ -333,6 +343,30 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
     assert questions.keys() | exempt.keys() == of_contract(RunStore)
     assert await leaks(questions, [*hers.secrets("Ann"), hers.session_id, theirs.project_id]) == {}
     assert (await stores.runs.get_run(theirs, hers.lease.run_id)).finished_at is None
+
+
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_approval_store_decides_nothing_of_others(database_place: Place, asker: str) -> None:
+    stores = await stores_in(database_place)
+    forgetful = SqlApprovalStore(ForgetfulDatabase(database_place.open()), 30.0)
+    theirs = await stores.project()
+    mine = await stores.project(None if asker == ANOTHER_USER else theirs.user_id)
+    hers = await Estate.of(stores, theirs, "Ann")
+    question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
+    await stores.approvals[0].ask(hers.lease, ONE, [question], NOW)
+
+    questions: Questions = {
+        "decide": lambda: missing(forgetful.decide(mine, question.id, True, None, ONE, NOW)),
+    }
+    exempt = {
+        "ask": UNDER_A_LEASE,
+        "park": UNDER_A_LEASE,
+        "expire": "decides for whichever user did not, and hands out what that user's run has",
+    }
+    assert questions.keys() | exempt.keys() == of_contract(ApprovalStore)
+    assert await leaks(questions, [*hers.secrets("Ann"), hers.session_id, theirs.project_id]) == {}
+    decided = await stores.approvals[0].decide(theirs, question.id, True, None, ONE, NOW)
+    assert decided.approval.state is ApprovalState.APPROVED
 
 
 async def test_what_belongs_to_a_run_leaves_with_the_runs_user_alone(database_place: Place) -> None:
