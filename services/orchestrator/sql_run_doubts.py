@@ -1,7 +1,7 @@
 """Reading what became of a write to a run whose answer was lost.
 
-The transaction in doubt has locked the session's row until it is decided: whoever locks that, too, and reads then, sees
-what it did.
+The transaction in doubt holds a row until it is decided, of the project where a run begins, of the session where one
+ends: whoever locks that, too, and reads then, sees what it did.
 """
 
 from dataclasses import replace
@@ -9,10 +9,11 @@ from dataclasses import replace
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.model import FINISHED, LEASED, Accepted, Ended, Lease, NewRun, Outbox, Owner, RunState
+from services.orchestrator.model import FINISHED, LEASED, Accepted, Ended, Lease, Outbox, Owner, RunState
+from services.orchestrator.sql_leases import lease_of
 from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
-from services.orchestrator.sql_run_rows import lease_of, outbox_of, touch_session, unpublished_events
-from services.orchestrator.tables import own_runs, runs
+from services.orchestrator.sql_run_rows import outbox_of, touch_session, unpublished_events
+from services.orchestrator.tables import own_runs, projects, runs
 
 # Of a run that was never taken over, and of an attempt that is the first.
 _FIRST = 1
@@ -21,15 +22,17 @@ _FIRST = 1
 class SqlRunDoubts(SqlRunQueries):
     """The part of `RunStore` for whoever does not know what it has written."""
 
-    async def accepted(self, owner: Owner, new: NewRun, process: str) -> Accepted | None:
+    async def accepted(self, owner: Owner, run_id: str, process: str) -> Accepted | None:
         async with self._database.write() as connection:
-            await touch_session(connection, new.session_id)
-            row = await _find(connection, owner, runs.c.id == new.id)
+            # Whoever begins a run shares the lock of its project.
+            mine = (projects.c.user_id == owner.user_id, projects.c.project_id == owner.project_id)
+            await connection.execute(sa.select(projects.c.project_id).where(*mine).with_for_update())
+            row = await _find(connection, owner, runs.c.id == run_id)
             if row is None:
                 return None
-            run, lease = await load_run(connection, owner, new.id), await lease_of(connection, row)
+            run, lease = await load_run(connection, owner, run_id), await lease_of(connection, row)
             if row.state == RunState.QUEUED:
-                return Accepted(run, outbox=(outbox_of(lease, lease.events),))
+                return Accepted(run, outbox=(outbox_of(lease, lease.events),) if lease.events else ())
             begun = (row.state, row.owner, row.epoch, lease.task.attempt) == (RunState.RUNNING, process, _FIRST, _FIRST)
             return Accepted(run, lease=replace(lease, fresh=True) if begun else None)
 

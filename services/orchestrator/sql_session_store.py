@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.orchestrator.errors import ProjectDeleted, ProjectNotFound, SessionNotFound
 from services.orchestrator.model import FINISHED, Message, Owner, Page, Role, RunState, Session
 from services.orchestrator.tables import (
+    approvals,
     chat_sessions,
     idempotency_keys,
     messages,
@@ -166,6 +167,7 @@ class SqlSessionStore:
             doomed = sa.select(chat_sessions.c.id).where(*these)
             doomed_runs = sa.select(runs.c.id).where(runs.c.session_id.in_(doomed))
             await connection.execute(sa.delete(run_events).where(run_events.c.run_id.in_(doomed_runs)))
+            await connection.execute(sa.delete(approvals).where(approvals.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(run_tasks).where(run_tasks.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(runs).where(runs.c.session_id.in_(doomed)))
             await connection.execute(sa.delete(messages).where(messages.c.session_id.in_(doomed)))

@@ -74,6 +74,26 @@ def _postgresql_now(element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, *
     return "extract(epoch from clock_timestamp())::double precision"
 
 
+class turn(sa.sql.functions.FunctionElement[Any]):
+    """`SELECT turn('name')` waits for every open transaction that took the turn of this name before, and takes it.
+
+    For what no row stands for that could be locked.
+    """
+
+    inherit_cache = True
+
+
+@compiles(turn, "sqlite")
+def _sqlite_turn(element: turn, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    # Who writes is alone already. The name is a parameter, which must appear.
+    return f"length({compiler.process(element.clauses, **options)})"
+
+
+@compiles(turn, "postgresql")
+def _postgresql_turn(element: turn, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **options)}, 0))"
+
+
 class Database(Protocol):
     """Transactions on one database.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,15 +10,27 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
+from services.orchestrator.errors import RunNeedsApproval
 from services.orchestrator.executor import HISTORY_BYTES
-from services.orchestrator.model import Accepted, Lease, Message, OnBusy, Outcome, Owner, RunState, Usage
+from services.orchestrator.model import (
+    Accepted,
+    ApprovalState,
+    Lease,
+    Message,
+    OnBusy,
+    Outcome,
+    Owner,
+    RunState,
+    Usage,
+)
 from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
 from services.orchestrator.waiting import Waiting
 from services.runtime.ids import new_id
-from tests.conformance.orchestrator_stores import NOW, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
 from tests.databases import Place
-from tests.orchestrator.world import Gate, World
+from tests.e2e.polling import eventually
+from tests.orchestrator.world import AskingAgents, Gate, World
 
 
 @pytest.fixture
@@ -287,3 +300,53 @@ async def test_draining_wakes_all_who_wait() -> None:
         waiting.wake_all()
         assert two.is_set()
     waiting.wake("one")
+
+
+# Parking
+
+
+async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: World, ann: Owner, chat: str) -> None:
+    agents = AskingAgents(questions=2)
+    asking = World(world.stores, agents)
+    accepted = await asking.executor.accept(ann, a_message(chat), None)
+    service = RunService(world.stores.runs, agents, asking.executor, asking.waiting, lambda: NOW, new_id)
+    with pytest.raises(RunNeedsApproval):
+        await service.answer(ann, accepted, 60)
+    assert not asking.executor.runs_here(accepted.run.id)
+    first, second = agents.asked
+    assert (await asking.executor.decide(ann, second.id, False, "No.")).state is ApprovalState.REJECTED
+    assert len(agents.began) == 1
+    await asking.executor.decide(ann, first.id, True, None)
+    await asking.until_over(accepted.run.id)
+    outcome = await world.stores.runs.get_outcome(ann, accepted.run.id)
+    assert outcome.answer is not None
+    assert outcome.answer.content == "approved rejected"
+    # Told in order: the beginning, both questions, both decisions, the second attempt, the end.
+    heard = [event.n for run_id, event in asking.streams.heard if run_id == accepted.run.id]
+    assert sorted(set(heard)) == list(range(1, 9))
+    await asking.executor.drain()
+
+
+async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
+    world: World, ann: Owner, chat: str
+) -> None:
+    agents = AskingAgents()
+    asking, deciding = World(world.stores, agents), World(world.stores, AskingAgents(), TWO)
+    run_id = await asking.send(ann, chat)
+    await eventually(lambda: agents.asked and not asking.executor.runs_here(run_id))
+    await asking.executor.drain()
+    await deciding.executor.decide(ann, agents.asked[0].id, True, None)
+    await deciding.until_over(run_id)
+    assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
+    await deciding.executor.drain()
+
+
+async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:
+    agents = AskingAgents()
+    later = World(world.stores, agents, clock=lambda: NOW + timedelta(minutes=6))
+    async with later.executor.working(lease_seconds=0.2):
+        run_id = await later.send(ann, chat)
+        await later.until_over(run_id)
+    outcome = await world.stores.runs.get_outcome(ann, run_id)
+    assert outcome.answer is not None
+    assert outcome.answer.content == "expired"

@@ -37,7 +37,7 @@ from services.orchestrator.tables import messages, run_events, runs
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import Internal
 from tests import databases
-from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, SECOND, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.held_database import HeldDatabase, meet, until_waiting
 from tests.losing_postgres import LosingPostgres, Loss, losing
@@ -71,7 +71,7 @@ async def chat(stores: Stores, ann: Owner) -> str:
 @asynccontextmanager
 async def a_world(stores: Stores, process: str = ONE, streams: FakeStreams | None = None) -> AsyncIterator[World]:
     """A process that ends with the block."""
-    world = World(stores, process, streams)
+    world = World(stores, process=process, streams=streams)
     try:
         yield world
     finally:
@@ -99,7 +99,7 @@ async def world(place: Place, proxy: LosingPostgres, stores: Stores) -> AsyncIte
     """A process that reaches its database through the proxy."""
     async with databases.place(place.file.parent) as away:
         away.url, away.schema = proxy.url, place.schema
-        async with a_world(replace(stores, runs=SqlRunStore(away.open(), 30.0))) as world:
+        async with a_world(replace(stores, runs=SqlRunStore(away.open(), 30.0, LIMITS))) as world:
             yield world
 
 
@@ -277,7 +277,7 @@ async def test_of_two_messages_at_once_to_an_idle_session_one_runs_and_one_waits
     early, late = await meet(
         place,
         held,
-        SqlRunStore(held, 30.0).accept(ann, a_message(chat), None, ONE, NOW),
+        SqlRunStore(held, 30.0, LIMITS).accept(ann, a_message(chat), None, ONE, NOW),
         stores.send(ann, chat, process=TWO),
     )
     assert (lease_of(early).position, early.run.state) == (0, RunState.RUNNING)
@@ -305,7 +305,7 @@ async def test_message_that_comes_while_the_run_before_it_ends_runs_at_once(
     lease = await stores.running(ann, chat)
     held = HeldDatabase(place.open())
     ended, late = await meet(
-        place, held, ENDS[end](SqlRunStore(held, 30.0), lease), stores.send(ann, chat, process=TWO)
+        place, held, ENDS[end](SqlRunStore(held, 30.0, LIMITS), lease), stores.send(ann, chat, process=TWO)
     )
     assert ended.promoted is None
     assert (lease_of(late).run_id, late.run.state) == (late.run.id, RunState.RUNNING)
@@ -321,8 +321,8 @@ async def test_run_that_ends_while_a_message_is_queued_behind_it_sets_that_free(
     queued, ended = await meet(
         place,
         held,
-        SqlRunStore(held, 30.0).accept(ann, a_message(chat), None, TWO, NOW),
-        ENDS[end](SqlRunStore(place.open(), 30.0), lease),
+        SqlRunStore(held, 30.0, LIMITS).accept(ann, a_message(chat), None, TWO, NOW),
+        ENDS[end](SqlRunStore(place.open(), 30.0, LIMITS), lease),
     )
     assert queued.run.state is RunState.QUEUED
     assert ended.promoted is not None
@@ -343,7 +343,7 @@ async def test_run_that_is_being_cancelled_is_not_taken_over(
     (run, ended), adopted = await meet(
         place,
         held,
-        SqlRunStore(held, 30.0).cancel(ann, lease.run_id, ONE, NOW),
+        SqlRunStore(held, 30.0, LIMITS).cancel(ann, lease.run_id, ONE, NOW),
         stores.others.adopt(chat, TWO, NOW),
     )
     assert (run.state, adopted) == (RunState.CANCELLED, None)
@@ -363,7 +363,7 @@ async def test_run_that_is_cancelled_while_it_is_taken_over_stops_at_its_new_own
     over, _ = await meet(
         place,
         held,
-        SqlRunStore(held, 30.0).adopt(chat, TWO, NOW),
+        SqlRunStore(held, 30.0, LIMITS).adopt(chat, TWO, NOW),
         stores.runs.cancel(ann, lease.run_id, ONE, NOW)
         if how == "cancel"
         else stores.send(ann, chat, on_busy=OnBusy.REPLACE),

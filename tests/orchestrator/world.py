@@ -2,17 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.orchestrator.executor import Executor
-from services.orchestrator.model import Agent, Lease, Message, Owner, Usage
-from services.orchestrator.ports import Completed, Delta, Progress
+from services.orchestrator.model import (
+    Agent,
+    ApprovalKind,
+    Lease,
+    Message,
+    Owner,
+    Question,
+    Usage,
+)
+from services.orchestrator.ports import Completed, Delta, Happening, Paused
 from services.orchestrator.store import RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
 from services.runtime.errors import CodelabError
+from services.runtime.ids import Clock, new_id
 from tests.conformance.orchestrator_stores import AGENT, NOW, ONE, Stores, a_message
 from tests.orchestrator.fake_streams import FakeStreams
 
@@ -34,7 +44,7 @@ class HeldAgents:
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         return AGENT
 
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
+    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Happening, None]:
         self.histories.append(history)
         await self._note(self.began, lease)
         try:
@@ -55,6 +65,27 @@ class HeldAgents:
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(condition)
+
+
+class AskingAgents(HeldAgents):
+    """Tasks ask once before they are done, and say what they were told."""
+
+    def __init__(self, questions: int = 1) -> None:
+        super().__init__()
+        self._questions = questions
+        self.asked: list[Question] = []
+
+    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Happening, None]:
+        await self._note(self.began, lease)
+        if lease.decisions:
+            yield Completed(" ".join(each.state for each in lease.decisions), Usage())
+            return
+        new = [
+            Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
+            for _ in range(self._questions)
+        ]
+        self.asked += new
+        yield Paused(tuple(new))
 
 
 class Gate:
@@ -81,13 +112,22 @@ class Gate:
 class World:
     """One process: its executor, on a real store."""
 
-    def __init__(self, stores: Stores, process: str = ONE, streams: FakeStreams | None = None) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        agents: HeldAgents | None = None,
+        process: str = ONE,
+        clock: Clock = lambda: NOW,
+        streams: FakeStreams | None = None,
+    ) -> None:
         self.stores = stores
-        self.agents = HeldAgents()
+        self.agents = agents or HeldAgents()
         self.streams = streams or FakeStreams()
         self.waiting = Waiting()
-        self.teller = Teller(stores.runs, self.streams, lambda: NOW)
-        self.executor = Executor(stores.runs, self.agents, self.teller, self.waiting, lambda: NOW, process)
+        self.teller = Teller(stores.runs, self.streams, clock)
+        self.executor = Executor(
+            stores.runs, stores.approvals[0], self.agents, self.teller, self.waiting, clock, process
+        )
 
     async def send(self, owner: Owner, session_id: str) -> str:
         return (await self.executor.accept(owner, a_message(session_id), None)).run.id
