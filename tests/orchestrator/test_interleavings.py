@@ -30,12 +30,13 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Accepted, Ended, Failure, Lease, OnBusy, Owner, RunState, Usage
+from services.orchestrator.model import Accepted, Ended, Failure, Lease, NewRetry, OnBusy, Owner, RunState, Usage
 from services.orchestrator.ports import Delta
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.tables import messages, run_events, runs
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import Internal
+from services.runtime.ids import new_id
 from tests import databases
 from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, SECOND, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
@@ -145,6 +146,18 @@ async def test_queued_message_whose_commits_answer_is_lost_waits_for_its_turn(
     world.agents.go.set()
     await world.until_over(new.id)
     assert [each.run_id for each in world.agents.began] == [first, new.id]
+
+
+@pytest.mark.server_backed
+async def test_retry_whose_commits_answer_is_lost_runs_at_once(
+    place: Place, proxy: LosingPostgres, world: World, stores: Stores, ann: Owner, chat: str
+) -> None:
+    failed = await stores.running(ann, chat)
+    await stores.runs.fail(failed, ONE, Failure("MODEL_FAILED", "it broke off"), NOW)
+    again = NewRetry(new_id(), new_id(), failed.run_id, OnBusy.QUEUE)
+    accepted: Accepted = await losing_commit(place, proxy, Loss.ANSWER, world.executor.retry(ann, again, None))
+    assert (accepted.run.id, accepted.run.state) == (again.id, RunState.RUNNING)
+    await world.agents.until(lambda: [(each.run_id, each.epoch) for each in world.agents.began] == [(again.id, 1)])
 
 
 @pytest.mark.server_backed
