@@ -40,6 +40,7 @@ from services.runtime.ids import new_id
 from tests import databases
 from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, SECOND, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
+from tests.e2e.polling import eventually
 from tests.held_database import HeldDatabase, meet, until_waiting
 from tests.losing_postgres import LosingPostgres, Loss, losing
 from tests.orchestrator.fake_streams import FakeStreams
@@ -84,6 +85,11 @@ async def a_world(stores: Stores, process: str = ONE, streams: FakeStreams | Non
 def heard(world: World, run_id: str) -> list[tuple[int, str]]:
     """What watchers heard of the run."""
     return [(event.n, event.type) for run, event in world.streams.heard if run == run_id]
+
+
+def texts(world: World) -> list[str]:
+    """What watchers read, piece by piece."""
+    return [text.text for text in world.streams.texts() if text.text]
 
 
 # 1. The commit's answer is lost
@@ -262,7 +268,12 @@ async def test_zombie_that_publishes_after_the_takeover_is_not_heard_and_ends_no
             await successor.agents.until(lambda: len(successor.agents.began) == 1)
             await successor.streams.until(lambda: len(heard(successor, run_id)) == 3)
             zombie.agents.said = [Delta(0, "The ghost's.")]
+            zombie.agents.may_end.clear()
             zombie.agents.go.set()
+            # It speaks on until it hears that it may not, or is heard.
+            await eventually(lambda: not zombie.teller._speaking or texts(zombie))
+            assert texts(zombie) == []
+            zombie.agents.may_end.set()
             await zombie.executor._finish()
             assert await stores.execute(sa.select(messages).where(messages.c.role == "assistant")) == []
             assert (await stores.row(run_id)).state == RunState.RUNNING
@@ -275,7 +286,7 @@ async def test_zombie_that_publishes_after_the_takeover_is_not_heard_and_ends_no
         (3, "agent_started"),
         (4, "agent_completed"),
     ]
-    assert "The ghost's." not in [text.text for text in successor.streams.texts()]
+    assert texts(successor) == ["Done."]
     assert len(await stores.execute(sa.select(messages).where(messages.c.role == "assistant"))) == 1
 
 

@@ -35,7 +35,9 @@ class HeldAgents:
         self.failure: CodelabError | None = None
         """What tasks end by, if not with the answer."""
         self.said: list[Delta] = []
-        """What they say before."""
+        """What they say before that, and before `may_end`."""
+        self.may_end = asyncio.Event()
+        self.may_end.set()
         self.began: list[Lease] = []
         self.histories: list[list[Message]] = []
         self.closed: list[Lease] = []
@@ -51,6 +53,7 @@ class HeldAgents:
             await self.go.wait()
             for delta in self.said:
                 yield delta
+            await self.may_end.wait()
             if self.failure is not None:
                 raise self.failure
             yield Completed("Done.", Usage())
