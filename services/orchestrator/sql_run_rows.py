@@ -28,6 +28,7 @@ from services.orchestrator.model import (
     TaskState,
 )
 from services.orchestrator.sql_run_queries import load_event
+from services.orchestrator.sql_stopping import tell_stopped
 from services.orchestrator.tables import (
     approvals,
     chat_sessions,
@@ -185,6 +186,7 @@ async def cancel_runs(
             .values(state=TaskState.CANCELLED, finished_at=now)
         )
         await cancel_questions(connection, owner.user_id, row.id, now)
+        await tell_stopped(connection, row.id)
         end = ("run_cancelled", {"reason": reason})
         await insert_events(connection, owner.user_id, row.id, row.epoch, row.event_count, now, [end], final=True)
         events = await unpublished_events(connection, owner.user_id, row.id)

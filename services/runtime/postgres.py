@@ -1,18 +1,23 @@
 """PostgreSQL: a pool of connections to one schema."""
 
+import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.database import DatabaseUnavailable
 
+log = structlog.get_logger()
+
 _CONNECT_SECONDS = 5.0
+_LISTEN_AGAIN_SECONDS = 1.0
 _SESSION = {
     "timezone": "UTC",
     # No transaction of ours waits for anything but the database. One that does was forgotten, and holds locks.
@@ -53,6 +58,7 @@ class PostgresDatabase:
                 # Without the driver's words, which may hold the password.
                 raise DatabaseUnavailable("it is not a URL such as postgresql://user:password@host:port/name") from None
 
+        self._connect = connect
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
@@ -89,6 +95,35 @@ class PostgresDatabase:
             if not await connection.run_sync(lambda it: sa.inspect(it).has_schema(self._schema)):
                 await connection.execute(sa.schema.CreateSchema(self._schema))
             yield connection
+
+    @asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Call `heard` with each notice of the channel; over a connection of its own, which is made again when lost."""
+        task = asyncio.create_task(self._listen(channel, heard), name=f"listen {channel}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        while True:
+            try:
+                await self._hear(channel, heard)
+            except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("not listening to the database", channel=channel, cause=str(error))
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    async def _hear(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Listen until the connection is lost."""
+        connection = await self._connect()
+        try:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(channel, lambda *notice: heard(str(notice[-1])))
+            await lost.wait()
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         """Give back every connection."""

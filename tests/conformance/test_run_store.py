@@ -33,6 +33,7 @@ from services.orchestrator.model import (
     Usage,
 )
 from services.orchestrator.sql_run_store import MAX_TAKEOVERS
+from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.store import RunStore
 from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
 from services.runtime.errors import InvalidPageToken, RequestIdReused
@@ -52,6 +53,7 @@ from tests.conformance.orchestrator_stores import (
     stores_in,
 )
 from tests.databases import Place
+from tests.e2e.polling import eventually
 
 FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
 COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
@@ -441,6 +443,31 @@ async def test_cancelling_a_running_run_fences_whoever_runs_it(
     assert types(ended.outbox.events) == [(2, "agent_started", False), (3, "run_cancelled", True)]
     await nothing_can_be_written(stores, store, lease, ONE)
     assert await store.renew(ONE, [lease.run_id]) == set()
+
+
+async def test_whatever_stops_runs_is_heard_by_the_other_replicas(
+    stores: Stores, ann: Owner, database_place: Place
+) -> None:
+    cancelled, replaced, deleted = [await stores.running(ann, await stores.session(ann)) for _ in range(3)]
+    stopped = [cancelled.run_id, replaced.run_id, deleted.run_id]
+    heard: list[str] = []
+
+    async def all_heard() -> bool:
+        # Until somebody listens, nothing is heard: cancel something more.
+        more = await stores.running(ann, await stores.session(ann))
+        await stores.runs.cancel(ann, more.run_id, ONE, NOW)
+        stopped.append(more.run_id)
+        return bool(heard)
+
+    async with database_place.open().listening(STOPPED, heard.append):
+        if database_place.kind == "postgresql":
+            await eventually(all_heard)
+        await stores.runs.cancel(ann, cancelled.run_id, ONE, NOW)
+        await stores.send(ann, replaced.session_id, on_busy=OnBusy.REPLACE)
+        await stores.sessions.delete_session(ann, deleted.session_id, NOW)
+        if database_place.kind == "postgresql":
+            await eventually(lambda: set(heard) >= {*stopped[:3]})
+    assert set(heard) <= {*stopped}
 
 
 async def test_cancelling_a_queued_run_leaves_the_rest(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
