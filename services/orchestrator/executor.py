@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
+from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import (
     Accepted,
@@ -27,6 +29,7 @@ from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import ApprovalStore, RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
@@ -119,14 +122,18 @@ class Executor:
 
         It happens whole, also if the caller goes away meanwhile.
         """
-        return await self._whole(self._begin(self._runs.accept(owner, new, key, self._process, self._clock())))
+        return await self._whole(
+            self._begin(owner, new.id, self._runs.accept(owner, new, key, self._process, self._clock()))
+        )
 
     async def retry(self, owner: Owner, again: NewRetry, key: RequestKey | None) -> Accepted:
         """Store a run that does another again, and start it, or whatever `on_busy` says; see RunStore.retry.
 
         It happens whole, as `accept` does.
         """
-        return await self._whole(self._begin(self._runs.retry(owner, again, key, self._process, self._clock())))
+        return await self._whole(
+            self._begin(owner, again.id, self._runs.retry(owner, again, key, self._process, self._clock()))
+        )
 
     async def cancel(self, owner: Owner, run_id: str) -> Run:
         """Cancel a run, down to the model's connection, and start the session's next.
@@ -150,8 +157,17 @@ class Executor:
                 task.cancel()
             self._waiting.wake(run_id)
 
-    async def _begin(self, accepting: Coroutine[Any, Any, Accepted]) -> Accepted:
-        accepted = await accepting
+    async def _begin(self, owner: Owner, run_id: str, accepting: Coroutine[Any, Any, Accepted]) -> Accepted:
+        try:
+            accepted = await accepting
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            found = await once_known(lambda: self._runs.accepted(owner, run_id, self._process))
+            if found is None:
+                raise
+            # Unless it was queued, and what went before has set it free meanwhile.
+            accepted = replace(found, lease=None) if self.runs_here(run_id) else found
         self.stop(accepted.stopped)
         for outbox in accepted.outbox:
             self._teller.tell(outbox)
@@ -160,11 +176,21 @@ class Executor:
         return accepted
 
     async def _cancel(self, owner: Owner, run_id: str) -> Run:
-        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        try:
+            run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            run, ended = await once_known(lambda: self._cancel_again(owner, run_id))
         if ended is not None:
             self.stop([run_id])
             self._follow(ended)
         return run
+
+    async def _cancel_again(self, owner: Owner, run_id: str) -> tuple[Run, Ended | None]:
+        """Cancel what may be cancelled already; then with what followed from that."""
+        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        return run, ended or await self._runs.ended(owner, run_id, self._process)
 
     async def _decide(self, owner: Owner, approval_id: str, approve: bool, reason: str | None) -> Approval:
         decided = await self._approvals.decide(owner, approval_id, approve, reason, self._process, self._clock())
@@ -285,6 +311,22 @@ class Executor:
         raise AgentsUnreachable("the agents service ended the task without a result")
 
     async def _settle(self, lease: Lease, result: Completed | Failure) -> Ended:
+        """End the run, also if the database is away for a moment or its answer is lost. Raise LeaseLost."""
+        try:
+            return await self._end(lease, result)
+        except DatabaseUnavailable:
+            # What was worked out would be worked out again.
+            return await once_known(lambda: self._end_again(lease, result))
+
+    async def _end_again(self, lease: Lease, result: Completed | Failure) -> Ended:
+        ended = await self._runs.ended(Owner(lease.user_id, lease.project_id), lease.run_id, self._process)
+        if ended is None:
+            return await self._end(lease, result)
+        if ended.outbox.epoch != lease.epoch:
+            raise LeaseLost(lease.run_id)
+        return ended
+
+    async def _end(self, lease: Lease, result: Completed | Failure) -> Ended:
         if isinstance(result, Failure):
             return await self._runs.fail(lease, self._process, result, self._clock())
         return await self._runs.succeed(lease, self._process, result.output, result.usage, self._clock())

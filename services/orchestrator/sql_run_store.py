@@ -31,6 +31,7 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.sql_leases import fence, lease_of
 from services.orchestrator.sql_run_acceptance import SqlRunAcceptance
+from services.orchestrator.sql_run_doubts import SqlRunDoubts
 from services.orchestrator.sql_run_queries import load_run, load_task
 from services.orchestrator.sql_run_rows import (
     cancel_questions,
@@ -98,7 +99,7 @@ def _promoted(session_id: Any, process: Any, lease_seconds: Any, now: Any) -> Re
     )
 
 
-class SqlRunStore(SqlRunAcceptance):
+class SqlRunStore(SqlRunAcceptance, SqlRunDoubts):
     """`RunStore` on SQLite and PostgreSQL.
 
     What leaves passes the owner's guard. `renew` and `adopt` work for every user: they hand out ids, and what a process

@@ -105,6 +105,12 @@ class RunStore(Protocol):
         behind.
         """
 
+    async def accepted(self, owner: Owner, run_id: str, process: str) -> Accepted | None:
+        """Return the run that `accept` or `retry` made, None if none: for whoever did not hear the answer.
+
+        What it replaced is not in it: the next renewal stops that, and `unpublished` has what it has to tell.
+        """
+
     async def get_run(self, owner: Owner, run_id: str) -> Run:
         """Return the run. Raise RunNotFound."""
 
@@ -141,6 +147,13 @@ class RunStore(Protocol):
         """Cancel the run, in whatever state before its end, and promote the session's next.
 
         A cancelled run stays as it is (None). Raise RunNotFound, RunFinished.
+        """
+
+    async def ended(self, owner: Owner, run_id: str, process: str) -> Ended | None:
+        """Return what followed from the run's end, None without one: for whoever did not hear the answer to ending it.
+
+        The outbox has the epoch of the end, and all that is not known to be published; promoted is what `process` was
+        given of the session and has not begun.
         """
 
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:

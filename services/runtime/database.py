@@ -19,15 +19,18 @@ Statement = TypeVar("Statement", bound=sa.Executable)
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot serve now: it is out of reach, restarting, or too busy. The transaction may have happened.
+    """The database cannot serve now: it is out of reach, restarting, or too busy.
 
-    `cause` is for operators, in the server's words; callers do not see it.
+    `in_doubt` says whether the transaction may have happened all the same: the answer to its commit was lost. Whoever
+    must know reads again, under a lock that the transaction holds until it is decided. `cause` is for operators, in the
+    server's words; callers do not see it.
     """
 
     reason = "DATABASE_UNAVAILABLE"
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, *, in_doubt: bool = False) -> None:
         self.cause = cause
+        self.in_doubt = in_doubt
         super().__init__("the database is out of reach or too busy at the moment: try again", retry_after=1.0)
 
 

@@ -35,7 +35,8 @@ class PostgresDatabase:
 
     At most `connections` are open; a transaction waits for one up to 10 seconds. Who writes waits for the locks of
     others: under READ COMMITTED each statement sees what was committed before it began, so stores lock a row first
-    and then look. Whatever means "not now" is raised as DatabaseUnavailable, also when the answer to a commit is lost.
+    and then look. Whatever means "not now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is
+    lost.
     """
 
     def __init__(self, url: str, schema: str, connections: int = 10) -> None:
@@ -141,12 +142,14 @@ def _address(url: str) -> str:
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    committing = False
     try:
         async with engine.begin() as connection:
             yield connection
+            committing = True
     except sa.exc.DBAPIError as error:
         if error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(_NOT_NOW):
-            raise DatabaseUnavailable(str(error.orig)) from error
+            raise DatabaseUnavailable(str(error.orig), in_doubt=committing) from error
         raise
     except sa.exc.TimeoutError as error:
         raise DatabaseUnavailable("every connection is in use") from error

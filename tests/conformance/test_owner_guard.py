@@ -17,9 +17,11 @@ from structlog.testing import capture_logs
 from services.agents import tables as agents_sql
 from services.agents.agent import Agent, AgentConfig
 from services.agents.agent import Owner as AgentOwner
+from services.agents.effects import EffectJournal, Outcome, ToolCall
 from services.agents.memory.model import Embedding
 from services.agents.memory.registry import MemoryRegistry
 from services.agents.memory.sql_registry import SqlMemoryRegistry
+from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore, Claim
 from services.orchestrator import tables
@@ -183,6 +185,35 @@ async def test_agent_store_hands_out_nothing_of_others(database_place: Place, as
 
 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_effect_journal_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
+    database = await database_place.with_tables(agents_sql.metadata)
+    agents, sound = SqlAgentStore(database), SqlEffectJournal(database)
+    forgetful = SqlEffectJournal(ForgetfulDatabase(database))
+    theirs = AgentOwner(new_id(), new_id())
+    mine = AgentOwner(new_id() if asker == ANOTHER_USER else theirs.user_id, new_id())
+    hers, own = _agent(theirs, "Hers", ""), _agent(mine, "Mine", "")
+    claim, call, outcome = Claim(new_id(), "task", 1, 1), ToolCall("call", "send", {"to": "Ann"}), Outcome(True, "Sent")
+    for agent in (hers, own):
+        await agents.create_space(agent.owner, [agent])
+        await agents.claim(agent.owner, agent.id, claim, NOW)
+    await sound.begin(theirs, hers.id, claim, call, NOW)
+
+    async def begin() -> None:
+        await missing(forgetful.begin(mine, hers.id, claim, call, NOW))
+        assert await forgetful.begin(mine, own.id, claim, call, NOW) is None
+
+    questions: Questions = {
+        "list_effects": lambda: forgetful.list_effects(mine, *claim.task),
+        "finish": lambda: missing(forgetful.finish(mine, claim, call.id, outcome, NOW)),
+        "begin": begin,
+    }
+    assert questions.keys() == of_contract(EffectJournal)
+    assert await leaks(questions, [hers.id, theirs.project_id, "Ann"]) == {}
+    [effect] = await sound.list_effects(theirs, *claim.task)
+    assert effect.outcome is None
+
+
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
 async def test_memory_registry_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
     database = await database_place.with_tables(agents_sql.metadata)
     agents, sound = SqlAgentStore(database), SqlMemoryRegistry(database)
@@ -327,6 +358,8 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
         "cancel": lambda: missing(forgetful.cancel(mine, hers.lease.run_id, ONE, NOW)),
         "accept": accept,
         "retry": retry,
+        "accepted": lambda: forgetful.accepted(mine, hers.lease.run_id, ONE),
+        "ended": lambda: forgetful.ended(mine, hers.run_id, ONE),
     }
     exempt = {
         "begin_attempt": UNDER_A_LEASE,

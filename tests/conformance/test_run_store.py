@@ -696,6 +696,60 @@ async def test_adopting_what_does_not_exist_finds_nothing(store: RunStore) -> No
     assert await store.adopt(new_id(), ONE, NOW) is None
 
 
+# Not having heard the answer
+
+
+async def test_what_was_accepted_can_be_read_as_it_was_answered(
+    stores: Stores, store: RunStore, ann: Owner, chat: str
+) -> None:
+    first, second = await stores.send(ann, chat), await stores.send(ann, chat)
+    for accepted in (first, second):
+        assert await store.accepted(ann, accepted.run.id, ONE) == accepted
+    assert await store.accepted(ann, new_id(), ONE) is None
+
+
+async def test_what_was_accepted_is_nobodys_to_begin_once_somebody_has_it(
+    stores: Stores, store: RunStore, ann: Owner, chat: str
+) -> None:
+    lease, second = await stores.running(ann, chat), (await stores.send(ann, chat)).run.id
+    await stores.expire(lease.run_id)
+    over = taken(await stores.others.adopt(chat, TWO, NOW))
+    found = await store.accepted(ann, lease.run_id, ONE)
+    assert found is not None
+    assert (found.run.id, found.lease, found.outbox) == (lease.run_id, None, ())
+    await stores.others.succeed(await stores.others.begin_attempt(over, TWO, NOW), TWO, "Hello.", COST, NOW)
+    for process in (ONE, TWO):
+        found = await store.accepted(ann, second, process)
+        assert found is not None
+        assert (found.run.state, found.lease) == (RunState.RUNNING, None)
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "cancel"])
+async def test_what_followed_from_an_end_can_be_read_as_it_was_answered(
+    stores: Stores, store: RunStore, ann: Owner, chat: str, end: str
+) -> None:
+    lease = await stores.running(ann, chat)
+    await stores.send(ann, chat)
+    assert await store.ended(ann, lease.run_id, ONE) is None
+    await store.acknowledge([(lease.run_id, 1, "e-1"), (lease.run_id, 2, "e-2")])
+    ended: Ended | None
+    match end:
+        case "succeed":
+            ended = await store.succeed(lease, ONE, "Hello.", COST, NOW)
+        case "fail":
+            ended = await store.fail(lease, ONE, FAILURE, NOW)
+        case _:
+            _, ended = await store.cancel(ann, lease.run_id, ONE, NOW)
+    assert await store.ended(ann, lease.run_id, ONE) == ended
+    # Another process was not given what was promoted, and what has begun is not given again.
+    for process, begun in ((TWO, False), (ONE, True)):
+        if begun:
+            await store.begin_attempt(promoted(ended), ONE, NOW)
+        found = await store.ended(ann, lease.run_id, process)
+        assert found is not None
+        assert found.promoted is None
+
+
 # What is told
 
 

@@ -14,6 +14,7 @@ from tests import databases
 from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
+from tests.losing_postgres import Loss, losing
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.server_backed
@@ -97,10 +98,26 @@ async def test_connection_that_breaks_off_is_something_to_try_again(place: Place
                 await hanging_up.execute(_HANG_UP, {"name": f"codelab {place.schema}"[:63]})
             await connection.execute(sa.update(books).values(lent=8))
 
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(DatabaseUnavailable) as broken:
         await change()
+    assert not broken.value.in_doubt
     async with database.read() as connection:
         assert await connection.scalar(sa.select(sa.func.sum(books.c.lent))) == 0
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(Loss.ANSWER, [7, 7]), (Loss.COMMIT, [0, 0])])
+async def test_connection_that_breaks_off_at_the_commit_leaves_it_in_doubt(
+    place: Place, loss: Loss, kept: list[int]
+) -> None:
+    async with losing(place.url) as proxy:
+        database = PostgresDatabase(proxy.url, place.schema)
+        proxy.loses = loss
+        with pytest.raises(DatabaseUnavailable) as broken:
+            async with database.write() as connection:
+                await connection.execute(sa.update(books).values(lent=7))
+        assert broken.value.in_doubt
+        await database.close()
+    assert await lent(place) == kept
 
 
 async def test_connections_that_broke_off_while_idle_are_replaced(place: Place) -> None:
