@@ -98,6 +98,7 @@ class Game:
     apis: list[Api]
     tally: Tally
     seed: int
+    _watched: list[Load] = field(default_factory=list)
     _telling: list["asyncio.Task[list[str]]"] = field(default_factory=list)
 
     async def play(self, fault: Fault, number: int) -> list[str]:
@@ -107,6 +108,7 @@ class Game:
         """
         chosen = random.Random(f"{self.seed} {number}")
         load = Load(chosen, self.tally.seen)
+        self._watched.append(load)
         await load.open(self.apis)
         strike = Strike(self.suite, self.ledger, self.postgres, random.Random(f"{self.seed} {number} strike"), [])
         label = f"seed {self.seed}, fault {number}, {fault.name}"
@@ -130,6 +132,17 @@ class Game:
         """What was wrong with what watchers were told, of all faults so far."""
         telling, self._telling = self._telling, []
         return [wrong for each in await asyncio.gather(*telling) for wrong in each]
+
+    async def close(self) -> None:
+        """End what still watches or waits; after a failure that is more than nothing."""
+        for telling in self._telling:
+            telling.cancel()
+        for load in list(self._watched):
+            await self._unwatch(load)
+
+    async def _unwatch(self, load: Load) -> None:
+        self._watched.remove(load)
+        await load.close()
 
     async def _strike(self, fault: Fault, strike: Strike, load: Load) -> list[str]:
         healed = asyncio.Event()
@@ -173,7 +186,7 @@ class Game:
 
     async def _told(self, fault: Fault, load: Load, label: str) -> list[str]:
         wrong = await invariants.all_was_told_once(self.ledger, load, streams_lived=not fault.streams_die)
-        await load.close()
+        await self._unwatch(load)
         return self._noted(label, wrong, None)
 
     def _noted(self, label: str, wrong: list[str], strike: Strike | None) -> list[str]:
@@ -206,4 +219,6 @@ async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, 
         users = random.Random(seed)
         ids = [str(uuid.UUID(int=users.getrandbits(128), version=4)) for _ in range(USERS)]
         apis = [await stack.enter_async_context(signed_in(suite.url, await suite.token(user_id))) for user_id in ids]
-        yield Game(layout, suite, model, ledger, server, apis, tally, seed)
+        game = Game(layout, suite, model, ledger, server, apis, tally, seed)
+        stack.push_async_callback(game.close)
+        yield game
