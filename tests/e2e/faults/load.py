@@ -91,9 +91,10 @@ class Load:
                 await asyncio.sleep(self.random.uniform(0, 0.6))
                 await self._cancel(sent)
             case "replace":
-                sent.may_be_cancelled = True
                 await self._insist(sent)
                 await asyncio.sleep(self.random.uniform(0, 0.6))
+                for earlier in self.sent:
+                    earlier.may_be_cancelled |= earlier.chat is chat
                 await self._insist(self._new(chat, way), on_busy="replace")
             case _:
                 await self._insist(sent)
