@@ -8,7 +8,7 @@ PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-rest test-all check lock contract-baseline bench bench-memory clean always
+.PHONY: help up down test test-rest test-all soak check lock contract-baseline bench bench-memory clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ test-rest: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests that `make test` leaves 
 
 test-all: $(VENV)/.dev $(DESCRIPTORS) ## Run every test; a skipped one is a failure
 	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=all $(BIN)/python -m pytest
+
+soak: $(VENV)/.dev $(DESCRIPTORS) ## Let hundreds of faults strike and print the tally; ARGS="--faults 1000 --seed 7"
+	@$(BIN)/python -m tests.e2e.faults.soak $(ARGS)
 
 check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff check --quiet

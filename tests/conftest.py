@@ -59,7 +59,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_rest(item: pytest.Item) -> bool:
-    """Whether the test says that the other layout is enough for `make test`."""
+    """Whether `make test` leaves it out: it takes long, or says that the other layout is enough there."""
+    if item.get_closest_marker("longer") is not None:
+        return True
     return item.get_closest_marker("one_layout") is not None and _layout_of(item) is Layout.FIVE
 
 

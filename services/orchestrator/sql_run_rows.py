@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from services.orchestrator.errors import TooManyQueuedRuns, TooManyRuns
 from services.orchestrator.model import (
     FINISHED,
+    LEASED,
     UNFINISHED,
     Approval,
     ApprovalState,
@@ -40,7 +41,7 @@ from services.orchestrator.tables import (
     run_tasks,
     runs,
 )
-from services.runtime.database import prepared, turn
+from services.runtime.database import epoch_now, prepared, turn
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""
@@ -58,6 +59,24 @@ def _locked(session_id: Any) -> sa.Update:
         sa.update(chat_sessions)
         .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
         .values(run_count=chat_sessions.c.run_count)
+    )
+
+
+@prepared
+def _seized(session_id: Any) -> sa.Select[Any]:
+    return (
+        sa.select(chat_sessions.c.id)
+        .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
+        .with_for_update(skip_locked=True)
+    )
+
+
+@prepared
+def _expired(session_id: Any) -> sa.Select[Any]:
+    return (
+        sa.select(runs.c.id)
+        .where(runs.c.session_id == session_id, runs.c.state.in_(LEASED), runs.c.lease_until < epoch_now())
+        .with_for_update(skip_locked=True)
     )
 
 
@@ -129,6 +148,17 @@ async def touch_session(
     """Lock the session's row and count new messages; say whether it is there and not deleted."""
     statement = _locked(session_id) if now is None else _touched(session_id, messages_more, now)
     return bool((await connection.execute(*statement)).rowcount)
+
+
+async def seize_session(connection: AsyncConnection, session_id: str) -> bool:
+    """Lock the session's row, unless another transaction has it; say whether it is locked, there and not deleted."""
+    return await connection.scalar(*_seized(session_id)) is not None
+
+
+async def expired_run(connection: AsyncConnection, session_id: str) -> str | None:
+    """Lock the session's run whose lease is over, unless another transaction has it; return its id."""
+    found: str | None = await connection.scalar(*_expired(session_id))
+    return found
 
 
 async def enter_session(

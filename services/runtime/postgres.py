@@ -20,8 +20,6 @@ _CONNECT_SECONDS = 5.0
 _LISTEN_AGAIN_SECONDS = 1.0
 _SESSION = {
     "timezone": "UTC",
-    # No transaction of ours waits for anything but the database. One that does was forgotten, and holds locks.
-    "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "10s",
     "statement_timeout": "30s",
 }
@@ -35,15 +33,17 @@ class PostgresDatabase:
 
     At most `connections` are open; a transaction waits for one up to 10 seconds. Who writes waits for the locks of
     others: under READ COMMITTED each statement sees what was committed before it began, so stores lock a row first
-    and then look. Whatever means "not now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is
-    lost.
+    and then look. The server ends a transaction in which nothing happens for `idle_seconds`, and frees what it locked:
+    none of ours waits for anything but the database, so its process is frozen or has forgotten it. Whatever means "not
+    now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is lost.
     """
 
-    def __init__(self, url: str, schema: str, connections: int = 10) -> None:
+    def __init__(self, url: str, schema: str, connections: int = 10, idle_seconds: float = 30.0) -> None:
         self._schema = schema
+        idle = {"idle_in_transaction_session_timeout": f"{max(1, round(idle_seconds * 1000))}ms"}
 
         async def connect() -> asyncpg.Connection:
-            settings = {**_SESSION, "application_name": f"codelab {schema}", "search_path": schema}
+            settings = {**_SESSION, **idle, "application_name": f"codelab {schema}", "search_path": schema}
             try:
                 return await asyncpg.connect(url, timeout=_CONNECT_SECONDS, server_settings=settings)
             except TimeoutError as error:
@@ -88,7 +88,7 @@ class PostgresDatabase:
         """A transaction for changes of the schema, which it makes if it is missing. Migrations take turns."""
         async with _transaction(self._engine) as connection:
             # Ours to wait for: rebuilding a large table takes its time.
-            for limit in ("lock_timeout", "statement_timeout"):
+            for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
                 await connection.execute(sa.text(f"SET LOCAL {limit} = 0"))
             turn = int.from_bytes(hashlib.sha256(self._schema.encode()).digest()[:8], signed=True)
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(turn)))

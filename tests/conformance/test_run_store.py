@@ -1,8 +1,9 @@
 """What RunStore promises, held against every backend. Two replicas share its database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
+from tests import databases
 from tests.conformance.orchestrator_stores import (
     AGENT,
     NOW,
@@ -54,6 +56,7 @@ from tests.conformance.orchestrator_stores import (
 )
 from tests.databases import Place
 from tests.e2e.polling import eventually
+from tests.postgres import PostgresServer
 
 FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
 COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
@@ -62,6 +65,13 @@ COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
 @pytest.fixture
 async def stores(database_place: Place) -> Stores:
     return await stores_in(database_place)
+
+
+@pytest.fixture
+async def place_on_server(tmp_path: Path, postgres_server: PostgresServer) -> AsyncIterator[Place]:
+    """Where transactions lock rows, and not the whole database."""
+    async with databases.place(tmp_path, postgres_server) as place:
+        yield place
 
 
 @pytest.fixture
@@ -748,6 +758,41 @@ async def test_what_followed_from_an_end_can_be_read_as_it_was_answered(
         found = await store.ended(ann, lease.run_id, process)
         assert found is not None
         assert found.promoted is None
+
+
+@pytest.mark.server_backed
+@pytest.mark.parametrize("held", [chat_sessions, runs], ids=str)
+async def test_what_a_frozen_process_holds_is_neither_adopted_nor_waited_for(
+    place_on_server: Place, held: sa.Table
+) -> None:
+    stores = await stores_in(place_on_server)
+    store, ann = stores.runs, await stores.project()
+    chat = await stores.session(ann)
+    lease = await stores.running(ann, chat)
+    await stores.expire(lease.run_id)
+    held_id = chat if held is chat_sessions else lease.run_id
+    async with asyncio.timeout(5), place_on_server.open().write() as frozen:
+        await frozen.execute(sa.select(held.c.id).where(held.c.id == held_id).with_for_update())
+        assert await store.adopt(chat, TWO, NOW) is None
+        assert await store.orphaned(10) == [chat]
+    assert taken(await store.adopt(chat, TWO, NOW)).epoch == lease.epoch + 1
+
+
+@pytest.mark.server_backed
+async def test_run_that_another_transaction_holds_does_not_keep_the_others_from_being_renewed(
+    place_on_server: Place,
+) -> None:
+    stores = await stores_in(place_on_server)
+    store, ann = stores.runs, await stores.project()
+    chat = await stores.session(ann)
+    held = await stores.running(ann, chat)
+    free = await stores.running(ann, await stores.session(ann))
+    for lease in (held, free):
+        await stores.expire(lease.run_id)
+    async with asyncio.timeout(5), place_on_server.open().write() as frozen:
+        await frozen.execute(sa.select(runs.c.id).where(runs.c.id == held.run_id).with_for_update())
+        assert await store.renew(ONE, [held.run_id, free.run_id]) == {held.run_id, free.run_id}
+    assert await store.orphaned(10) == [chat]
 
 
 # What is told

@@ -9,6 +9,7 @@ cannot tell what only a server can: what is durable, how replicas agree, and how
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -225,6 +226,11 @@ class _Server(ThreadingHTTPServer):
     block_on_close = True
     request_queue_size = 128
     allow_reuse_address = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong here, but not that a client was killed before its answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(qdrant: FakeQdrant) -> type[BaseHTTPRequestHandler]:

@@ -139,6 +139,23 @@ async def _read(database: object) -> None:
         await connection.execute(sa.select(sa.func.pg_sleep(0.01)))
 
 
+async def test_transaction_in_which_nothing_happens_is_ended_and_frees_what_it_locked(place: Place) -> None:
+    frozen = PostgresDatabase(place.url, place.schema, connections=1, idle_seconds=0.1)
+
+    async def change() -> None:
+        async with frozen.write() as connection:
+            await connection.execute(sa.update(books).values(lent=7))
+            async with place.open().write() as other:
+                # Waits for the locks.
+                await other.execute(sa.update(books).values(lent=1))
+            await connection.execute(sa.update(books).values(lent=8))
+
+    with pytest.raises(DatabaseUnavailable):
+        await change()
+    await frozen.close()
+    assert await lent(place) == [1, 1]
+
+
 async def test_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(place: Place) -> None:
     database = PostgresDatabase(place.url, place.schema, connections=1)
     changed = asyncio.Event()
