@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
+# Alone, the tests keep little more than one core busy. One that hangs ends its worker, and with it the run.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker-restart=0
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-rest test-all check lock contract-baseline bench bench-memory clean always
@@ -34,13 +36,13 @@ down: ## Stop the suite that `make up` runs in this folder
 	echo "The suite (process $$pid) is still draining after 15 seconds." >&2; exit 1
 
 test: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests; those whose servers or tools are missing are skipped
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-rest: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests that `make test` leaves out; a skipped one is a failure
-	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=rest $(BIN)/python -m pytest
+	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=rest $(PYTEST)
 
 test-all: $(VENV)/.dev $(DESCRIPTORS) ## Run every test; a skipped one is a failure
-	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=all $(BIN)/python -m pytest
+	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=all $(PYTEST)
 
 check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff check --quiet
