@@ -10,7 +10,7 @@ DESCRIPTORS := protos/codelab/descriptors.binpb
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker-restart=0
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-rest test-all check lock contract-baseline bench bench-memory clean always
+.PHONY: help up down test test-rest test-all check lock contract-baseline bench bench-memory bench-durability clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ bench: $(VENV)/.dev $(DESCRIPTORS) ## Measure a direct call: overhead, CPU, star
 
 bench-memory: $(VENV)/.dev $(DESCRIPTORS) ## Measure the memory: writing, searching, optimising; ARGS=--full for all
 	@$(BIN)/python -m tests.bench.memory $(ARGS)
+
+bench-durability: $(VENV)/.dev $(DESCRIPTORS) ## Measure what it costs that runs survive, on both databases
+	@$(BIN)/python -m tests.bench.durability $(ARGS)
 
 clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
 	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
