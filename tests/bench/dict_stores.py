@@ -24,6 +24,7 @@ from services.orchestrator.model import (
     FINISHED,
     LEASED,
     Accepted,
+    Decided,
     Ended,
     Event,
     Failure,
@@ -100,6 +101,7 @@ class _Run:
             user_id=self.owner.user_id,
             epoch=self.epoch,
             position=self.position,
+            asked_at=self.position,
             answer_id=self.answer_id,
             task=self.task,
             generation=self.generation,
@@ -378,3 +380,10 @@ class DictRunStore:
 
 def _values(message: Message) -> dict[str, Any]:
     return {**asdict(message), "timestamp": message.timestamp.isoformat()}
+
+
+class DictApprovalStore:
+    """`ApprovalStore`, as far as an executor uses it while nothing is asked."""
+
+    async def expire(self, process: str, now: datetime, limit: int) -> list[Decided]:
+        return []

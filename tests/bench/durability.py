@@ -31,11 +31,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.executor import Executor
-from services.orchestrator.model import Agent, Event, Lease, Message, NewRun, OnBusy, Owner, RunState, Usage
+from services.orchestrator.model import Agent, Event, Lease, Message, NewRun, OnBusy, Owner, RunLimits, RunState, Usage
 from services.orchestrator.ports import Completed, Delta, Frame, Opening
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.store import ApprovalStore, RunStore, SessionStore
 from services.orchestrator.tables import metadata
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -43,7 +44,7 @@ from services.runtime.database import Database
 from services.runtime.ids import new_id, utc_now
 from tests import databases, postgres
 from tests.bench import figures
-from tests.bench.dict_stores import DictRunStore, DictSessionStore, Rows
+from tests.bench.dict_stores import DictApprovalStore, DictRunStore, DictSessionStore, Rows
 from tests.postgres import PostgresServer
 
 AGENT = Agent(new_id(), "CodeAssistant")
@@ -105,6 +106,9 @@ class Streams:
         raise AssertionError("nothing is deleted here")
 
 
+LIMITS = RunLimits(active=1000, queued=1000)
+
+
 class Counting:
     """A database that counts its transactions."""
 
@@ -123,6 +127,9 @@ class Counting:
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._database.migrate()
 
+    def listening(self, channel: str, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        return self._database.listening(channel, heard)
+
     async def close(self) -> None:
         await self._database.close()
 
@@ -134,13 +141,16 @@ class House:
     kind: str
     sessions: SessionStore
     runs: RunStore
+    approvals: ApprovalStore
     counted: Counter[str] = field(default_factory=Counter)
     server: PostgresServer | None = None
 
     def __post_init__(self) -> None:
         self.streams, self.waiting = Streams(), Waiting()
         self.teller = Teller(self.runs, self.streams, utc_now)
-        self.executor = Executor(self.runs, Agents(), self.teller, self.waiting, utc_now, process=new_id())
+        self.executor = Executor(
+            self.runs, self.approvals, Agents(), self.teller, self.waiting, utc_now, process=new_id()
+        )
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator["House"]:
@@ -196,7 +206,7 @@ async def houses(folder: Path, kinds: Sequence[str]) -> AsyncIterator[list[House
     """One of each kind; the first is what the others are compared with."""
     async with AsyncExitStack() as stack:
         rows = Rows()
-        opened = [House("dictionaries", DictSessionStore(rows), DictRunStore(rows, LEASE_SECONDS))]
+        opened = [House("dictionaries", DictSessionStore(rows), DictRunStore(rows, LEASE_SECONDS), DictApprovalStore())]
         if "sqlite" in kinds:
             opened.append(await _on_database(stack, "SQLite", folder))
         if "postgresql" in kinds and (programs := postgres.programs()) is not None:
@@ -208,8 +218,8 @@ async def houses(folder: Path, kinds: Sequence[str]) -> AsyncIterator[list[House
 async def _on_database(stack: AsyncExitStack, kind: str, folder: Path, server: PostgresServer | None = None) -> House:
     place = await stack.enter_async_context(databases.place(folder, server))
     database = Counting(await place.with_tables(metadata))
-    runs = SqlRunStore(database, LEASE_SECONDS)
-    return House(kind, SqlSessionStore(database), runs, database.counted, server)
+    runs, approvals = SqlRunStore(database, LEASE_SECONDS, LIMITS), SqlApprovalStore(database, LEASE_SECONDS)
+    return House(kind, SqlSessionStore(database), runs, approvals, database.counted, server)
 
 
 async def whole_runs(house: House, callers: int, contents: Sequence[str]) -> Cost:
