@@ -21,6 +21,7 @@ from services.orchestrator.servicer import LifecycleServicer, RunServicer, Sessi
 from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
+from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -84,6 +85,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         await server.start()
         await stack.enter_async_context(reporting_outages(database, server))
         stack.push_async_callback(server.stop)
+        await stack.enter_async_context(database.listening(STOPPED, lambda run_id: executor.stop([run_id])))
         await stack.enter_async_context(teller.working(settings.lease_seconds))
         await stack.enter_async_context(purger.working(settings.lease_seconds))
         await stack.enter_async_context(executor.working(settings.lease_seconds))

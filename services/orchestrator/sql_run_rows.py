@@ -13,6 +13,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from services.orchestrator.errors import TooManyQueuedRuns, TooManyRuns
 from services.orchestrator.model import (
     FINISHED,
+    LEASED,
     UNFINISHED,
     Approval,
     ApprovalState,
@@ -28,6 +29,7 @@ from services.orchestrator.model import (
     TaskState,
 )
 from services.orchestrator.sql_run_queries import load_event
+from services.orchestrator.sql_stopping import tell_stopped
 from services.orchestrator.tables import (
     approvals,
     chat_sessions,
@@ -39,7 +41,7 @@ from services.orchestrator.tables import (
     run_tasks,
     runs,
 )
-from services.runtime.database import prepared, turn
+from services.runtime.database import epoch_now, prepared, turn
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""
@@ -57,6 +59,24 @@ def _locked(session_id: Any) -> sa.Update:
         sa.update(chat_sessions)
         .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
         .values(run_count=chat_sessions.c.run_count)
+    )
+
+
+@prepared
+def _seized(session_id: Any) -> sa.Select[Any]:
+    return (
+        sa.select(chat_sessions.c.id)
+        .where(chat_sessions.c.id == session_id, chat_sessions.c.deleted.is_(False))
+        .with_for_update(skip_locked=True)
+    )
+
+
+@prepared
+def _expired(session_id: Any) -> sa.Select[Any]:
+    return (
+        sa.select(runs.c.id)
+        .where(runs.c.session_id == session_id, runs.c.state.in_(LEASED), runs.c.lease_until < epoch_now())
+        .with_for_update(skip_locked=True)
     )
 
 
@@ -130,6 +150,17 @@ async def touch_session(
     return bool((await connection.execute(*statement)).rowcount)
 
 
+async def seize_session(connection: AsyncConnection, session_id: str) -> bool:
+    """Lock the session's row, unless another transaction has it; say whether it is locked, there and not deleted."""
+    return await connection.scalar(*_seized(session_id)) is not None
+
+
+async def expired_run(connection: AsyncConnection, session_id: str) -> str | None:
+    """Lock the session's run whose lease is over, unless another transaction has it; return its id."""
+    found: str | None = await connection.scalar(*_expired(session_id))
+    return found
+
+
 async def enter_session(
     connection: AsyncConnection, owner: Owner, session_id: str, now: datetime, *, messages_more: int
 ) -> int | None:
@@ -185,6 +216,7 @@ async def cancel_runs(
             .values(state=TaskState.CANCELLED, finished_at=now)
         )
         await cancel_questions(connection, owner.user_id, row.id, now)
+        await tell_stopped(connection, row.id)
         end = ("run_cancelled", {"reason": reason})
         await insert_events(connection, owner.user_id, row.id, row.epoch, row.event_count, now, [end], final=True)
         events = await unpublished_events(connection, owner.user_id, row.id)

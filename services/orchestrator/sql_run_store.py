@@ -38,10 +38,12 @@ from services.orchestrator.sql_run_rows import (
     cancel_runs,
     completed,
     end_task,
+    expired_run,
     failed,
     insert_events,
     insert_message,
     outbox_of,
+    seize_session,
     started,
     touch_session,
 )
@@ -179,19 +181,25 @@ class SqlRunStore(SqlRunAcceptance, SqlRunDoubts):
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:
         async with self._database.write() as connection:
             leased = (runs.c.id.in_(sorted(run_ids)), runs.c.owner == process, runs.c.state.in_(LEASED))
-            await lock_rows(connection, runs.c.id, *leased)
-            renewed = await connection.execute(
-                sa.update(runs).where(*leased).values(lease_until=self._lease_end()).returning(runs.c.id)
+            mine = await connection.scalars(sa.select(runs.c.id).where(*leased))
+            kept = set(mine)
+            # A run that somebody holds at the moment, and for long if they are frozen, must not cost the others theirs.
+            free = await connection.scalars(
+                sa.select(runs.c.id).where(*leased).order_by(runs.c.id).with_for_update(skip_locked=True)
             )
-            return {row.id for row in renewed}
+            await connection.execute(
+                sa.update(runs).where(runs.c.id.in_(list(free))).values(lease_until=self._lease_end())
+            )
+            return kept
 
     async def adopt(self, session_id: str, process: str, now: datetime) -> Lease | Ended | None:
         async with self._database.write() as connection:
-            if not await touch_session(connection, session_id):
+            # What somebody holds is passed over: they may be frozen, and the next orphan must not wait for them too.
+            if not await seize_session(connection, session_id):
                 return None
             taken = await connection.execute(
                 sa.update(runs)
-                .where(runs.c.session_id == session_id, runs.c.state.in_(LEASED), runs.c.lease_until < epoch_now())
+                .where(runs.c.id == await expired_run(connection, session_id))
                 .values(
                     owner=process,
                     epoch=runs.c.epoch + 1,

@@ -157,7 +157,10 @@ class RunStore(Protocol):
         """
 
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:
-        """Renew the leases of these runs; return those that `process` still owns."""
+        """Renew the leases of these runs; return those that `process` still owns.
+
+        One that another transaction holds is not renewed this time, and not waited for.
+        """
 
     async def orphaned(self, limit: int) -> list[str]:
         """Return ids of sessions where nobody works though there is work: a lease expired, or a run waits for none."""
@@ -165,7 +168,8 @@ class RunStore(Protocol):
     async def adopt(self, session_id: str, process: str, now: datetime) -> Lease | Ended | None:
         """Take the session's run whose lease has expired, or start the first that waits; None if neither is there.
 
-        A run that was taken over too often without progress is failed instead, and returned as ended.
+        What another transaction holds is not waited for: None, and it is orphaned still. A run that was taken over too
+        often without progress is failed instead, and returned as ended.
         """
 
     async def release(self, process: str) -> None:

@@ -94,6 +94,23 @@ def _postgresql_turn(element: turn, compiler: sa.sql.compiler.SQLCompiler, **opt
     return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **options)}, 0))"
 
 
+class notice(sa.sql.functions.FunctionElement[Any]):
+    """`SELECT notice('channel', 'text')` tells those who listen to the channel, once the transaction is committed."""
+
+    inherit_cache = True
+
+
+@compiles(notice, "sqlite")
+def _sqlite_notice(element: notice, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    # No other process has this database.
+    return f"coalesce({compiler.process(element.clauses, **options)})"
+
+
+@compiles(notice, "postgresql")
+def _postgresql_notice(element: notice, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    return f"pg_notify({compiler.process(element.clauses, **options)})"
+
+
 class Database(Protocol):
     """Transactions on one database.
 
@@ -108,6 +125,12 @@ class Database(Protocol):
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction for changes of the schema. Migrations of one database take turns."""
+
+    def listening(self, channel: str, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """While the block runs, call `heard` with each notice that some process commits to the channel.
+
+        A hint: a notice is lost while the connection is. On SQLite there is no other process, and nothing is heard.
+        """
 
     async def close(self) -> None:
         """Give back every connection."""

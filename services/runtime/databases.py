@@ -26,7 +26,10 @@ def database_of(service: str, settings: Settings) -> Database:
     if settings.database_url:
         from services.runtime.postgres import PostgresDatabase
 
-        return PostgresDatabase(settings.database_url, service, settings.database_connections)
+        # Who does nothing for a lease has lost its runs; who takes them over must not wait for its locks much longer.
+        return PostgresDatabase(
+            settings.database_url, service, settings.database_connections, idle_seconds=settings.lease_seconds
+        )
     from services.runtime.sqlite import SqliteDatabase
 
     return SqliteDatabase(settings.data_dir / f"{service}.db")

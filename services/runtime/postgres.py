@@ -1,22 +1,25 @@
 """PostgreSQL: a pool of connections to one schema."""
 
+import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.database import DatabaseUnavailable
 
+log = structlog.get_logger()
+
 _CONNECT_SECONDS = 5.0
+_LISTEN_AGAIN_SECONDS = 1.0
 _SESSION = {
     "timezone": "UTC",
-    # No transaction of ours waits for anything but the database. One that does was forgotten, and holds locks.
-    "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "10s",
     "statement_timeout": "30s",
 }
@@ -30,15 +33,17 @@ class PostgresDatabase:
 
     At most `connections` are open; a transaction waits for one up to 10 seconds. Who writes waits for the locks of
     others: under READ COMMITTED each statement sees what was committed before it began, so stores lock a row first
-    and then look. Whatever means "not now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is
-    lost.
+    and then look. The server ends a transaction in which nothing happens for `idle_seconds`, and frees what it locked:
+    none of ours waits for anything but the database, so its process is frozen or has forgotten it. Whatever means "not
+    now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is lost.
     """
 
-    def __init__(self, url: str, schema: str, connections: int = 10) -> None:
+    def __init__(self, url: str, schema: str, connections: int = 10, idle_seconds: float = 30.0) -> None:
         self._schema = schema
+        idle = {"idle_in_transaction_session_timeout": f"{max(1, round(idle_seconds * 1000))}ms"}
 
         async def connect() -> asyncpg.Connection:
-            settings = {**_SESSION, "application_name": f"codelab {schema}", "search_path": schema}
+            settings = {**_SESSION, **idle, "application_name": f"codelab {schema}", "search_path": schema}
             try:
                 return await asyncpg.connect(url, timeout=_CONNECT_SECONDS, server_settings=settings)
             except TimeoutError as error:
@@ -54,6 +59,7 @@ class PostgresDatabase:
                 # Without the driver's words, which may hold the password.
                 raise DatabaseUnavailable("it is not a URL such as postgresql://user:password@host:port/name") from None
 
+        self._connect = connect
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
@@ -82,7 +88,7 @@ class PostgresDatabase:
         """A transaction for changes of the schema, which it makes if it is missing. Migrations take turns."""
         async with _transaction(self._engine) as connection:
             # Ours to wait for: rebuilding a large table takes its time.
-            for limit in ("lock_timeout", "statement_timeout"):
+            for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
                 await connection.execute(sa.text(f"SET LOCAL {limit} = 0"))
             turn = int.from_bytes(hashlib.sha256(self._schema.encode()).digest()[:8], signed=True)
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(turn)))
@@ -90,6 +96,35 @@ class PostgresDatabase:
             if not await connection.run_sync(lambda it: sa.inspect(it).has_schema(self._schema)):
                 await connection.execute(sa.schema.CreateSchema(self._schema))
             yield connection
+
+    @asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Call `heard` with each notice of the channel; over a connection of its own, which is made again when lost."""
+        task = asyncio.create_task(self._listen(channel, heard), name=f"listen {channel}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        while True:
+            try:
+                await self._hear(channel, heard)
+            except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("not listening to the database", channel=channel, cause=str(error))
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    async def _hear(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Listen until the connection is lost."""
+        connection = await self._connect()
+        try:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(channel, lambda *notice: heard(str(notice[-1])))
+            await lost.wait()
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         """Give back every connection."""

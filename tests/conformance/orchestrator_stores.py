@@ -24,7 +24,7 @@ AGENT = Agent("a9a9a9a9-0000-4000-8000-000000000001", "CodeAssistant")
 ONE, TWO = "process-one", "process-two"
 
 
-LIMITS = RunLimits(active=24, queued=25)
+LIMITS = RunLimits(active=60, queued=25)
 """What each user may have in the tests."""
 
 

@@ -1,8 +1,9 @@
 """What RunStore promises, held against every backend. Two replicas share its database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,12 +34,14 @@ from services.orchestrator.model import (
     Usage,
 )
 from services.orchestrator.sql_run_store import MAX_TAKEOVERS
+from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.store import RunStore
 from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
 from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
+from tests import databases
 from tests.conformance.orchestrator_stores import (
     AGENT,
     NOW,
@@ -52,6 +55,8 @@ from tests.conformance.orchestrator_stores import (
     stores_in,
 )
 from tests.databases import Place
+from tests.e2e.polling import eventually
+from tests.postgres import PostgresServer
 
 FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
 COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
@@ -60,6 +65,13 @@ COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
 @pytest.fixture
 async def stores(database_place: Place) -> Stores:
     return await stores_in(database_place)
+
+
+@pytest.fixture
+async def place_on_server(tmp_path: Path, postgres_server: PostgresServer) -> AsyncIterator[Place]:
+    """Where transactions lock rows, and not the whole database."""
+    async with databases.place(tmp_path, postgres_server) as place:
+        yield place
 
 
 @pytest.fixture
@@ -443,6 +455,31 @@ async def test_cancelling_a_running_run_fences_whoever_runs_it(
     assert await store.renew(ONE, [lease.run_id]) == set()
 
 
+async def test_whatever_stops_runs_is_heard_by_the_other_replicas(
+    stores: Stores, ann: Owner, database_place: Place
+) -> None:
+    cancelled, replaced, deleted = [await stores.running(ann, await stores.session(ann)) for _ in range(3)]
+    stopped = [cancelled.run_id, replaced.run_id, deleted.run_id]
+    heard: list[str] = []
+
+    async def all_heard() -> bool:
+        # Until somebody listens, nothing is heard: cancel something more.
+        more = await stores.running(ann, await stores.session(ann))
+        await stores.runs.cancel(ann, more.run_id, ONE, NOW)
+        stopped.append(more.run_id)
+        return bool(heard)
+
+    async with database_place.open().listening(STOPPED, heard.append):
+        if database_place.kind == "postgresql":
+            await eventually(all_heard)
+        await stores.runs.cancel(ann, cancelled.run_id, ONE, NOW)
+        await stores.send(ann, replaced.session_id, on_busy=OnBusy.REPLACE)
+        await stores.sessions.delete_session(ann, deleted.session_id, NOW)
+        if database_place.kind == "postgresql":
+            await eventually(lambda: set(heard) >= {*stopped[:3]})
+    assert set(heard) <= {*stopped}
+
+
 async def test_cancelling_a_queued_run_leaves_the_rest(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
     lease = await stores.running(ann, chat)
     doomed = (await stores.send(ann, chat)).run.id
@@ -721,6 +758,41 @@ async def test_what_followed_from_an_end_can_be_read_as_it_was_answered(
         found = await store.ended(ann, lease.run_id, process)
         assert found is not None
         assert found.promoted is None
+
+
+@pytest.mark.server_backed
+@pytest.mark.parametrize("held", [chat_sessions, runs], ids=str)
+async def test_what_a_frozen_process_holds_is_neither_adopted_nor_waited_for(
+    place_on_server: Place, held: sa.Table
+) -> None:
+    stores = await stores_in(place_on_server)
+    store, ann = stores.runs, await stores.project()
+    chat = await stores.session(ann)
+    lease = await stores.running(ann, chat)
+    await stores.expire(lease.run_id)
+    held_id = chat if held is chat_sessions else lease.run_id
+    async with asyncio.timeout(5), place_on_server.open().write() as frozen:
+        await frozen.execute(sa.select(held.c.id).where(held.c.id == held_id).with_for_update())
+        assert await store.adopt(chat, TWO, NOW) is None
+        assert await store.orphaned(10) == [chat]
+    assert taken(await store.adopt(chat, TWO, NOW)).epoch == lease.epoch + 1
+
+
+@pytest.mark.server_backed
+async def test_run_that_another_transaction_holds_does_not_keep_the_others_from_being_renewed(
+    place_on_server: Place,
+) -> None:
+    stores = await stores_in(place_on_server)
+    store, ann = stores.runs, await stores.project()
+    chat = await stores.session(ann)
+    held = await stores.running(ann, chat)
+    free = await stores.running(ann, await stores.session(ann))
+    for lease in (held, free):
+        await stores.expire(lease.run_id)
+    async with asyncio.timeout(5), place_on_server.open().write() as frozen:
+        await frozen.execute(sa.select(runs.c.id).where(runs.c.id == held.run_id).with_for_update())
+        assert await store.renew(ONE, [held.run_id, free.run_id]) == {held.run_id, free.run_id}
+    assert await store.orphaned(10) == [chat]
 
 
 # What is told

@@ -30,6 +30,9 @@ OWN_VARIABLES = (
     "REDIS_URL",
     "QDRANT_",
     "EMBEDDING_MODEL",
+    # They would be believed rather than the terminal that a test opens.
+    "COLUMNS",
+    "LINES",
 )
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -41,6 +44,13 @@ class Layout(StrEnum):
     FIVE = "five processes"
     ONE = "one process"
     UP_PROCESSES = "up --processes"
+    REPLICAS = "two replicas of agents and orchestrator"
+    """On PostgreSQL, with memories on a Qdrant: what lives in a process cannot be shared by two."""
+
+
+REPLICATED = ("agents", "orchestrator")
+SECOND = "-2"
+"""Ends the name of a service's second replica."""
 
 
 def commands(layout: Layout) -> dict[str, list[str]]:
@@ -52,6 +62,9 @@ def commands(layout: Layout) -> dict[str, list[str]]:
             return {"up": ["up"]}
         case Layout.UP_PROCESSES:
             return {"up": ["up", "--processes"]}
+        case Layout.REPLICAS:
+            second = {f"{name}{SECOND}": ["serve", name] for name in REPLICATED}
+            return {**commands(Layout.FIVE), **second}
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -68,7 +81,7 @@ class Suite:
     layout: Layout
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
-    grpc_port_base: int = field(default_factory=lambda: free_ports(len(SERVICES) + 1))
+    grpc_port_base: int = field(default_factory=lambda: free_ports(2 * len(SERVICES) + 1))
     variables_in_file: frozenset[str] = frozenset()
     """What is not given by the environment, because the folder's `.env` says it."""
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
@@ -83,8 +96,16 @@ class Suite:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
 
-    def grpc_address(self, service: str) -> str:
-        return f"127.0.0.1:{self.grpc_port_base + SERVICES.index(service)}"
+    @property
+    def second_port_base(self) -> int:
+        """From here on the second replicas listen."""
+        return self.http_port + 1
+
+    def grpc_address(self, process: str) -> str:
+        """`host:port` of a service, or of its second replica."""
+        service = process.removesuffix(SECOND)
+        base = self.grpc_port_base if service == process else self.second_port_base
+        return f"127.0.0.1:{base + SERVICES.index(service)}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -93,10 +114,25 @@ class Suite:
             "CODELAB_HOST": "127.0.0.1",
             "CODELAB_HTTP_PORT": str(self.http_port),
             "CODELAB_GRPC_PORT_BASE": str(self.grpc_port_base),
+            **({"CODELAB_BACKENDS": self._backends()} if self.layout is Layout.REPLICAS else {}),
             **self.settings,
         }
         given = {name: value for name, value in settings.items() if name not in self.variables_in_file}
         return clean_environment(**given)
+
+    def environment_of(self, process: str) -> dict[str, str]:
+        """The environment of one process: a second replica has ports and a data folder of its own."""
+        if not process.endswith(SECOND):
+            return self.environment
+        own = {
+            "CODELAB_DATA_DIR": str(self.folder / "second"),
+            "CODELAB_GRPC_PORT_BASE": str(self.second_port_base),
+        }
+        return {**self.environment, **own}
+
+    def _backends(self) -> str:
+        both = {name: f"{self.grpc_address(name)}+{self.grpc_address(name + SECOND)}" for name in REPLICATED}
+        return ",".join(both.get(name) or self.grpc_address(name) for name in SERVICES)
 
     async def start(self, *names: str) -> float:
         """Start these processes (all if none is named) and wait until the gateway calls the suite ready.
@@ -110,15 +146,24 @@ class Suite:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "services.cli", *arguments),
-                    env=self.environment,
+                    env=self.environment_of(name),
                     cwd=self.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        await self._wait_until_ready(started + START_SECONDS)
+        await self.serves()
         return time.monotonic() - started
+
+    async def serves(self) -> None:
+        """Return when the gateway calls the suite ready, and both of two replicas say so themselves."""
+        deadline = time.monotonic() + START_SECONDS
+        await self._wait_until_ready(deadline)
+        if self.layout is Layout.REPLICAS:
+            # The gateway is content with one of two.
+            serving = [name for name in commands(self.layout) if name != "gateway"]
+            await asyncio.gather(*(self._wait_until_serving(name, deadline) for name in serving))
 
     async def stop(self) -> dict[str, int]:
         """Send SIGTERM to what was started and return the exit codes. A process that does not end fails the call."""
@@ -173,6 +218,21 @@ class Suite:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             parts.append("\n".join([f"--- {path.stem}, last of {len(lines)} lines", *lines[-last_lines:]]))
         return "\n".join(parts)
+
+    async def _wait_until_serving(self, name: str, deadline: float) -> None:
+        # Not before tests.conftest has said how: see there.
+        import grpc
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        async with grpc.aio.insecure_channel(self.grpc_address(name)) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest()
+            status = None
+            while status != health_pb2.HealthCheckResponse.SERVING:
+                if time.monotonic() > deadline or self.processes[name].returncode is not None:
+                    raise AssertionError(f"{name} does not serve after its start\n{self.logs()}")
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    status = (await health.Check(request, timeout=1, wait_for_ready=True)).status
 
     async def _wait_until_ready(self, deadline: float) -> None:
         answer = "nothing"

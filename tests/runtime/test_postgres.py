@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from services.runtime.database import DatabaseUnavailable, epoch_now, lock_rows
+from services.runtime.database import DatabaseUnavailable, epoch_now, lock_rows, notice, turn
 from services.runtime.postgres import PostgresDatabase
 from tests import databases
 from tests.databases import Place
+from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
 from tests.losing_postgres import Loss, losing
 from tests.postgres import PostgresServer
@@ -138,6 +139,23 @@ async def _read(database: object) -> None:
         await connection.execute(sa.select(sa.func.pg_sleep(0.01)))
 
 
+async def test_transaction_in_which_nothing_happens_is_ended_and_frees_what_it_locked(place: Place) -> None:
+    frozen = PostgresDatabase(place.url, place.schema, connections=1, idle_seconds=0.1)
+
+    async def change() -> None:
+        async with frozen.write() as connection:
+            await connection.execute(sa.update(books).values(lent=7))
+            async with place.open().write() as other:
+                # Waits for the locks.
+                await other.execute(sa.update(books).values(lent=1))
+            await connection.execute(sa.update(books).values(lent=8))
+
+    with pytest.raises(DatabaseUnavailable):
+        await change()
+    await frozen.close()
+    assert await lent(place) == [1, 1]
+
+
 async def test_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(place: Place) -> None:
     database = PostgresDatabase(place.url, place.schema, connections=1)
     changed = asyncio.Event()
@@ -181,3 +199,50 @@ async def test_error_does_not_repeat_what_was_to_be_written(place: Place) -> Non
         async with place.open().write() as connection:
             await connection.execute(sa.insert(books).values(id="a diary" * 10, lent=1))
     assert "diary" not in str(caught.value)
+
+
+async def tell(place: Place, text: str, then: Exception | None = None) -> None:
+    async with place.open().write() as connection:
+        await connection.execute(sa.select(notice("news", text)))
+        if then is not None:
+            raise then
+
+
+async def test_notices_are_heard_once_committed_and_again_after_the_connection_broke_off(
+    place: Place, postgres_server: PostgresServer
+) -> None:
+    heard: list[str] = []
+    listener = place.open()
+    async with listener.listening("news", heard.append):
+        await _until_told(place, heard, "first")
+        with pytest.raises(ZeroDivisionError):
+            await tell(place, "never", then=ZeroDivisionError())
+        async with place.open().write() as connection:
+            await connection.execute(_HANG_UP, {"name": f"codelab {place.schema}"})
+        await _until_told(place, heard, "second")
+    assert set(heard) == {"first", "second"}
+
+
+async def _until_told(place: Place, heard: list[str], text: str) -> None:
+    """Tell it until it is heard: what is told before somebody listens is lost."""
+
+    async def told() -> bool:
+        await tell(place, text)
+        return text in heard
+
+    await eventually(told)
+
+
+async def test_turn_is_waited_for_until_its_transaction_ends(place: Place) -> None:
+    async with place.open().write() as first:
+        await first.execute(sa.select(turn("ann")))
+
+        async def take(name: str) -> None:
+            async with place.open().write() as second:
+                await second.execute(sa.select(turn(name)))
+
+        await take("bob")
+        waiting = asyncio.create_task(take("ann"))
+        await take("bob")
+        assert not waiting.done()
+    await waiting

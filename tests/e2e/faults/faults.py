@@ -1,0 +1,164 @@
+"""What befalls a suite. A fault strikes, and leaves a suite that is whole again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.e2e.faults.transactions import freeze_client, freeze_writer
+from tests.e2e.suite import SECOND, Layout
+
+if TYPE_CHECKING:
+    from tests.e2e.faults.game import Strike
+
+LEASE_SECONDS = 1.0
+_RESTARTED = (("agents", "orchestrator"), (f"agents{SECOND}", f"orchestrator{SECOND}"))
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    strike: Callable[["Strike"], Awaitable[None]]
+    layout: Layout
+    spares_runs: bool = False
+    """It touches nobody who asks the model: no run is tried twice."""
+    streams_die: bool = False
+    """What the streams service kept in its process is lost."""
+    under_load: bool = False
+    """Messages come for as long as it lasts."""
+    hands_over: bool = False
+    """Another replica lives: it takes over, within two leases."""
+
+
+# -- any layout ---------------------------------------------------------------------------------------------------
+
+
+async def kill_suite(strike: "Strike") -> None:
+    await strike.suite.kill()
+    await strike.suite.start()
+
+
+async def kill(name: str, strike: "Strike") -> None:
+    await strike.kill(name)
+    await strike.pause(0, 1)
+    await strike.suite.start(name)
+
+
+async def restart(name: str, strike: "Strike") -> None:
+    await strike.terminate(name)
+    await strike.suite.start(name)
+
+
+async def kill_writer(name: str, database: str, strike: "Strike") -> None:
+    """SIGKILL while the process has a transaction open on its file."""
+    pid = strike.suite.processes[name].pid
+    await asyncio.to_thread(freeze_writer, pid, strike.suite.folder / "data" / f"{database}.db")
+    await strike.kill(name)
+    await strike.suite.start(name)
+
+
+# -- replicas on PostgreSQL ---------------------------------------------------------------------------------------
+
+
+async def kill_one(service: str, strike: "Strike") -> None:
+    name = strike.either(service)
+    await strike.kill(name)
+    await strike.taken_over()
+    await strike.suite.start(name)
+
+
+async def freeze_one(service: str, strike: "Strike") -> None:
+    """Longer than the lease: what wakes up must notice that its runs are another's."""
+    process = strike.suite.processes[strike.either(service)]
+    process.send_signal(signal.SIGSTOP)
+    strike.struck()
+    try:
+        await strike.pause(1.2 * LEASE_SECONDS, 3 * LEASE_SECONDS)
+        if service == "orchestrator":
+            await strike.taken_over()
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+async def freeze_in_transaction(strike: "Strike") -> None:
+    """As `freeze_one`, with locks held meanwhile: who waits for them must not keep others from being taken over."""
+    pid = strike.suite.processes[strike.either("orchestrator")].pid
+    await freeze_client(pid, strike.ledger, strike.random)
+    strike.struck()
+    try:
+        await strike.pause(2 * LEASE_SECONDS, 3 * LEASE_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def kill_in_transaction(strike: "Strike") -> None:
+    name = strike.either("orchestrator")
+    await freeze_client(strike.suite.processes[name].pid, strike.ledger, strike.random)
+    await strike.kill(name)
+    await strike.taken_over()
+    await strike.suite.start(name)
+
+
+async def restart_postgres(strike: "Strike") -> None:
+    """At once, as `pg_ctl restart -m immediate` does: connections break off, and the log is replayed."""
+    assert strike.postgres is not None
+    await asyncio.to_thread(strike.postgres.stop, signal.SIGQUIT)
+    strike.struck()
+    await strike.pause(0, 0.5)
+    await asyncio.to_thread(strike.postgres.start)
+    await strike.suite.serves()
+
+
+async def start_together(strike: "Strike") -> None:
+    """Both replicas of both services are gone, and look for what is left at the same time."""
+    names = [name for pair in _RESTARTED for name in pair]
+    await asyncio.gather(*(strike.kill(name) for name in names))
+    await strike.suite.start(*names)
+
+
+async def roll(strike: "Strike") -> None:
+    """One replica after the other is told to end, and started again, while messages come."""
+    for names in _RESTARTED:
+        await asyncio.gather(*(strike.terminate(name) for name in names))
+        await strike.suite.start(*names)
+
+
+FIVE = (
+    Fault("SIGKILL of the suite", kill_suite, Layout.FIVE, streams_die=True),
+    Fault("SIGKILL of orchestrator", partial(kill, "orchestrator"), Layout.FIVE),
+    Fault("SIGKILL of agents", partial(kill, "agents"), Layout.FIVE),
+    Fault("SIGKILL of streams", partial(kill, "streams"), Layout.FIVE, spares_runs=True, streams_die=True),
+    Fault("SIGKILL of projects", partial(kill, "projects"), Layout.FIVE, spares_runs=True),
+    Fault("SIGKILL of gateway", partial(kill, "gateway"), Layout.FIVE, spares_runs=True),
+    Fault(
+        "SIGKILL of orchestrator in its transaction", partial(kill_writer, "orchestrator", "orchestrator"), Layout.FIVE
+    ),
+    Fault("SIGKILL of agents in its transaction", partial(kill_writer, "agents", "agents"), Layout.FIVE),
+    Fault("restart of orchestrator", partial(restart, "orchestrator"), Layout.FIVE),
+    Fault("restart of agents", partial(restart, "agents"), Layout.FIVE),
+)
+ONE = (
+    Fault("SIGKILL of the one process", kill_suite, Layout.ONE, streams_die=True),
+    Fault(
+        "SIGKILL of the one process in a transaction",
+        partial(kill_writer, "up", "orchestrator"),
+        Layout.ONE,
+        streams_die=True,
+    ),
+    Fault("restart of the one process", partial(restart, "up"), Layout.ONE, streams_die=True),
+)
+REPLICAS = (
+    Fault("SIGKILL of one orchestrator", partial(kill_one, "orchestrator"), Layout.REPLICAS, hands_over=True),
+    Fault("SIGKILL of one agents", partial(kill_one, "agents"), Layout.REPLICAS),
+    Fault("SIGSTOP of one orchestrator", partial(freeze_one, "orchestrator"), Layout.REPLICAS, hands_over=True),
+    Fault("SIGSTOP of one agents", partial(freeze_one, "agents"), Layout.REPLICAS),
+    Fault("SIGSTOP of one orchestrator in its transaction", freeze_in_transaction, Layout.REPLICAS),
+    Fault("SIGKILL of one orchestrator in its transaction", kill_in_transaction, Layout.REPLICAS, hands_over=True),
+    Fault("immediate restart of PostgreSQL", restart_postgres, Layout.REPLICAS),
+    Fault("two of each start together", start_together, Layout.REPLICAS),
+    Fault("rolling restart", roll, Layout.REPLICAS, under_load=True),
+)
+OF_LAYOUT = {Layout.FIVE: FIVE, Layout.ONE: ONE, Layout.REPLICAS: REPLICAS}

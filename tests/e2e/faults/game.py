@@ -1,0 +1,224 @@
+"""One suite, the faults that it lives through, and what is checked after each."""
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import postgres
+from tests.e2e.client import Api, signed_in
+from tests.e2e.conftest import settings
+from tests.e2e.faults import invariants
+from tests.e2e.faults.faults import LEASE_SECONDS, Fault
+from tests.e2e.faults.ledger import Ledger, PostgresLedger, RunRow, SqliteLedger, events_of, runs_of
+from tests.e2e.faults.load import Load
+from tests.e2e.faults.tally import Tally
+from tests.e2e.faults.transactions import NotHit
+from tests.e2e.suite import SECOND, Layout, Suite, clean_environment, run_codelab, running
+from tests.fakes.openai_server import FakeModel
+from tests.fakes.qdrant_description import described
+from tests.fakes.qdrant_server import FakeQdrant
+from tests.postgres import PostgresServer
+
+USERS = 2
+WAVES = 20
+# On top of two leases: looking every half lease, reading the run and its history, writing, on a machine that does all
+# of the suite and its tests on two cores.
+MACHINE_SECONDS = 4.0
+_STRIKES_AFTER = (0.15, 0.9)
+QUICK = {
+    "CODELAB_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    # Nobody who is only slow, or was frozen for a while, is to be taken for dead.
+    "CODELAB_MODEL_TIMEOUT_SECONDS": "15",
+}
+
+
+@dataclass
+class Strike:
+    """One fault as it happens."""
+
+    suite: Suite
+    ledger: Ledger
+    postgres: PostgresServer | None
+    random: random.Random
+    in_flight: list[RunRow]
+    at: float | None = None
+    """When it struck, in Unix time."""
+
+    def struck(self) -> None:
+        self.at = self.at or time.time()
+
+    async def pause(self, at_least: float, at_most: float) -> None:
+        await asyncio.sleep(self.random.uniform(at_least, at_most))
+
+    def either(self, service: str) -> str:
+        """One of the service's two replicas."""
+        return service + self.random.choice(["", SECOND])
+
+    async def kill(self, name: str) -> None:
+        process = self.suite.processes[name]
+        process.kill()
+        self.struck()
+        await process.wait()
+
+    async def terminate(self, name: str) -> None:
+        process = self.suite.processes[name]
+        process.terminate()
+        self.struck()
+        async with asyncio.timeout(30):
+            code = await process.wait()
+        if code != 0:
+            raise AssertionError(f"{name} ended with {code} after SIGTERM")
+
+    async def taken_over(self) -> None:
+        """Wait until no run is left that was leased at the strike and whose owner may be the dead one."""
+        before = {run.id: run.epoch for run in self.in_flight if run.leased}
+        sessions = {run.session_id for run in self.in_flight}
+        deadline = time.monotonic() + invariants.SETTLES_WITHIN
+        while time.monotonic() < deadline:
+            runs = {run.id: run for run in await runs_of(self.ledger, sessions)}
+            if all(runs[each].over or runs[each].epoch > epoch for each, epoch in before.items()):
+                return
+            await asyncio.sleep(0.05)
+
+
+@dataclass
+class Game:
+    """A suite in its layout, and the users who stay signed in through everything."""
+
+    layout: Layout
+    suite: Suite
+    model: FakeModel
+    ledger: Ledger
+    postgres: PostgresServer | None
+    apis: list[Api]
+    tally: Tally
+    seed: int
+    _watched: list[Load] = field(default_factory=list)
+    _telling: list["asyncio.Task[list[str]]"] = field(default_factory=list)
+
+    async def play(self, fault: Fault, number: int) -> list[str]:
+        """Let one fault strike under load, and return what was wrong afterwards.
+
+        With replicas, whose streams live, what is told late is waited for beside the next faults: see `told`.
+        """
+        chosen = random.Random(f"{self.seed} {number}")
+        load = Load(chosen, self.tally.seen)
+        self._watched.append(load)
+        await load.open(self.apis)
+        strike = Strike(self.suite, self.ledger, self.postgres, random.Random(f"{self.seed} {number} strike"), [])
+        label = f"seed {self.seed}, fault {number}, {fault.name}"
+        wrong = await self._strike(fault, strike, load)
+        self.tally.faults[fault.name] += 1
+        wrong += await invariants.every_run_ends(self.ledger, load)
+        if not wrong:
+            wrong += await invariants.all_was_done_once(
+                self.ledger, load, self.model, self.tally.seen, spares_runs=fault.spares_runs
+            )
+            wrong += await self._takeovers(fault, strike, load)
+        wrong += load.violations
+        told = self._told(fault, load, f"{label} (told)")
+        if self.layout is Layout.REPLICAS:
+            self._telling.append(asyncio.create_task(told, name=label))
+        else:
+            wrong += await told
+        return self._noted(label, wrong, strike)
+
+    async def told(self) -> list[str]:
+        """What was wrong with what watchers were told, of all faults so far."""
+        telling, self._telling = self._telling, []
+        return [wrong for each in await asyncio.gather(*telling) for wrong in each]
+
+    async def close(self) -> None:
+        """End what still watches or waits; after a failure that is more than nothing."""
+        for telling in self._telling:
+            telling.cancel()
+        for load in list(self._watched):
+            await self._unwatch(load)
+
+    async def _unwatch(self, load: Load) -> None:
+        self._watched.remove(load)
+        await load.close()
+
+    async def _strike(self, fault: Fault, strike: Strike, load: Load) -> list[str]:
+        healed = asyncio.Event()
+        working = asyncio.create_task(self._work(load, healed if fault.under_load else None), name="load")
+        await strike.pause(*_STRIKES_AFTER)
+        strike.in_flight = await runs_of(self.ledger, [chat.session_id for chat in load.chats])
+        self.tally.in_flight[fault.name] += sum(1 for run in strike.in_flight if not run.over)
+        wrong: list[str] = []
+        try:
+            await fault.strike(strike)
+        except NotHit as missed:
+            wrong.append(f"it missed: {missed}")
+        except AssertionError as error:
+            wrong.append(f"it did not heal: {error}")
+        finally:
+            healed.set()
+        # A replica that a failed fault left dead or frozen must not fail the next.
+        await self.suite.restore()
+        await working
+        return wrong
+
+    async def _work(self, load: Load, until: asyncio.Event | None) -> None:
+        for _ in range(WAVES):
+            await load.wave()
+            if until is None or until.is_set():
+                return
+
+    async def _takeovers(self, fault: Fault, strike: Strike, load: Load) -> list[str]:
+        """How long runs that were leased at the strike waited for the next who works on them."""
+        leased = {run.id: run.epoch for run in strike.in_flight if run.leased}
+        events = await events_of(self.ledger, leased)
+        taken = []
+        for run_id, epoch in leased.items():
+            later = [each for each in events[run_id] if each.epoch > epoch and each.type == "agent_started"]
+            if later and strike.at is not None:
+                taken.append(later[0].at - strike.at)
+        self.tally.takeovers[fault.name] += taken
+        limit = 2 * LEASE_SECONDS + MACHINE_SECONDS
+        late = [seconds for seconds in taken if seconds > limit]
+        return [f"taken over after {late} s, not within {limit:g} s"] if fault.hands_over and late else []
+
+    async def _told(self, fault: Fault, load: Load, label: str) -> list[str]:
+        wrong = await invariants.all_was_told_once(self.ledger, load, streams_lived=not fault.streams_die)
+        await self._unwatch(load)
+        return self._noted(label, wrong, None)
+
+    def _noted(self, label: str, wrong: list[str], strike: Strike | None) -> list[str]:
+        flight = "" if strike is None else "; in flight: " + "; ".join(map(str, strike.in_flight))
+        noted = [f"{label}: {each}{flight}" for each in wrong]
+        self.tally.violations += noted
+        return noted
+
+
+@contextlib.asynccontextmanager
+async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, seed: int) -> AsyncIterator[Game]:
+    """A game on a suite of its own, with a PostgreSQL of its own where there are replicas."""
+    async with contextlib.AsyncExitStack() as stack:
+        chosen = {**settings(Layout.FIVE, model), **QUICK}
+        server: PostgresServer | None = None
+        ledger: Ledger = SqliteLedger(folder / "data" / "orchestrator.db")
+        if layout is Layout.REPLICAS:
+            programs = postgres.programs()
+            assert programs is not None, "PostgreSQL is not installed: apt-get install postgresql"
+            server = stack.enter_context(postgres.running(programs))
+            url = await server.create_database("faults")
+            ledger = PostgresLedger(url)
+            # Two replicas of agents need a memory that both see. Their limits, and who is busy, are each one's own:
+            # here belongs REDIS_URL as soon as there is a backend for it.
+            qdrant = stack.enter_context(FakeQdrant(described()))
+            chosen |= {"DATABASE_URL": url, "QDRANT_URL": qdrant.url}
+            migrated = await run_codelab("migrate", environment=clean_environment(**chosen), folder=folder)
+            assert migrated.code == 0, migrated.output
+        suite = await stack.enter_async_context(running(layout, folder, **chosen))
+        users = random.Random(seed)
+        ids = [str(uuid.UUID(int=users.getrandbits(128), version=4)) for _ in range(USERS)]
+        apis = [await stack.enter_async_context(signed_in(suite.url, await suite.token(user_id))) for user_id in ids]
+        game = Game(layout, suite, model, ledger, server, apis, tally, seed)
+        stack.push_async_callback(game.close)
+        yield game

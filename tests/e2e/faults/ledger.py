@@ -1,0 +1,116 @@
+"""What the orchestrator has written down, read past its door: from its SQLite file, or from PostgreSQL."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+
+FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+LEASED = frozenset({"PLANNING", "RUNNING"})
+
+
+class Ledger(Protocol):
+    """The tables of a living orchestrator."""
+
+    async def rows(self, query: str) -> list[Mapping[str, Any]]:
+        """What the query selects, with times as they are kept. The tables need no schema."""
+
+
+@dataclass(frozen=True)
+class SqliteLedger:
+    file: Path
+
+    async def rows(self, query: str) -> list[Mapping[str, Any]]:
+        with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=5.0)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True)
+class PostgresLedger:
+    url: str
+
+    async def rows(self, query: str) -> list[Mapping[str, Any]]:
+        connection = await asyncpg.connect(self.url, server_settings={"search_path": "orchestrator"})
+        try:
+            return [dict(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """How a run stands."""
+
+    id: str
+    session_id: str
+    state: str
+    owner: str | None
+    epoch: int
+    attempts: int
+    reason: str | None
+    """Why it failed."""
+    task_attempt: int
+    """How often its task was begun."""
+
+    @property
+    def over(self) -> bool:
+        return self.state in FINISHED
+
+    @property
+    def leased(self) -> bool:
+        return self.state in LEASED
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """A committed event; `at` is Unix time by the clock of who wrote it, just before the commit."""
+
+    run_id: str
+    n: int
+    epoch: int
+    type: str
+    final: bool
+    published: str | None
+    at: float
+
+
+async def runs_of(ledger: Ledger, session_ids: Iterable[str]) -> list[RunRow]:
+    """The sessions' runs, in the order in which they were accepted."""
+    query = (
+        "SELECT runs.id, session_id, runs.state, owner, epoch, attempts, runs.error_reason AS reason,"
+        " attempt AS task_attempt FROM runs JOIN run_tasks ON run_tasks.run_id = runs.id"
+        f" WHERE session_id IN ({_quoted(session_ids)}) ORDER BY session_id, position"
+    )
+    return [RunRow(**{**row, "state": row["state"].upper()}) for row in await ledger.rows(query)]
+
+
+async def events_of(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, list[EventRow]]:
+    """The runs' events, in order."""
+    query = (
+        "SELECT run_id, n, epoch, type, final, published, created_at FROM run_events"
+        f" WHERE run_id IN ({_quoted(run_ids)}) ORDER BY run_id, n"
+    )
+    found: dict[str, list[EventRow]] = {}
+    for row in await ledger.rows(query):
+        event = EventRow(
+            *(row["run_id"], row["n"], row["epoch"], row["type"], bool(row["final"]), row["published"]),
+            at=_unix(row["created_at"]),
+        )
+        found.setdefault(event.run_id, []).append(event)
+    return found
+
+
+def _quoted(ids: Iterable[str]) -> str:
+    # Ids that services made: nothing to escape. An empty list is no SQL.
+    return ", ".join(f"'{each}'" for each in ids) or "''"
+
+
+def _unix(kept: Any) -> float:
+    moment = kept if isinstance(kept, datetime) else datetime.fromisoformat(kept)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

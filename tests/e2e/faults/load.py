@@ -1,0 +1,191 @@
+"""Users at work while a fault strikes: messages in several sessions, each sent until it is accepted."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.e2e.client import AGENT, Api, Chat
+from tests.e2e.events import StreamBroken
+from tests.e2e.faults.watcher import REFUSALS, Watcher
+from tests.fakes.openai_script import Script
+
+ACCEPTED_WITHIN = 45.0
+"""Seconds: the longest fault, a start on a busy machine, and what the gateway waits for a frozen process."""
+_AGAIN_AFTER_SECONDS = 0.1
+# What may befall a request while services come and go; anything else is a violation. 503 names what is out of reach.
+_EXCUSED_STATUS = {503, 504}
+_EXCUSED = {"RUN_INTERRUPTED", "RUN_CANCELLED"}
+WAYS = ("run", "run", "send", "stream", "cancel", "replace")
+"""What is done in each session but the first, where messages queue."""
+QUEUED_MESSAGES = 4
+
+
+class Violation(Exception):
+    """Something that must never happen."""
+
+
+@dataclass
+class Sent:
+    """A message, and what its sender was told."""
+
+    chat: Chat
+    way: str
+    content: str
+    expected: str
+    marker: str
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    run_id: str | None = None
+    may_be_cancelled: bool = False
+
+
+@dataclass
+class Load:
+    """The sessions of one fault, and all that is sent in them. Everything random comes from `random`."""
+
+    random: random.Random
+    seen: Counter[str]
+    chats: list[Chat] = field(default_factory=list)
+    watchers: list[Watcher] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+    async def open(self, apis: list[Api]) -> None:
+        """Make the sessions, in a project of each user, and watch them."""
+        projects = [(api, (await api.new_project())["id"]) for api in apis]
+        for place in range(1 + len(WAYS)):
+            api, project_id = projects[place % len(projects)]
+            self.chats.append(await api.new_chat(project_id))
+        self.watchers = [Watcher(chat, self.seen) for chat in self.chats]
+        for watcher in self.watchers:
+            watcher.start()
+
+    async def close(self) -> None:
+        await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
+
+    async def wave(self) -> None:
+        """Send once in every session, and return when everything is accepted and the waiting senders have heard."""
+        queueing, *others = self.chats
+        senders = [self._queue(queueing), *(self._use(chat, way) for chat, way in zip(others, WAYS, strict=True))]
+        await asyncio.gather(*senders)
+
+    async def _queue(self, chat: Chat) -> None:
+        for _ in range(QUEUED_MESSAGES):
+            await self._insist(self._new(chat, "queue", quick=True))
+
+    async def _use(self, chat: Chat, way: str) -> None:
+        sent = self._new(chat, way)
+        match way:
+            case "send":
+                await self._insist(sent, waiting=True)
+            case "stream":
+                await self._stream(sent)
+            case "cancel":
+                sent.may_be_cancelled = True
+                await self._insist(sent)
+                await asyncio.sleep(self.random.uniform(0, 0.6))
+                await self._cancel(sent)
+            case "replace":
+                await self._insist(sent)
+                await asyncio.sleep(self.random.uniform(0, 0.6))
+                for earlier in self.sent:
+                    earlier.may_be_cancelled |= earlier.chat is chat
+                await self._insist(self._new(chat, way), on_busy="replace")
+            case _:
+                await self._insist(sent)
+
+    def _new(self, chat: Chat, way: str, *, quick: bool = False) -> Sent:
+        marker = f"m-{self.random.getrandbits(64):016x}"
+        chunks = self.random.randint(5, 12 if quick else 25)
+        script = Script(
+            answer=f"𝄞 {marker} é 中 and more. " * 8,
+            chunks=chunks,
+            first_token_seconds=self.random.choice([0, 0.05, 0.1]),
+            token_seconds=self.random.choice([0.01, 0.03, 0.05]),
+        )
+        sent = Sent(chat, way, f"{marker} {script.directive()}", script.answer, marker)
+        self.sent.append(sent)
+        return sent
+
+    async def _insist(self, sent: Sent, *, waiting: bool = False, **fields: Any) -> None:
+        """Send until it is accepted (`waiting`: until it is answered); again under the same request_id."""
+        body = {"content": sent.content, "target_agent": AGENT, "request_id": sent.request_id, **fields}
+        path, good = (f"{sent.chat.path}/message", 200) if waiting else (f"{sent.chat.project_path}/runs", 201)
+        if not waiting:
+            body["session_id"] = sent.chat.session_id
+        deadline = time.monotonic() + ACCEPTED_WITHIN
+        while time.monotonic() < deadline:
+            try:
+                response = await sent.chat.http.post(path, json=body, timeout=ACCEPTED_WITHIN)
+            except httpx.TransportError as error:
+                self.seen[f"{sent.way}: {type(error).__name__}"] += 1
+            else:
+                told = response.json()
+                if response.status_code == good:
+                    sent.run_id = told["run_id" if waiting else "id"]
+                    if waiting and told["content"] != sent.expected:
+                        self.violations.append(f"{sent.marker} was answered with other words: {told}")
+                    return
+                if "run_reason" in told.get("metadata", {}):
+                    # It failed; whether for a reason that is permitted, the ledger tells.
+                    return
+                self._excuse(sent, response)
+            await asyncio.sleep(_AGAIN_AFTER_SECONDS)
+        self.violations.append(f"{sent.way} {sent.marker} was not accepted within {ACCEPTED_WITHIN:g} s")
+
+    async def _stream(self, sent: Sent) -> None:
+        deadline = time.monotonic() + ACCEPTED_WITHIN
+        while time.monotonic() < deadline:
+            try:
+                async with sent.chat.stream(sent.content, request_id=sent.request_id) as stream:
+                    watch = await stream.to_end()
+            except (httpx.TransportError, StreamBroken) as error:
+                self.seen[f"stream: {type(error).__name__}"] += 1
+            except AssertionError as error:
+                if not any(refusal in str(error) for refusal in REFUSALS):
+                    self.violations.append(f"stream {sent.marker}: {error}")
+                    return
+                self.seen["stream: refused"] += 1
+            else:
+                finals = [event for event in watch.events if event["final"]]
+                if finals:
+                    sent.run_id = finals[0]["run_id"]
+                    self._heard(sent, finals, list(watch.answers.texts.values()))
+                    return
+                self.seen[f"stream: {watch.ended['reason']}"] += 1
+            await asyncio.sleep(_AGAIN_AFTER_SECONDS)
+        self.violations.append(f"stream {sent.marker} did not end within {ACCEPTED_WITHIN:g} s")
+
+    def _heard(self, sent: Sent, finals: list[dict[str, Any]], texts: list[str]) -> None:
+        if len(finals) > 1:
+            self.violations.append(f"stream {sent.marker} ended more than once: {finals}")
+        if finals[0]["type"] == "agent_completed":
+            # An answer that was complete before the stream began comes whole, with the final event.
+            told = {*texts, finals[0]["payload"]["message"]["content"]}
+            if told != {sent.expected}:
+                self.violations.append(f"stream {sent.marker} told other words: {told}")
+
+    async def _cancel(self, sent: Sent) -> None:
+        deadline = time.monotonic() + ACCEPTED_WITHIN
+        while sent.run_id is not None and time.monotonic() < deadline:
+            try:
+                response = await sent.chat.cancel(sent.run_id)
+            except httpx.TransportError as error:
+                self.seen[f"cancel: {type(error).__name__}"] += 1
+            else:
+                if response.status_code == 200 or response.json()["reason"] == "RUN_FINISHED":
+                    return
+                self._excuse(sent, response)
+            await asyncio.sleep(_AGAIN_AFTER_SECONDS)
+        self.violations.append(f"{sent.marker} could not be cancelled within {ACCEPTED_WITHIN:g} s")
+
+    def _excuse(self, sent: Sent, response: httpx.Response) -> None:
+        reason = str(response.json()["reason"])
+        if response.status_code not in _EXCUSED_STATUS and reason not in _EXCUSED:
+            self.violations.append(f"{sent.way} {sent.marker} was answered {response.status_code} {response.text}")
+        self.seen[f"{sent.way}: {reason}"] += 1
