@@ -6,9 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 PROTOS := $(sort $(shell find protos/codelab -name '*.proto' 2>/dev/null))
 DESCRIPTORS := protos/codelab/descriptors.binpb
+# Alone, the tests keep little more than one core busy. One that hangs ends its worker, and with it the run.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker-restart=0
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-rest test-all soak check lock contract-baseline bench bench-memory clean always
+.PHONY: help up down test test-rest test-all soak check lock contract-baseline bench bench-memory bench-durability
+.PHONY: clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -34,13 +37,13 @@ down: ## Stop the suite that `make up` runs in this folder
 	echo "The suite (process $$pid) is still draining after 15 seconds." >&2; exit 1
 
 test: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests; those whose servers or tools are missing are skipped
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-rest: $(VENV)/.dev $(DESCRIPTORS) ## Run the tests that `make test` leaves out; a skipped one is a failure
-	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=rest $(BIN)/python -m pytest
+	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=rest $(PYTEST)
 
 test-all: $(VENV)/.dev $(DESCRIPTORS) ## Run every test; a skipped one is a failure
-	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=all $(BIN)/python -m pytest
+	@CODELAB_REQUIRE_ALL=1 CODELAB_TESTS=all $(PYTEST)
 
 soak: $(VENV)/.dev $(DESCRIPTORS) ## Let hundreds of faults strike and print the tally; ARGS="--faults 1000 --seed 7"
 	@$(BIN)/python -m tests.e2e.faults.soak $(ARGS)
@@ -66,6 +69,9 @@ bench: $(VENV)/.dev $(DESCRIPTORS) ## Measure a direct call: overhead, CPU, star
 
 bench-memory: $(VENV)/.dev $(DESCRIPTORS) ## Measure the memory: writing, searching, optimising; ARGS=--full for all
 	@$(BIN)/python -m tests.bench.memory $(ARGS)
+
+bench-durability: $(VENV)/.dev $(DESCRIPTORS) ## Measure what it costs that runs survive, on both databases
+	@$(BIN)/python -m tests.bench.durability $(ARGS)
 
 clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
 	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

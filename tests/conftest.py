@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -51,11 +51,25 @@ async def database_place(request: pytest.FixtureRequest, tmp_path: Path) -> Asyn
         yield place
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to the other part."""
+    """Leave out what belongs to the other part; a worker begins with what needs the suite, by layout."""
     chosen = [item for item in items if PART == "all" or (PART == "rest") == _is_rest(item) or _is_in_both(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-    items[:] = chosen
+    items[:] = sorted(chosen, key=_turn) if hasattr(config, "workerinput") else chosen
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out so that servers are started once a worker. Asked only where there are workers."""
+    from tests.scheduling import ByFileAndLayout
+
+    return ByFileAndLayout(config, log)
+
+
+def _turn(item: pytest.Item) -> int:
+    layout = _layout_of(item)
+    return len(Layout) if layout is None else list(Layout).index(layout)
 
 
 def _is_rest(item: pytest.Item) -> bool:

@@ -37,6 +37,8 @@ class PostgresServer:
     folder: Path
     user: str | None
     """Whom it runs as; None: whoever runs the tests."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """What differs from the tests' own, by PostgreSQL's names."""
     port: int = field(default_factory=free_ports)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +58,12 @@ class PostgresServer:
         finally:
             await connection.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that starts all others of the server."""
+        assert self._process is not None
+        return self._process.pid
+
     def create(self) -> None:
         """Make the cluster."""
         password = self.folder / "password"
@@ -71,7 +79,9 @@ class PostgresServer:
     def start(self) -> None:
         """Start, and return when it answers."""
         log = self.folder / "log"
-        options = [f"--{name}={value}" for name, value in {**_SETTINGS, "port": str(self.port)}.items()]
+        options = [
+            f"--{name}={value}" for name, value in {**_SETTINGS, **self.settings, "port": str(self.port)}.items()
+        ]
         command = [self.programs / "postgres", "-D", self.folder / "data", *options]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -106,15 +116,15 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[PostgresServer]:
-    """Start a server on a new cluster; stop it and remove the cluster at the end."""
+def running(programs: Path, **settings: str) -> Iterator[PostgresServer]:
+    """Start a server on a new cluster, with such settings; stop it and remove the cluster at the end."""
     # Not pytest's folder, which nobody else may enter: PostgreSQL refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="codelab-postgres-"))
     try:
         user = _unprivileged() if os.getuid() == 0 else None
         if user is not None:
             shutil.chown(folder, user)
-        server = PostgresServer(programs, folder, user)
+        server = PostgresServer(programs, folder, user, settings)
         server.create()
         server.start()
         try:

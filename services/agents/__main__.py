@@ -29,6 +29,7 @@ from services.agents.openai_model import OpenAIModel
 from services.agents.recollection import Recollections
 from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
+from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
@@ -62,7 +63,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
-        executions = Executions(store, cache, bus, recollections, model, utc_now)
+        executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
         agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))

@@ -73,6 +73,15 @@ class ExecutionSuperseded(Aborted):
         super().__init__(f"task {task_id} of run {run_id} was given to a later attempt", run_id=run_id, task_id=task_id)
 
 
+class EffectNotFound(NotFound):
+    """This attempt has begun no such call, or its project is deleted."""
+
+    reason = "EFFECT_NOT_FOUND"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"call {call_id} was not begun by this attempt", call_id=call_id)
+
+
 class ModelUnavailable(Unavailable):
     """The model is out of reach, overloaded, or failed before it said anything; trying again later may help."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from services.agents.agent import Agent, AgentStatus, Owner
 from services.agents.bus import AgentBus, Place
 from services.agents.cache import AgentCache
+from services.agents.effects import Effect, EffectJournal
 from services.agents.errors import AgentNotFound, ExecutionSuperseded, ModelFailed
 from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
 from services.agents.happenings import Happenings
@@ -91,6 +92,7 @@ class Executions:
     def __init__(
         self,
         store: AgentStore,
+        effects: EffectJournal,
         cache: AgentCache,
         bus: AgentBus,
         recollections: Recollections,
@@ -98,6 +100,7 @@ class Executions:
         clock: Clock,
     ) -> None:
         self._store = store
+        self._effects = effects
         self._cache = cache
         self._bus = bus
         self._recollections = recollections
@@ -193,10 +196,12 @@ class Executions:
     async def _answer(
         self, agent: Agent, task: Task, recollection: Recollection, emit: Callable[[ExecutionEvent], None]
     ) -> Completed:
+        # As late as can be: an attempt that was superseded may yet say how its last call ended.
+        effects = await self._done_before(task)
         emit(Working("thinking"))
         pieces: list[str] = []
         offset, usage = 0, Usage()
-        async with aclosing(self._model.stream(_request(agent, task, recollection))) as answer:
+        async with aclosing(self._model.stream(_request(agent, task, recollection, effects))) as answer:
             async for piece in answer:
                 if isinstance(piece, Usage):
                     usage = piece
@@ -208,6 +213,10 @@ class Executions:
                     offset += len(piece)
         return Completed("".join(pieces), usage)
 
+    async def _done_before(self, task: Task) -> tuple[Effect, ...]:
+        """What earlier attempts at the task did. The claim is made: they can begin nothing more."""
+        return () if task.claim.first else await self._effects.list_effects(task.owner, *task.claim.task)
+
 
 async def _wait(place: Place, emit: Callable[[ExecutionEvent], None]) -> bool:
     """Wait for the task's turn; return whether it had to."""
@@ -218,9 +227,9 @@ async def _wait(place: Place, emit: Callable[[ExecutionEvent], None]) -> bool:
     return waited
 
 
-def _request(agent: Agent, task: Task, recollection: Recollection) -> ModelRequest:
+def _request(agent: Agent, task: Task, recollection: Recollection, effects: tuple[Effect, ...]) -> ModelRequest:
     return ModelRequest(
-        build_prompt(agent.config, recollection.memories, task.history, task.inputs, task.instruction),
+        build_prompt(agent.config, recollection.memories, task.history, task.inputs, task.instruction, effects=effects),
         agent.config.model,
         agent.config.temperature,
         agent.config.max_tokens,

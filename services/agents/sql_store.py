@@ -21,6 +21,7 @@ from services.agents.tables import (
     lock_space,
     memory_collections,
     of,
+    of_task,
     user_agents,
     worker_spaces,
 )
@@ -173,8 +174,7 @@ class SqlAgentStore:
         async with self._database.write() as connection:
             # Locked, so that of two attempts the second sees the first.
             await lock_space(connection, owner)
-            task = (owner.user_id, owner.project_id, claim.run_id, claim.task_id)
-            found = await connection.execute(*_claimed(*task, agent_id))
+            found = await connection.execute(*_claimed(owner.user_id, owner.project_id, *claim.task, agent_id))
             rows = OWN_AGENTS.all(found, owner.user_id, owner.project_id)
             if not rows:
                 raise AgentNotFound(agent_id)
@@ -185,7 +185,9 @@ class SqlAgentStore:
                 this = {**asdict(owner), "run_id": claim.run_id, "task_id": claim.task_id}
                 await connection.execute(_INSERT_CLAIM, {**this, **rank})
             elif (last.run_epoch, last.attempt) < claim.rank:
-                await connection.execute(sa.update(executions).where(_task(*task)).values(**rank))
+                await connection.execute(
+                    sa.update(executions).where(of_task(executions, owner, *claim.task)).values(**rank)
+                )
             else:
                 raise ExecutionSuperseded(claim.run_id, claim.task_id)
             return _agent(rows[0])
@@ -214,17 +216,13 @@ def _drop_memories(owner: Owner, now: datetime) -> sa.Update:
     return sa.update(memory_collections).where(of(memory_collections, owner), going).values(dropped_at=now)
 
 
-def _task(user_id: Any, project_id: Any, run_id: Any, task_id: Any) -> sa.ColumnElement[bool]:
-    claims = executions.c
-    return sa.and_(of(executions, Owner(user_id, project_id)), claims.run_id == run_id, claims.task_id == task_id)
-
-
 _INSERT_CLAIM = sa.insert(executions)
 
 
 @prepared
 def _claimed(user_id: Any, project_id: Any, run_id: Any, task_id: Any, agent_id: Any) -> sa.Select[Any]:
     """The agent, and the claim of the task where there is one."""
+    owner = Owner(user_id, project_id)
     return (
         sa.select(
             user_agents,
@@ -233,8 +231,8 @@ def _claimed(user_id: Any, project_id: Any, run_id: Any, task_id: Any, agent_id:
             executions.c.run_epoch,
             executions.c.attempt,
         )
-        .select_from(user_agents.outerjoin(executions, _task(user_id, project_id, run_id, task_id)))
-        .where(of(user_agents, Owner(user_id, project_id)), user_agents.c.id == agent_id)
+        .select_from(user_agents.outerjoin(executions, of_task(executions, owner, run_id, task_id)))
+        .where(of(user_agents, owner), user_agents.c.id == agent_id)
     )
 
 

@@ -40,6 +40,11 @@ class Claim:
         """What attempts at one task are compared by."""
         return (self.run_epoch, self.attempt)
 
+    @property
+    def first(self) -> bool:
+        """Whether no attempt can have come before."""
+        return self.rank <= (1, 1)
+
 
 class AgentStore(Protocol):
     """Worker spaces and their agents. Each method is one transaction.
@@ -107,4 +112,7 @@ class AgentStore(Protocol):
         """
 
     async def forget_claims(self, before: datetime) -> None:
-        """Forget claims made before this time, of every user: housekeeping, which returns nobody's data."""
+        """Forget claims made before this time, of every user, and what was done under them (see EffectJournal).
+
+        Housekeeping, which returns nobody's data.
+        """

@@ -63,6 +63,33 @@ executions = sa.Table(
     sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
 )
 
+# The journal of tool calls with side effects. It goes with its task's claim, whoever removes that: an effect that began
+# while they were being removed would otherwise be left behind.
+effects = sa.Table(
+    "effects",
+    metadata,
+    sa.Column("project_id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(36), primary_key=True),
+    sa.Column("run_id", sa.String(36), primary_key=True),
+    sa.Column("task_id", sa.String(64), primary_key=True),
+    sa.Column("call_id", sa.String(100), primary_key=True),
+    sa.Column("tool", sa.String(100), nullable=False),
+    # JSON as text: PostgreSQL's own type takes no U+0000, and models say anything.
+    sa.Column("arguments", sa.Text, nullable=False),
+    # The attempt that began it.
+    sa.Column("run_epoch", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("success", sa.Boolean),
+    sa.Column("output", sa.Text),
+    sa.ForeignKeyConstraint(
+        ["project_id", "user_id", "run_id", "task_id"],
+        ["executions.project_id", "executions.user_id", "executions.run_id", "executions.task_id"],
+        ondelete="CASCADE",
+    ),
+)
+
 # One row for each agent that has memories in the store, or had until its deletion: then the row says that they must go,
 # and stays until they are surely gone, also those that came late.
 memory_collections = sa.Table(
@@ -81,12 +108,18 @@ memory_collections = sa.Table(
 OWN_SPACES = OwnerGuard("worker_spaces")
 OWN_AGENTS = OwnerGuard("user_agents")
 OWN_CLAIMS = OwnerGuard("executions", user="claim_user_id", project="claim_project_id")
+OWN_EFFECTS = OwnerGuard("effects")
 OWN_COLLECTIONS = OwnerGuard("memory_collections", user="owner.user_id", project="owner.project_id")
 
 
 def of(table: sa.Table, owner: Owner) -> sa.ColumnElement[bool]:
     """What is the owner's."""
     return sa.and_(table.c.user_id == owner.user_id, table.c.project_id == owner.project_id)
+
+
+def of_task(table: sa.Table, owner: Owner, run_id: Any, task_id: Any) -> sa.ColumnElement[bool]:
+    """What is of one task of the owner's."""
+    return sa.and_(of(table, owner), table.c.run_id == run_id, table.c.task_id == task_id)
 
 
 @prepared

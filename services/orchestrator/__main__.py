@@ -14,11 +14,14 @@ from codelab.orchestrator.v1 import (
 
 from services.orchestrator.agents_client import AgentsClient
 from services.orchestrator.executor import Executor
+from services.orchestrator.model import RunLimits
 from services.orchestrator.purger import SessionPurger
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
+from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -42,7 +45,8 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
 
         database = await stack.enter_async_context(open_database("orchestrator", settings))
         sessions = SqlSessionStore(database)
-        runs = SqlRunStore(database, settings.lease_seconds)
+        limits = RunLimits(settings.user_active_runs, settings.user_queued_runs)
+        runs = SqlRunStore(database, settings.lease_seconds, limits)
 
         keys = Keys.of(settings)
         peers = Peers("orchestrator", settings, TokenMinter(keys))
@@ -52,7 +56,8 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
 
         waiting = Waiting()
         teller = Teller(runs, streams, utc_now)
-        executor = Executor(runs, agents, teller, waiting, utc_now, process=new_id())
+        approvals = SqlApprovalStore(database, settings.lease_seconds)
+        executor = Executor(runs, approvals, agents, teller, waiting, utc_now, process=new_id())
         purger = SessionPurger(sessions, streams)
         session_service = SessionService(sessions, executor, purger, utc_now, new_id)
         run_service = RunService(runs, agents, executor, waiting, utc_now, new_id)
@@ -80,6 +85,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         await server.start()
         await stack.enter_async_context(reporting_outages(database, server))
         stack.push_async_callback(server.stop)
+        await stack.enter_async_context(database.listening(STOPPED, lambda run_id: executor.stop([run_id])))
         await stack.enter_async_context(teller.working(settings.lease_seconds))
         await stack.enter_async_context(purger.working(settings.lease_seconds))
         await stack.enter_async_context(executor.working(settings.lease_seconds))

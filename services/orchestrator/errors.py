@@ -6,6 +6,7 @@ from services.runtime.errors import (
     FailedPrecondition,
     Internal,
     NotFound,
+    ResourceExhausted,
     Unavailable,
     Unimplemented,
 )
@@ -65,6 +66,74 @@ class RunFinished(FailedPrecondition):
         super().__init__(f"run {run_id} is already finished: it {state}", run_id=run_id, state=state)
 
 
+class RunNotRetryable(FailedPrecondition):
+    """The run neither failed nor was cancelled."""
+
+    reason = "RUN_NOT_RETRYABLE"
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(
+            f"run {run_id} is {state}: only one that failed or was cancelled can be retried", run_id=run_id, state=state
+        )
+
+
+class RunRetried(FailedPrecondition):
+    """The run was retried already."""
+
+    reason = "RUN_RETRIED"
+
+    def __init__(self, run_id: str, retried_by: str) -> None:
+        super().__init__(
+            f"run {run_id} was retried by run {retried_by}: if that one failed too, retry it instead",
+            run_id=run_id,
+            retried_by=retried_by,
+        )
+
+
+class TooManyRuns(ResourceExhausted):
+    """As many runs of the user are active as may be."""
+
+    reason = "TOO_MANY_RUNS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} of your runs are active, and no more may be at once: try again when one has ended, or cancel one",
+            retry_after=2.0,
+            limit=str(limit),
+        )
+
+
+class TooManyQueuedRuns(ResourceExhausted):
+    """As many runs of the user are queued as may be."""
+
+    reason = "TOO_MANY_QUEUED_RUNS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} of your messages wait for their turn, and no more may: try again when one has begun",
+            retry_after=5.0,
+            limit=str(limit),
+        )
+
+
+class ApprovalNotFound(NotFound):
+    """The approval is absent, of another project or another user's."""
+
+    reason = "APPROVAL_NOT_FOUND"
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(f"approval {approval_id} does not exist", approval_id=approval_id)
+
+
+class ApprovalDecided(FailedPrecondition):
+    """It was decided otherwise before, or nobody decided in time."""
+
+    reason = "APPROVAL_DECIDED"
+
+    def __init__(self, approval_id: str, state: str) -> None:
+        super().__init__(f"approval {approval_id} is already {state}", approval_id=approval_id, state=state)
+
+
 class RunCancelled(Aborted):
     """The run was cancelled while its caller waited."""
 
@@ -72,6 +141,15 @@ class RunCancelled(Aborted):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"run {run_id} was cancelled", run_id=run_id)
+
+
+class RunNeedsApproval(FailedPrecondition):
+    """The run waits for a decision of its user."""
+
+    reason = "RUN_NEEDS_APPROVAL"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} waits for a decision of yours, and goes on with it", run_id=run_id)
 
 
 class RunFailed(Internal):

@@ -3,17 +3,33 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
+from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Accepted, Ended, Failure, Lease, Message, NewRun, Owner, Run
-from services.orchestrator.ports import Agents, AgentsUnreachable, Completed, Delta
+from services.orchestrator.model import (
+    Accepted,
+    Approval,
+    Decided,
+    Ended,
+    Failure,
+    Lease,
+    Message,
+    NewRetry,
+    NewRun,
+    Owner,
+    Run,
+    TaskState,
+)
+from services.orchestrator.ports import Agents, AgentsUnreachable, Completed, Delta, Paused
 from services.orchestrator.publisher import RunPublisher
-from services.orchestrator.store import RunStore
+from services.orchestrator.store import ApprovalStore, RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
@@ -41,9 +57,17 @@ class Executor:
     """
 
     def __init__(
-        self, runs: RunStore, agents: Agents, teller: Teller, waiting: Waiting, clock: Clock, process: str
+        self,
+        runs: RunStore,
+        approvals: ApprovalStore,
+        agents: Agents,
+        teller: Teller,
+        waiting: Waiting,
+        clock: Clock,
+        process: str,
     ) -> None:
         self._runs = runs
+        self._approvals = approvals
         self._agents = agents
         self._teller = teller
         self._waiting = waiting
@@ -71,6 +95,7 @@ class Executor:
         async with (
             repeating("renew leases", self._renew, lease_seconds / 3),
             repeating("take over runs", self._adopt_orphans, lease_seconds / 2),
+            repeating("expire approvals", self._expire, lease_seconds / 2),
         ):
             yield
             await self.drain()
@@ -97,7 +122,18 @@ class Executor:
 
         It happens whole, also if the caller goes away meanwhile.
         """
-        return await self._whole(self._accept(owner, new, key))
+        return await self._whole(
+            self._begin(owner, new.id, self._runs.accept(owner, new, key, self._process, self._clock()))
+        )
+
+    async def retry(self, owner: Owner, again: NewRetry, key: RequestKey | None) -> Accepted:
+        """Store a run that does another again, and start it, or whatever `on_busy` says; see RunStore.retry.
+
+        It happens whole, as `accept` does.
+        """
+        return await self._whole(
+            self._begin(owner, again.id, self._runs.retry(owner, again, key, self._process, self._clock()))
+        )
 
     async def cancel(self, owner: Owner, run_id: str) -> Run:
         """Cancel a run, down to the model's connection, and start the session's next.
@@ -105,6 +141,13 @@ class Executor:
         It happens whole, also if the caller goes away meanwhile. Raise RunNotFound, RunFinished.
         """
         return await self._whole(self._cancel(owner, run_id))
+
+    async def decide(self, owner: Owner, approval_id: str, approve: bool, reason: str | None) -> Approval:
+        """Decide what a run asked, and go on with the run if it waited for that alone.
+
+        It happens whole, also if the caller goes away meanwhile. Raise ApprovalNotFound, ApprovalDecided.
+        """
+        return await self._whole(self._decide(owner, approval_id, approve, reason))
 
     def stop(self, run_ids: Sequence[str]) -> None:
         """Stop working on runs that are over by somebody else's doing."""
@@ -114,8 +157,17 @@ class Executor:
                 task.cancel()
             self._waiting.wake(run_id)
 
-    async def _accept(self, owner: Owner, new: NewRun, key: RequestKey | None) -> Accepted:
-        accepted = await self._runs.accept(owner, new, key, self._process, self._clock())
+    async def _begin(self, owner: Owner, run_id: str, accepting: Coroutine[Any, Any, Accepted]) -> Accepted:
+        try:
+            accepted = await accepting
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            found = await once_known(lambda: self._runs.accepted(owner, run_id, self._process))
+            if found is None:
+                raise
+            # Unless it was queued, and what went before has set it free meanwhile.
+            accepted = replace(found, lease=None) if self.runs_here(run_id) else found
         self.stop(accepted.stopped)
         for outbox in accepted.outbox:
             self._teller.tell(outbox)
@@ -124,11 +176,40 @@ class Executor:
         return accepted
 
     async def _cancel(self, owner: Owner, run_id: str) -> Run:
-        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        try:
+            run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            run, ended = await once_known(lambda: self._cancel_again(owner, run_id))
         if ended is not None:
             self.stop([run_id])
             self._follow(ended)
         return run
+
+    async def _cancel_again(self, owner: Owner, run_id: str) -> tuple[Run, Ended | None]:
+        """Cancel what may be cancelled already; then with what followed from that."""
+        run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
+        return run, ended or await self._runs.ended(owner, run_id, self._process)
+
+    async def _decide(self, owner: Owner, approval_id: str, approve: bool, reason: str | None) -> Approval:
+        decided = await self._approvals.decide(owner, approval_id, approve, reason, self._process, self._clock())
+        self._go_on(decided)
+        return decided.approval
+
+    async def _expire(self) -> None:
+        await self._whole(self._expire_some())
+
+    async def _expire_some(self) -> None:
+        for decided in await self._approvals.expire(self._process, self._clock(), _SWEEP_LIMIT):
+            log.info("approval expired", approval_id=decided.approval.id, run_id=decided.approval.run_id)
+            self._go_on(decided)
+
+    def _go_on(self, decided: Decided) -> None:
+        if decided.lease is not None:
+            self._spawn(decided.lease)
+        elif decided.outbox is not None:
+            self._teller.tell(decided.outbox)
 
     async def _whole(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do the work to its end: what it commits must not be left without what follows from it."""
@@ -161,6 +242,9 @@ class Executor:
                 lease, result = await self._execute(lease, publisher)
                 # From here on nobody stops it: what the end commits has to be told, and sets the next run free.
                 self._leave(lease, asyncio.current_task())
+                if result is None:
+                    self._waiting.wake(lease.run_id)
+                    return
                 ended = await self._settle(lease, result)
                 publisher.events(ended.outbox.events)
             self._waiting.wake(lease.run_id)
@@ -176,9 +260,28 @@ class Executor:
         if task is not None and self._live.get(lease.run_id) is task:
             del self._live[lease.run_id]
 
-    async def _execute(self, lease: Lease, publisher: RunPublisher) -> tuple[Lease, Completed | Failure]:
-        """Try the task until it is done or failed for good. Return the lease as it is then, too. Raise LeaseLost."""
+    async def _execute(self, lease: Lease, publisher: RunPublisher) -> tuple[Lease, Completed | Failure | None]:
+        """Work on the task until it is done, or failed for good, or parked (None). Raise LeaseLost.
+
+        The lease is returned as it is then, too.
+        """
         history = _latest(await self._runs.history(lease, HISTORY_MESSAGES))
+        while True:
+            if lease.task.state is TaskState.WAITING_APPROVAL:
+                decided = await self._approvals.park(lease, self._process)
+                if decided is None:
+                    return lease, None
+                lease = decided
+            lease, result = await self._try(lease, publisher, history)
+            if not isinstance(result, Paused):
+                return lease, result
+            lease = await self._approvals.ask(lease, self._process, result.questions, self._clock())
+            publisher.events(lease.events)
+
+    async def _try(
+        self, lease: Lease, publisher: RunPublisher, history: list[Message]
+    ) -> tuple[Lease, Completed | Paused | Failure]:
+        """Try the task until an attempt gets somewhere, or too many did not. Raise LeaseLost."""
         for tries in range(1, ATTEMPTS + 1):
             if not lease.fresh or tries > 1:
                 lease = await self._runs.begin_attempt(lease, self._process, self._clock())
@@ -195,19 +298,35 @@ class Executor:
                 return lease, _failure(error)
         raise AssertionError("the last attempt returns")
 
-    async def _attempt(self, lease: Lease, publisher: RunPublisher, history: list[Message]) -> Completed:
+    async def _attempt(self, lease: Lease, publisher: RunPublisher, history: list[Message]) -> Completed | Paused:
         async with aclosing(self._agents.execute(lease, history)) as happenings:
             async for happening in happenings:
                 match happening:
                     case Delta():
                         publisher.text(happening.text)
-                    case Completed():
+                    case Completed() | Paused():
                         return happening
                     case _:
                         publisher.progress(happening)
         raise AgentsUnreachable("the agents service ended the task without a result")
 
     async def _settle(self, lease: Lease, result: Completed | Failure) -> Ended:
+        """End the run, also if the database is away for a moment or its answer is lost. Raise LeaseLost."""
+        try:
+            return await self._end(lease, result)
+        except DatabaseUnavailable:
+            # What was worked out would be worked out again.
+            return await once_known(lambda: self._end_again(lease, result))
+
+    async def _end_again(self, lease: Lease, result: Completed | Failure) -> Ended:
+        ended = await self._runs.ended(Owner(lease.user_id, lease.project_id), lease.run_id, self._process)
+        if ended is None:
+            return await self._end(lease, result)
+        if ended.outbox.epoch != lease.epoch:
+            raise LeaseLost(lease.run_id)
+        return ended
+
+    async def _end(self, lease: Lease, result: Completed | Failure) -> Ended:
         if isinstance(result, Failure):
             return await self._runs.fail(lease, self._process, result, self._clock())
         return await self._runs.succeed(lease, self._process, result.output, result.usage, self._clock())

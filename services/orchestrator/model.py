@@ -29,9 +29,11 @@ class RunState(StrEnum):
 
 ACTIVE = (RunState.PLANNING, RunState.RUNNING, RunState.WAITING_APPROVAL)
 """States of which a session has at most one run."""
+UNFINISHED = (*ACTIVE, RunState.QUEUED)
 LEASED = (RunState.PLANNING, RunState.RUNNING)
 """States in which some process owns the run and renews its lease."""
 FINISHED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+RETRYABLE = (RunState.FAILED, RunState.CANCELLED)
 
 
 class TaskState(StrEnum):
@@ -60,6 +62,23 @@ class OnBusy(StrEnum):
     QUEUE = "queue"
     REJECT = "reject"
     REPLACE = "replace"
+
+
+class ApprovalKind(StrEnum):
+    """What is to be approved."""
+
+    TOOL = "tool"
+    PLAN = "plan"
+
+
+class ApprovalState(StrEnum):
+    """Where a decision stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True)
@@ -149,6 +168,32 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """Something that waits, or waited, for its user's decision. `payload` says what exactly would happen."""
+
+    id: str
+    run_id: str
+    task_id: str | None
+    kind: ApprovalKind
+    state: ApprovalState
+    payload: dict[str, Any]
+    reason: str | None
+    expires_at: datetime
+    decided_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to ask the user; `id` is the approval's."""
+
+    id: str
+    kind: ApprovalKind
+    payload: dict[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Run:
     """The work that one message started."""
 
@@ -188,7 +233,8 @@ class Event:
 class Lease:
     """The right to work on a run, valid while the store still has this (owner, epoch) for it.
 
-    `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0.
+    `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0;
+    `asked_at` the place of the run that brought the message: its own, unless it retries another.
     """
 
     run_id: str
@@ -197,6 +243,7 @@ class Lease:
     user_id: str
     epoch: int
     position: int
+    asked_at: int
     answer_id: str
     task: Task
     generation: int
@@ -204,6 +251,8 @@ class Lease:
     """Every event of the run that is not known to be published, oldest first: the holder publishes them."""
     fresh: bool = True
     """Whether this grant already counts as the task's running attempt; a takeover's does not."""
+    decisions: tuple[Approval, ...] = ()
+    """What the user was asked for the task, oldest first: decided or not."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +269,24 @@ class NewRun:
     content: str
     agent: Agent
     on_busy: OnBusy
+
+
+@dataclass(frozen=True)
+class NewRetry:
+    """A run to do again; `id` and `answer_id` are the new one's."""
+
+    id: str
+    answer_id: str
+    run_id: str
+    on_busy: OnBusy
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """How many runs a user may have in each of two conditions, over all projects."""
+
+    active: int
+    queued: int
 
 
 @dataclass(frozen=True)
@@ -254,6 +321,18 @@ class Ended:
 
     outbox: Outbox
     promoted: Lease | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision, and what follows from it: the lease of the run that goes on, else what it has to tell.
+
+    Neither, if it was made before.
+    """
+
+    approval: Approval
+    outbox: Outbox | None = None
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)

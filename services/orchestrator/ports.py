@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.orchestrator.model import Agent, Event, Lease, Message, Usage
+from services.orchestrator.model import Agent, Event, Lease, Message, Question, Usage
 from services.runtime.errors import Unavailable
 
 
@@ -41,14 +41,24 @@ class Completed:
     usage: Usage
 
 
+@dataclass(frozen=True)
+class Paused:
+    """The task stops here, and goes on in another attempt once the user has decided."""
+
+    questions: tuple[Question, ...]
+
+
+Happening = Progress | Delta | Completed | Paused
+
+
 class Agents(Protocol):
     """Where tasks are executed."""
 
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         """Return the agent that `target` means. Raise NotFound `AGENT_NOT_FOUND`, AgentsUnreachable."""
 
-    def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
-        """Run the lease's task; the last element is Completed.
+    def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Happening, None]:
+        """Run the lease's task, which knows the lease's decisions; the last element is Completed or Paused.
 
         Closing the iterator stops the task down to the model's connection. Raise AgentsUnreachable, or the task's own
         failure as a CodelabError.

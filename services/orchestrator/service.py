@@ -13,6 +13,7 @@ from services.orchestrator.errors import (
     RunCancelled,
     RunFailed,
     RunInterrupted,
+    RunNeedsApproval,
     RunNotFinished,
 )
 from services.orchestrator.executor import Executor
@@ -21,6 +22,7 @@ from services.orchestrator.model import (
     Accepted,
     Event,
     Message,
+    NewRetry,
     NewRun,
     OnBusy,
     Outcome,
@@ -124,7 +126,8 @@ class RunService:
     async def send(self, owner: Owner, send: Send, timeout: float) -> Accepted:
         """Accept a message and start its run, or join the run that this request_id started.
 
-        Raise SessionNotFound, SessionBusy, RequestIdReused, OrchestrationNotAvailable, NotFound `AGENT_NOT_FOUND`.
+        Raise SessionNotFound, SessionBusy, TooManyRuns, TooManyQueuedRuns, RequestIdReused, OrchestrationNotAvailable,
+        NotFound `AGENT_NOT_FOUND`.
         """
         # One scope for the three ways to send: what timed out as one can be joined as another.
         key = RequestKey.of(
@@ -148,11 +151,20 @@ class RunService:
         )
         return await self._executor.accept(owner, new, key)
 
+    async def retry(self, owner: Owner, run_id: str, on_busy: OnBusy, request_id: str | None) -> Run:
+        """Do again what a failed or cancelled run did not, or return the retry that this request_id started.
+
+        Raise RunNotFound, RunNotRetryable, RunRetried, SessionBusy, TooManyRuns, TooManyQueuedRuns, RequestIdReused.
+        """
+        key = RequestKey.of("Retry", request_id, owner.project_id, run_id, on_busy)
+        again = NewRetry(self._new_id(), self._new_id(), run_id, on_busy)
+        return (await self._executor.retry(owner, again, key)).run
+
     async def answer(self, owner: Owner, accepted: Accepted, seconds: float) -> Message:
         """Wait for the answer to what `send` accepted.
 
-        Raise RunCancelled, RunNotFinished after so many seconds, RunInterrupted when this process stops, or what failed
-        the run: ModelUnavailable, ModelTimeout, RunFailed.
+        Raise RunCancelled, RunNeedsApproval, RunNotFinished after so many seconds, RunInterrupted when this process
+        stops, or what failed the run: ModelUnavailable, ModelTimeout, RunFailed.
         """
         run_id = accepted.run.id
         deadline = time.monotonic() + seconds
@@ -166,6 +178,8 @@ class RunService:
                         return outcome.answer
                     if outcome.state in FINISHED:
                         raise _failure_of(run_id, outcome)
+                    if outcome.state is RunState.WAITING_APPROVAL:
+                        raise RunNeedsApproval(run_id)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise RunNotFinished(run_id)

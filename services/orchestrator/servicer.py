@@ -172,6 +172,14 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
             next_page_token=page.next_page_token,
         )
 
+    async def RetryRun(
+        self, request: run_service_pb2.RetryRunRequest, context: Context
+    ) -> run_service_pb2.RetryRunResponse:
+        run = await self._runs.retry(
+            _owner(request.project_id), request.run_id, _on_busy(request), _optional(request, "request_id")
+        )
+        return run_service_pb2.RetryRunResponse(run=run_message(run))
+
     async def CancelRun(
         self, request: run_service_pb2.CancelRunRequest, context: Context
     ) -> run_service_pb2.CancelRunResponse:
@@ -191,12 +199,11 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         )
 
     async def _send(self, request: SendRequest, context: Context) -> Accepted:
-        on_busy = enum_word(request.DESCRIPTOR.fields_by_name["on_busy"], request.on_busy)
         send = Send(
             session_id=request.session_id,
             content=request.content,
             target_agent=_optional(request, "target_agent"),
-            on_busy=OnBusy(on_busy) if request.on_busy else OnBusy.QUEUE,
+            on_busy=_on_busy(request),
             request_id=_optional(request, "request_id"),
         )
         return await self._runs.send(
@@ -239,6 +246,11 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
 
 def _optional(request: Any, field: str) -> str | None:
     return getattr(request, field) if request.HasField(field) else None
+
+
+def _on_busy(request: SendRequest | run_service_pb2.RetryRunRequest) -> OnBusy:
+    word = enum_word(request.DESCRIPTOR.fields_by_name["on_busy"], request.on_busy)
+    return OnBusy(word) if request.on_busy else OnBusy.QUEUE
 
 
 def _title(session: session_pb2.Session) -> str | None:

@@ -12,6 +12,9 @@ from services.orchestrator.errors import RunNotFound
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
+    Approval,
+    ApprovalKind,
+    ApprovalState,
     Event,
     Failure,
     Lease,
@@ -124,10 +127,10 @@ class SqlRunQueries:
         return Page([load_event(row) for row in page], run.event_count, token)
 
     async def history(self, lease: Lease, limit: int) -> list[Message]:
-        if lease.position == 0:
+        if lease.asked_at == 0:
             return []
         async with self._database.read() as connection:
-            rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.position, limit))
+            rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.asked_at, limit))
             return [message_of(row) for row in reversed(own_messages.all(rows, lease.user_id))]
 
     async def orphaned(self, limit: int) -> list[str]:
@@ -284,6 +287,22 @@ def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
 def _texts(run: Run) -> list[str | None]:
     """What may be long in a run."""
     return [text for task in run.plan.tasks for text in (task.instruction, task.output)]
+
+
+def load_approval(row: sa.Row[tuple[object, ...]]) -> Approval:
+    """A row of `approvals` as an Approval."""
+    return Approval(
+        id=row.id,
+        run_id=row.run_id,
+        task_id=row.task_id,
+        kind=ApprovalKind(row.kind),
+        state=ApprovalState(row.state),
+        payload=row.payload,
+        reason=row.reason,
+        expires_at=row.expires_at,
+        decided_at=row.decided_at,
+        created_at=row.created_at,
+    )
 
 
 def load_event(row: sa.Row[tuple[object, ...]]) -> Event:

@@ -7,37 +7,41 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from services.orchestrator.errors import TooManyQueuedRuns, TooManyRuns
 from services.orchestrator.model import (
-    ACTIVE,
     FINISHED,
     LEASED,
+    UNFINISHED,
+    Approval,
+    ApprovalState,
     Event,
     Failure,
     Lease,
     Message,
     Outbox,
     Owner,
+    RunLimits,
     RunState,
     Task,
     TaskState,
 )
-from services.orchestrator.sql_run_queries import load_event, load_task
+from services.orchestrator.sql_run_queries import load_event
+from services.orchestrator.sql_stopping import tell_stopped
 from services.orchestrator.tables import (
+    approvals,
     chat_sessions,
     messages,
     own_events,
     own_runs,
     own_sessions,
-    own_tasks,
     run_events,
     run_tasks,
     runs,
 )
-from services.runtime.database import epoch_now, prepared
+from services.runtime.database import epoch_now, prepared, turn
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""
@@ -86,7 +90,7 @@ def _touched(session_id: Any, messages_more: Any, now: Any) -> sa.Update:
 
 
 @prepared
-def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> ReturningUpdate[Any]:
+def _entered(user_id: Any, project_id: Any, session_id: Any, messages_more: Any, now: Any) -> ReturningUpdate[Any]:
     return (
         sa.update(chat_sessions)
         .where(
@@ -96,7 +100,9 @@ def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> Return
             chat_sessions.c.deleted.is_(False),
         )
         .values(
-            message_count=chat_sessions.c.message_count + 1, run_count=chat_sessions.c.run_count + 1, updated_at=now
+            message_count=chat_sessions.c.message_count + messages_more,
+            run_count=chat_sessions.c.run_count + 1,
+            updated_at=now,
         )
         .returning(chat_sessions.c.user_id, chat_sessions.c.project_id, chat_sessions.c.run_count)
     )
@@ -106,9 +112,23 @@ def _entered(user_id: Any, project_id: Any, session_id: Any, now: Any) -> Return
 def _first_unfinished(user_id: Any, session_id: Any) -> sa.Select[Any]:
     return (
         sa.select(runs.c.id, runs.c.user_id)
-        .where(runs.c.user_id == user_id, runs.c.session_id == session_id, runs.c.state.in_((*ACTIVE, RunState.QUEUED)))
+        .where(runs.c.user_id == user_id, runs.c.session_id == session_id, runs.c.state.in_(UNFINISHED))
         .order_by(runs.c.position)
         .limit(1)
+    )
+
+
+@prepared
+def _turn_of_user(user_id: Any) -> sa.Select[Any]:
+    return sa.select(turn(user_id))
+
+
+@prepared
+def _unfinished_of_user(user_id: Any) -> sa.Select[Any]:
+    return (
+        sa.select(runs.c.user_id, runs.c.project_id, runs.c.state, sa.func.count().label("number"))
+        .where(runs.c.user_id == user_id, runs.c.state.in_(UNFINISHED))
+        .group_by(runs.c.user_id, runs.c.project_id, runs.c.state)
     )
 
 
@@ -141,9 +161,11 @@ async def expired_run(connection: AsyncConnection, session_id: str) -> str | Non
     return found
 
 
-async def enter_session(connection: AsyncConnection, owner: Owner, session_id: str, now: datetime) -> int | None:
-    """Lock the owner's session and count a new message and run; return the run's position, None without session."""
-    entered = await connection.execute(*_entered(owner.user_id, owner.project_id, session_id, now))
+async def enter_session(
+    connection: AsyncConnection, owner: Owner, session_id: str, now: datetime, *, messages_more: int
+) -> int | None:
+    """Lock the owner's session and count new messages and a run; return the run's position, None without session."""
+    entered = await connection.execute(*_entered(owner.user_id, owner.project_id, session_id, messages_more, now))
     session = own_sessions.first(entered, owner.user_id, owner.project_id)
     return None if session is None else int(session.run_count) - 1
 
@@ -153,6 +175,18 @@ async def unfinished_run(connection: AsyncConnection, owner: Owner, session_id: 
     found = await connection.execute(*_first_unfinished(owner.user_id, session_id))
     run = own_runs.first(found, owner.user_id)
     return None if run is None else str(run.id)
+
+
+async def require_room(connection: AsyncConnection, owner: Owner, queued: bool, limits: RunLimits) -> None:
+    """Let nobody else start a run for this user until the transaction ends. Raise TooManyRuns, TooManyQueuedRuns."""
+    await connection.execute(*_turn_of_user(owner.user_id))
+    counted = await connection.execute(*_unfinished_of_user(owner.user_id))
+    in_all_projects = own_runs.all(counted, owner.user_id)
+    number = sum(row.number for row in in_all_projects if (row.state == RunState.QUEUED) == queued)
+    if queued and number >= limits.queued:
+        raise TooManyQueuedRuns(limits.queued)
+    if not queued and number >= limits.active:
+        raise TooManyRuns(limits.active)
 
 
 async def cancel_runs(
@@ -181,11 +215,26 @@ async def cancel_runs(
             )
             .values(state=TaskState.CANCELLED, finished_at=now)
         )
+        await cancel_questions(connection, owner.user_id, row.id, now)
+        await tell_stopped(connection, row.id)
         end = ("run_cancelled", {"reason": reason})
         await insert_events(connection, owner.user_id, row.id, row.epoch, row.event_count, now, [end], final=True)
         events = await unpublished_events(connection, owner.user_id, row.id)
         outbox.append(Outbox(row.id, row.session_id, owner.project_id, owner.user_id, row.epoch, events))
     return outbox
+
+
+async def cancel_questions(connection: AsyncConnection, user_id: str, run_id: str, now: datetime) -> None:
+    """Ask nobody any more: the run, whose row is locked, ends."""
+    await connection.execute(
+        sa.update(approvals)
+        .where(
+            approvals.c.run_id == run_id,
+            approvals.c.user_id == user_id,
+            approvals.c.state == ApprovalState.PENDING,
+        )
+        .values(state=ApprovalState.CANCELLED, decided_at=now)
+    )
 
 
 async def insert_events(
@@ -203,6 +252,8 @@ async def insert_events(
 
     The run's `event_count` is raised by whoever locked its row.
     """
+    if not happened:
+        return ()
     events = tuple(
         Event(first + index, kind, payload, now, final=final and index == len(happened) - 1)
         for index, (kind, payload) in enumerate(happened)
@@ -234,21 +285,25 @@ async def unpublished_events(connection: AsyncConnection, user_id: str, run_id: 
     return tuple(load_event(row) for row in own_events.all(rows, user_id))
 
 
-async def insert_task(connection: AsyncConnection, user_id: str, run_id: str, task: Task) -> None:
-    """Insert the run's task; an attempt that has begun is the first generation of its text."""
+async def insert_task(connection: AsyncConnection, user_id: str, run_id: str, task: Task, ordinal: int = 0) -> None:
+    """Insert a task of the run; an attempt that has begun is the first generation of its text."""
     row = {
         "run_id": run_id,
         "id": task.id,
         "user_id": user_id,
-        "ordinal": 0,
+        "ordinal": ordinal,
         "agent_id": task.agent_id,
         "agent_name": task.agent_name,
         "title": task.title,
         "instruction": task.instruction,
+        "depends_on": list(task.depends_on),
         "state": task.state,
         "attempt": task.attempt,
         "generation": task.attempt,
+        "output": task.output,
         "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        **asdict(task.usage),
     }
     await connection.execute(_INSERT_TASK, row)
 
@@ -277,27 +332,6 @@ async def insert_message(connection: AsyncConnection, message: Message, user_id:
         "metadata": message.metadata,
     }
     await connection.execute(_INSERT_MESSAGE, row)
-
-
-async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Lease:
-    """The lease of a run that was just taken: its attempt is still to begin. Raise NoResultFound if it has no task."""
-    tasks = sa.select(run_tasks).where(run_tasks.c.run_id == row.id, run_tasks.c.user_id == row.user_id)
-    task = own_tasks.first(await connection.execute(tasks), row.user_id)
-    if task is None:
-        raise NoResultFound(f"run {row.id} has no task")
-    return Lease(
-        run_id=row.id,
-        session_id=row.session_id,
-        project_id=row.project_id,
-        user_id=row.user_id,
-        epoch=row.epoch,
-        position=row.position,
-        answer_id=row.answer_id,
-        task=load_task(task),
-        generation=task.generation,
-        events=await unpublished_events(connection, row.user_id, row.id),
-        fresh=False,
-    )
 
 
 def outbox_of(lease: Lease, events: tuple[Event, ...]) -> Outbox:
@@ -332,6 +366,22 @@ def failed(task: Task, error: Failure) -> list[Happened]:
     """That a task failed, and its run with it."""
     payload = {"error": asdict(error), "task_id": task.id, "agent_id": task.agent_id}
     return [("agent_failed", payload), ("run_failed", payload)]
+
+
+def asked(approval: Approval) -> Happened:
+    """That the user is asked for a decision."""
+    return "approval_required", {"approval": _approval_values(approval)}
+
+
+def resolved(approval: Approval) -> Happened:
+    """That a question needs no answer any more."""
+    return "approval_resolved", {"approval": _approval_values(approval)}
+
+
+def _approval_values(approval: Approval) -> dict[str, Any]:
+    decided_at = approval.decided_at and approval.decided_at.isoformat()
+    times = {"expires_at": approval.expires_at.isoformat(), "created_at": approval.created_at.isoformat()}
+    return {**asdict(approval), **times, "decided_at": decided_at}
 
 
 def _message_values(message: Message) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs in a SQL database: acceptance, leases, and ends. What is only read is in sql_run_queries.
+"""Runs in a SQL database: leases and ends. How they begin is in sql_run_acceptance, what is read in sql_run_queries.
 
 Order of locks, everywhere: the project's row, the sessions', the runs'; several of a kind in the order of their ids. A
 write under a lease begins with an UPDATE on (id, owner, epoch): it waits for whoever holds the row, and changes nothing
@@ -8,78 +8,61 @@ if the lease went to somebody else.
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from services.orchestrator.errors import LeaseLost, RunFinished, RunNotFound, SessionBusy, SessionNotFound
+from services.orchestrator.errors import LeaseLost, RunFinished, RunNotFound
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
-    Accepted,
     Ended,
     Failure,
     Lease,
     Message,
-    Mode,
-    NewRun,
-    OnBusy,
-    Outbox,
     Owner,
-    Plan,
     Role,
     Run,
     RunState,
-    Task,
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_run_queries import SqlRunQueries, load_run, load_task
+from services.orchestrator.sql_leases import fence, lease_of
+from services.orchestrator.sql_run_acceptance import SqlRunAcceptance
+from services.orchestrator.sql_run_doubts import SqlRunDoubts
+from services.orchestrator.sql_run_queries import load_run, load_task
 from services.orchestrator.sql_run_rows import (
+    cancel_questions,
     cancel_runs,
     completed,
     end_task,
-    enter_session,
     expired_run,
     failed,
     insert_events,
     insert_message,
-    insert_task,
-    lease_of,
     outbox_of,
-    received,
     seize_session,
     started,
     touch_session,
-    unfinished_run,
 )
-from services.orchestrator.sql_session_store import lock_project
 from services.orchestrator.tables import (
     chat_sessions,
-    idempotency_keys,
     own_runs,
     own_tasks,
     run_events,
     run_tasks,
     runs,
 )
-from services.runtime.database import Database, epoch_now, lock_rows, prepared
-from services.runtime.idempotency import RequestKey
+from services.runtime.database import epoch_now, lock_rows, prepared
 
-# A direct run's plan is this one task.
-DIRECT_TASK = "answer"
 MAX_TAKEOVERS = 3
-_TITLE_LENGTH = 80
 
 
 _OF_RUN: sa.BindParameter[str] = sa.bindparam("of_run")
 _EVENT_ID: sa.BindParameter[str] = sa.bindparam("event_id")
-_LEASE_END = epoch_now() + sa.bindparam("lease_seconds", type_=sa.Double)
 
-_INSERT_RUN = sa.insert(runs).values(lease_until=_LEASE_END)
 _SESSION_HEAD = (
     sa.update(chat_sessions)
     .where(chat_sessions.c.id == sa.select(runs.c.session_id).where(runs.c.id == _OF_RUN).scalar_subquery())
@@ -91,29 +74,6 @@ _EVENT_PUBLISHED = (
     .where(run_events.c.run_id == _OF_RUN, run_events.c.n == sa.bindparam("at_n"))
     .values(published=_EVENT_ID)
 )
-
-
-@cache
-def _fenced(columns: tuple[str, ...]) -> ReturningUpdate[Any]:
-    """Sets these columns of a leased run, each from the parameter of its name and `_`; see SqlRunStore._fence."""
-    happening: sa.BindParameter[int] = sa.bindparam("happening", type_=sa.Integer)
-    return (
-        sa.update(runs)
-        .where(
-            runs.c.id == _OF_RUN,
-            runs.c.owner == sa.bindparam("of_process"),
-            runs.c.epoch == sa.bindparam("of_epoch"),
-            runs.c.state.in_(LEASED),
-        )
-        .values(
-            {
-                "lease_until": _LEASE_END,
-                "event_count": runs.c.event_count + happening,
-                **{column: sa.bindparam(f"{column}_") for column in columns},
-            }
-        )
-        .returning(runs.c.started_at, (runs.c.event_count - happening + 1).label("event_count"))
-    )
 
 
 @prepared
@@ -141,35 +101,16 @@ def _promoted(session_id: Any, process: Any, lease_seconds: Any, now: Any) -> Re
     )
 
 
-class _Known(Exception):
-    """The request_id stands for a run already: nothing of this transaction is to stay."""
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(run_id)
-        self.run_id = run_id
-
-
-class SqlRunStore(SqlRunQueries):
+class SqlRunStore(SqlRunAcceptance, SqlRunDoubts):
     """`RunStore` on SQLite and PostgreSQL.
 
     What leaves passes the owner's guard. `renew` and `adopt` work for every user: they hand out ids, and what a process
     needs to work on a run in the name of the run's user, past their guard.
     """
 
-    def __init__(self, database: Database, lease_seconds: float) -> None:
-        super().__init__(database)
-        self._lease_seconds = lease_seconds
-
-    async def accept(self, owner: Owner, new: NewRun, key: RequestKey | None, process: str, now: datetime) -> Accepted:
-        try:
-            async with self._database.write() as connection:
-                return await self._accept(connection, owner, new, key, process, now)
-        except _Known as known:
-            return Accepted(await self.get_run(owner, known.run_id), joined=True)
-
     async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
         async with self._database.write() as connection:
-            run = await self._fence(connection, lease, process, happening=1)
+            run = await fence(connection, lease, process, self._lease_seconds, happening=1)
             counted = await connection.execute(
                 sa.update(run_tasks)
                 .where(
@@ -201,7 +142,7 @@ class SqlRunStore(SqlRunQueries):
         end = {"state": RunState.SUCCEEDED, "answered": True, "finished_at": now, "owner": None, **asdict(usage)}
         async with self._database.write() as connection:
             await touch_session(connection, lease.session_id, now, messages_more=1)
-            run = await self._fence(connection, lease, process, happening=1, **end)
+            run = await fence(connection, lease, process, self._lease_seconds, happening=1, **end)
             await insert_message(connection, answer, lease.user_id, 2 * lease.position + 1)
             await end_task(connection, lease, TaskState.SUCCEEDED, now, output=output, **asdict(usage))
             duration_ms = round((now - run.started_at).total_seconds() * 1000)
@@ -304,133 +245,6 @@ class SqlRunStore(SqlRunQueries):
             await connection.execute(_RUN_HEAD, heads)
             await connection.execute(_EVENT_PUBLISHED, events)
 
-    async def _accept(
-        self,
-        connection: AsyncConnection,
-        owner: Owner,
-        new: NewRun,
-        key: RequestKey | None,
-        process: str,
-        now: datetime,
-    ) -> Accepted:
-        await lock_project(connection, owner)
-        position = await enter_session(connection, owner, new.session_id, now)
-        if position is None:
-            raise SessionNotFound(new.session_id)
-        if key is not None:
-            known = await idempotency_keys.claim(connection, owner.user_id, key, new.id, now)
-            if known != new.id:
-                raise _Known(known)
-        replaced: list[Outbox] = []
-        if new.on_busy is OnBusy.REPLACE:
-            replaced = await cancel_runs(connection, owner, runs.c.session_id == new.session_id, "replaced", now)
-        before = await unfinished_run(connection, owner, new.session_id)
-        if before is not None and new.on_busy is OnBusy.REJECT:
-            raise SessionBusy(new.session_id, before)
-        stopped = tuple(each.run_id for each in replaced)
-        queued = before is not None
-        run, lease = await self._insert(connection, owner, new, position, queued, process, now)
-        if queued:
-            return Accepted(run, outbox=(*replaced, outbox_of(lease, lease.events)), stopped=stopped)
-        return Accepted(run, lease=lease, outbox=tuple(replaced), stopped=stopped)
-
-    async def _insert(
-        self,
-        connection: AsyncConnection,
-        owner: Owner,
-        new: NewRun,
-        position: int,
-        queued: bool,
-        process: str,
-        now: datetime,
-    ) -> tuple[Run, Lease]:
-        """Insert the run, its message and its task; leased and begun unless it is queued."""
-        task = Task(
-            id=DIRECT_TASK,
-            agent_id=new.agent.id,
-            agent_name=new.agent.name,
-            title=new.content.strip().split("\n", 1)[0][:_TITLE_LENGTH],
-            instruction=new.content,
-            state=TaskState.PENDING if queued else TaskState.RUNNING,
-            attempt=0 if queued else 1,
-            started_at=None if queued else now,
-        )
-        run = Run(
-            id=new.id,
-            session_id=new.session_id,
-            mode=Mode.DIRECT,
-            state=RunState.QUEUED if queued else RunState.RUNNING,
-            plan=Plan((task,)),
-            message_id=None,
-            retry_of=None,
-            error=None,
-            stop_reason=None,
-            usage=Usage(),
-            created_at=now,
-            started_at=task.started_at,
-            finished_at=None,
-            last_event_id=None,
-        )
-        message = Message(new.message_id, new.session_id, new.id, Role.USER, new.content, None, now)
-        happened = [received(message)] if queued else [received(message), started(task)]
-        epoch = 0 if queued else 1
-        row = {
-            "id": run.id,
-            "session_id": run.session_id,
-            "project_id": owner.project_id,
-            "user_id": owner.user_id,
-            "mode": run.mode,
-            "state": run.state,
-            "position": position,
-            "answer_id": new.answer_id,
-            "owner": None if queued else process,
-            "epoch": epoch,
-            "event_count": len(happened),
-            "created_at": now,
-            "started_at": run.started_at,
-            # A queued run has no owner, so nobody minds that its lease begins too.
-            "lease_seconds": self._lease_seconds,
-        }
-        await connection.execute(_INSERT_RUN, row)
-        await insert_task(connection, owner.user_id, run.id, task)
-        await insert_message(connection, message, owner.user_id, 2 * position)
-        lease = Lease(
-            run_id=run.id,
-            session_id=run.session_id,
-            project_id=owner.project_id,
-            user_id=owner.user_id,
-            epoch=epoch,
-            position=position,
-            answer_id=new.answer_id,
-            task=task,
-            generation=task.attempt,
-            events=await insert_events(connection, owner.user_id, run.id, epoch, 1, now, happened),
-        )
-        return run, lease
-
-    async def _fence(
-        self, connection: AsyncConnection, lease: Lease, process: str, *, happening: int, **values: Any
-    ) -> sa.Row[tuple[Any, ...]]:
-        """Change the run under its lease, renew that, and make room for events that happen.
-
-        Return when the run began, and the number of the first of these events. Raise LeaseLost.
-        """
-        fenced = await connection.execute(
-            _fenced(tuple(values)),
-            {
-                "of_run": lease.run_id,
-                "of_process": process,
-                "of_epoch": lease.epoch,
-                "lease_seconds": self._lease_seconds,
-                "happening": happening,
-                **{f"{column}_": value for column, value in values.items()},
-            },
-        )
-        row: sa.Row[tuple[Any, ...]] | None = fenced.one_or_none()
-        if row is None:
-            raise LeaseLost(lease.run_id)
-        return row
-
     async def _fail(
         self, connection: AsyncConnection, lease: Lease, process: str, error: Failure, now: datetime
     ) -> Ended:
@@ -438,8 +252,9 @@ class SqlRunStore(SqlRunQueries):
         happened = failed(lease.task, error)
         why = {"error_reason": error.reason, "error_detail": error.detail}
         end = {"state": RunState.FAILED, "finished_at": now, "owner": None, **why}
-        run = await self._fence(connection, lease, process, happening=len(happened), **end)
+        run = await fence(connection, lease, process, self._lease_seconds, happening=len(happened), **end)
         await end_task(connection, lease, TaskState.FAILED, now, **why)
+        await cancel_questions(connection, lease.user_id, lease.run_id, now)
         events = await insert_events(
             connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, happened, final=True
         )

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import ProjectDeleted, ProjectNotFound, SessionNotFound
 from services.orchestrator.model import FINISHED, Message, Owner, Page, Role, RunState, Session
+from services.orchestrator.sql_stopping import tell_stopped
 from services.orchestrator.tables import (
+    approvals,
     chat_sessions,
     idempotency_keys,
     messages,
@@ -166,6 +168,7 @@ class SqlSessionStore:
             doomed = sa.select(chat_sessions.c.id).where(*these)
             doomed_runs = sa.select(runs.c.id).where(runs.c.session_id.in_(doomed))
             await connection.execute(sa.delete(run_events).where(run_events.c.run_id.in_(doomed_runs)))
+            await connection.execute(sa.delete(approvals).where(approvals.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(run_tasks).where(run_tasks.c.run_id.in_(doomed_runs)))
             await connection.execute(sa.delete(runs).where(runs.c.session_id.in_(doomed)))
             await connection.execute(sa.delete(messages).where(messages.c.session_id.in_(doomed)))
@@ -204,7 +207,10 @@ async def _cancel_runs(connection: AsyncConnection, owner: Owner, which: sa.Colu
         .values(state=RunState.CANCELLED, owner=None, epoch=runs.c.epoch + 1)
         .returning(runs.c.id, runs.c.user_id, runs.c.project_id)
     )
-    return [row.id for row in own_runs.all(cancelled, owner.user_id, owner.project_id)]
+    ids = [row.id for row in own_runs.all(cancelled, owner.user_id, owner.project_id)]
+    for run_id in ids:
+        await tell_stopped(connection, run_id)
+    return ids
 
 
 async def _find_project(connection: AsyncConnection, owner: Owner) -> sa.Row[Any] | None:

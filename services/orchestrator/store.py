@@ -10,16 +10,19 @@ from typing import Protocol
 
 from services.orchestrator.model import (
     Accepted,
+    Decided,
     Ended,
     Event,
     Failure,
     Lease,
     Message,
+    NewRetry,
     NewRun,
     Outbox,
     Outcome,
     Owner,
     Page,
+    Question,
     Run,
     RunState,
     Session,
@@ -89,8 +92,23 @@ class RunStore(Protocol):
     async def accept(self, owner: Owner, new: NewRun, key: RequestKey | None, process: str, now: datetime) -> Accepted:
         """Store the message and its run: leased to `process` if the session is idle, else as `new.on_busy` says.
 
-        A known `key` joins the earlier run. Raise SessionNotFound, ProjectNotFound, SessionBusy, RequestIdReused: they
-        leave nothing behind.
+        A known `key` joins the earlier run. Raise SessionNotFound, ProjectNotFound, SessionBusy, TooManyRuns,
+        TooManyQueuedRuns, RequestIdReused: they leave nothing behind.
+        """
+
+    async def retry(
+        self, owner: Owner, again: NewRetry, key: RequestKey | None, process: str, now: datetime
+    ) -> Accepted:
+        """Store a run that does again what a failed or cancelled one did not; else as `accept`.
+
+        Raise RunNotFound, ProjectNotFound, RunNotRetryable, RunRetried, and what `accept` raises: they leave nothing
+        behind.
+        """
+
+    async def accepted(self, owner: Owner, run_id: str, process: str) -> Accepted | None:
+        """Return the run that `accept` or `retry` made, None if none: for whoever did not hear the answer.
+
+        What it replaced is not in it: the next renewal stops that, and `unpublished` has what it has to tell.
         """
 
     async def get_run(self, owner: Owner, run_id: str) -> Run:
@@ -108,7 +126,7 @@ class RunStore(Protocol):
         """Return a page of the run's timeline, oldest first. Raise RunNotFound, InvalidPageToken."""
 
     async def history(self, lease: Lease, limit: int) -> list[Message]:
-        """Return the latest `limit` messages before the run's own, oldest first."""
+        """Return the latest `limit` messages before the one that the run answers, oldest first."""
 
     async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
         """Count another attempt at the task, with a new generation of its text. Raise LeaseLost.
@@ -129,6 +147,13 @@ class RunStore(Protocol):
         """Cancel the run, in whatever state before its end, and promote the session's next.
 
         A cancelled run stays as it is (None). Raise RunNotFound, RunFinished.
+        """
+
+    async def ended(self, owner: Owner, run_id: str, process: str) -> Ended | None:
+        """Return what followed from the run's end, None without one: for whoever did not hear the answer to ending it.
+
+        The outbox has the epoch of the end, and all that is not known to be published; promoted is what `process` was
+        given of the session and has not begun.
         """
 
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:
@@ -158,3 +183,34 @@ class RunStore(Protocol):
 
         Oldest first; runs in `excluding` are left out.
         """
+
+
+class ApprovalStore(Protocol):
+    """What runs ask their users, and the parking of runs meanwhile: nobody owns or leases a parked run.
+
+    Parking and deciding both lock the run's row and then look at what is undecided: whichever comes second sees the
+    other. A run that ends takes its questions with it.
+    """
+
+    async def ask(self, lease: Lease, process: str, questions: Sequence[Question], now: datetime) -> Lease:
+        """Let the lease's task wait for these decisions. Raise LeaseLost.
+
+        The lease returned has the events of the questions alone.
+        """
+
+    async def park(self, lease: Lease, process: str) -> Lease | None:
+        """Give the run up until its user decides; None if so. Raise LeaseLost.
+
+        If nothing is undecided any more, the lease stays, and is returned with the decisions.
+        """
+
+    async def decide(
+        self, owner: Owner, approval_id: str, approve: bool, reason: str | None, process: str, now: datetime
+    ) -> Decided:
+        """Approve or reject. The last decision that a parked task waits for leases its run to `process`.
+
+        Deciding the same again changes nothing. Raise ApprovalNotFound, ApprovalDecided.
+        """
+
+    async def expire(self, process: str, now: datetime, limit: int) -> list[Decided]:
+        """Reject, as expired, at most `limit` questions that nobody answered in time, of whatever user; as `decide`."""

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from services.orchestrator.model import ACTIVE
+from services.orchestrator.model import ACTIVE, UNFINISHED, ApprovalState
 from services.runtime.database import Json, UtcDateTime
 from services.runtime.idempotency import IdempotencyKeys
 from services.runtime.ownership import OwnerGuard
@@ -72,6 +72,8 @@ runs = sa.Table(
     sa.Column("mode", sa.String(20), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
+    # Position of the run whose message this one answers: its own, unless it retries another.
+    sa.Column("asked_at", sa.Integer, nullable=False),
     sa.Column("answer_id", ID, nullable=False),
     sa.Column("answered", sa.Boolean, nullable=False, default=False),
     sa.Column("retry_of", ID),
@@ -95,6 +97,17 @@ runs = sa.Table(
     sa.UniqueConstraint("session_id", "position"),
     sa.Index("ix_runs_owner", "user_id", "project_id", "created_at", "id"),
     sa.Index("ix_runs_lease", "state", "lease_until"),
+)
+
+# A run is retried once, whoever asks at the same time.
+sa.Index("ux_runs_retry_of", runs.c.retry_of, unique=True)
+
+# What counts against a user's limits.
+sa.Index(
+    "ix_runs_unfinished",
+    runs.c.user_id,
+    sqlite_where=runs.c.state.in_(UNFINISHED),
+    postgresql_where=runs.c.state.in_(UNFINISHED),
 )
 
 # One active run a session, whatever two transactions read before they wrote.
@@ -154,6 +167,28 @@ sa.Index(
     postgresql_where=run_events.c.published.is_(None),
 )
 
+# What waits, or waited, for its user's decision.
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("run_id", ID, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("task_id", sa.String(100)),
+    sa.Column("user_id", ID, nullable=False),
+    # Of the event that asked: in this order.
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("payload", Json, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("decided_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Index("ux_approvals_run", "run_id", "n", unique=True),
+)
+_is_pending = approvals.c.state == ApprovalState.PENDING
+sa.Index("ix_approvals_pending", approvals.c.expires_at, sqlite_where=_is_pending, postgresql_where=_is_pending)
+
 # The doors through which rows leave. What belongs to a session or a run has its user; its project is its parent's.
 own_projects = OwnerGuard("projects")
 own_sessions = OwnerGuard("chat_sessions")
@@ -161,3 +196,4 @@ own_messages = OwnerGuard("messages", project=None)
 own_runs = OwnerGuard("runs")
 own_tasks = OwnerGuard("run_tasks", project=None)
 own_events = OwnerGuard("run_events", project=None)
+own_approvals = OwnerGuard("approvals", project=None)

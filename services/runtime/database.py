@@ -19,15 +19,18 @@ Statement = TypeVar("Statement", bound=sa.Executable)
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot serve now: it is out of reach, restarting, or too busy. The transaction may have happened.
+    """The database cannot serve now: it is out of reach, restarting, or too busy.
 
-    `cause` is for operators, in the server's words; callers do not see it.
+    `in_doubt` says whether the transaction may have happened all the same: the answer to its commit was lost. Whoever
+    must know reads again, under a lock that the transaction holds until it is decided. `cause` is for operators, in the
+    server's words; callers do not see it.
     """
 
     reason = "DATABASE_UNAVAILABLE"
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, *, in_doubt: bool = False) -> None:
         self.cause = cause
+        self.in_doubt = in_doubt
         super().__init__("the database is out of reach or too busy at the moment: try again", retry_after=1.0)
 
 
@@ -71,6 +74,43 @@ def _postgresql_now(element: epoch_now, compiler: sa.sql.compiler.SQLCompiler, *
     return "extract(epoch from clock_timestamp())::double precision"
 
 
+class turn(sa.sql.functions.FunctionElement[Any]):
+    """`SELECT turn('name')` waits for every open transaction that took the turn of this name before, and takes it.
+
+    For what no row stands for that could be locked.
+    """
+
+    inherit_cache = True
+
+
+@compiles(turn, "sqlite")
+def _sqlite_turn(element: turn, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    # Who writes is alone already. The name is a parameter, which must appear.
+    return f"length({compiler.process(element.clauses, **options)})"
+
+
+@compiles(turn, "postgresql")
+def _postgresql_turn(element: turn, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    return f"pg_advisory_xact_lock(hashtextextended({compiler.process(element.clauses, **options)}, 0))"
+
+
+class notice(sa.sql.functions.FunctionElement[Any]):
+    """`SELECT notice('channel', 'text')` tells those who listen to the channel, once the transaction is committed."""
+
+    inherit_cache = True
+
+
+@compiles(notice, "sqlite")
+def _sqlite_notice(element: notice, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    # No other process has this database.
+    return f"coalesce({compiler.process(element.clauses, **options)})"
+
+
+@compiles(notice, "postgresql")
+def _postgresql_notice(element: notice, compiler: sa.sql.compiler.SQLCompiler, **options: Any) -> str:
+    return f"pg_notify({compiler.process(element.clauses, **options)})"
+
+
 class Database(Protocol):
     """Transactions on one database.
 
@@ -85,6 +125,12 @@ class Database(Protocol):
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction for changes of the schema. Migrations of one database take turns."""
+
+    def listening(self, channel: str, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """While the block runs, call `heard` with each notice that some process commits to the channel.
+
+        A hint: a notice is lost while the connection is. On SQLite there is no other process, and nothing is heard.
+        """
 
     async def close(self) -> None:
         """Give back every connection."""

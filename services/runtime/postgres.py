@@ -1,18 +1,23 @@
 """PostgreSQL: a pool of connections to one schema."""
 
+import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.database import DatabaseUnavailable
 
+log = structlog.get_logger()
+
 _CONNECT_SECONDS = 5.0
+_LISTEN_AGAIN_SECONDS = 1.0
 _SESSION = {
     "timezone": "UTC",
     "lock_timeout": "10s",
@@ -30,7 +35,7 @@ class PostgresDatabase:
     others: under READ COMMITTED each statement sees what was committed before it began, so stores lock a row first
     and then look. The server ends a transaction in which nothing happens for `idle_seconds`, and frees what it locked:
     none of ours waits for anything but the database, so its process is frozen or has forgotten it. Whatever means "not
-    now" is raised as DatabaseUnavailable, also when the answer to a commit is lost.
+    now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is lost.
     """
 
     def __init__(self, url: str, schema: str, connections: int = 10, idle_seconds: float = 30.0) -> None:
@@ -54,6 +59,7 @@ class PostgresDatabase:
                 # Without the driver's words, which may hold the password.
                 raise DatabaseUnavailable("it is not a URL such as postgresql://user:password@host:port/name") from None
 
+        self._connect = connect
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
@@ -91,6 +97,35 @@ class PostgresDatabase:
                 await connection.execute(sa.schema.CreateSchema(self._schema))
             yield connection
 
+    @asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Call `heard` with each notice of the channel; over a connection of its own, which is made again when lost."""
+        task = asyncio.create_task(self._listen(channel, heard), name=f"listen {channel}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        while True:
+            try:
+                await self._hear(channel, heard)
+            except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                log.warning("not listening to the database", channel=channel, cause=str(error))
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    async def _hear(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Listen until the connection is lost."""
+        connection = await self._connect()
+        try:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(channel, lambda *notice: heard(str(notice[-1])))
+            await lost.wait()
+        finally:
+            connection.terminate()
+
     async def close(self) -> None:
         """Give back every connection."""
         await self._engine.dispose()
@@ -107,12 +142,14 @@ def _address(url: str) -> str:
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    committing = False
     try:
         async with engine.begin() as connection:
             yield connection
+            committing = True
     except sa.exc.DBAPIError as error:
         if error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(_NOT_NOW):
-            raise DatabaseUnavailable(str(error.orig)) from error
+            raise DatabaseUnavailable(str(error.orig), in_doubt=committing) from error
         raise
     except sa.exc.TimeoutError as error:
         raise DatabaseUnavailable("every connection is in use") from error

@@ -103,6 +103,10 @@ class Settings(BaseModel):
 
     lease_seconds: Seconds = _env("CODELAB_LEASE_SECONDS", 5.0)
     """How long a run stays with a process that no longer renews: the time to takeover after a crash."""
+    user_active_runs: Annotated[int, Field(ge=1, le=100_000)] = _env("CODELAB_USER_ACTIVE_RUNS", 50)
+    """Most runs of one user that are active at once, over all projects; one more is refused with 429."""
+    user_queued_runs: Annotated[int, Field(ge=0, le=100_000)] = _env("CODELAB_USER_QUEUED_RUNS", 200)
+    """Most messages of one user that wait for their sessions, over all projects; one more is refused with 429."""
     heartbeat_seconds: Seconds = _env("CODELAB_HEARTBEAT_SECONDS", 15.0)
     """Time between heartbeats of an event stream: below the idle timeouts of common proxies."""
     send_deadline_seconds: Seconds = _env("CODELAB_SEND_DEADLINE_SECONDS", 120.0)

@@ -94,6 +94,11 @@ class SqliteDatabase:
                 finally:
                     _pragma(idle, "foreign_keys=ON")
 
+    @asynccontextmanager
+    async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Nobody else has this database: there is nothing to hear."""
+        yield
+
     async def close(self) -> None:
         """Give back every connection and leave one file."""
         if self._checkpointing is not None:

@@ -1,6 +1,6 @@
 """A database that forgets whose rows it was asked for, to see what the stores do about it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, cast
 
@@ -70,6 +70,9 @@ class ForgetfulDatabase:
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._database.migrate()
+
+    def listening(self, channel: str, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        return self._database.listening(channel, heard)
 
     async def close(self) -> None:
         await self._database.close()

@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.orchestrator.model import Accepted, Agent, Lease, NewRun, OnBusy, Owner
+from services.orchestrator.model import Accepted, Agent, Lease, NewRun, OnBusy, Owner, RunLimits
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.store import ApprovalStore, RunStore, SessionStore
 from services.orchestrator.tables import metadata, runs
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
@@ -23,6 +24,10 @@ AGENT = Agent("a9a9a9a9-0000-4000-8000-000000000001", "CodeAssistant")
 ONE, TWO = "process-one", "process-two"
 
 
+LIMITS = RunLimits(active=60, queued=25)
+"""What each user may have in the tests."""
+
+
 @dataclass
 class Stores:
     """Both stores of one replica, the run store of another one, and what goes past the contract."""
@@ -30,6 +35,8 @@ class Stores:
     sessions: SessionStore
     runs: RunStore
     others: RunStore
+    approvals: tuple[ApprovalStore, ApprovalStore]
+    """Of each replica one."""
     execute: Callable[[Any], Awaitable[list[Any]]]
     """Run a statement behind the stores' backs."""
 
@@ -101,4 +108,10 @@ async def stores_in(place: Place) -> Stores:
             result = await connection.execute(statement)
             return list(result.all()) if result.returns_rows else []
 
-    return Stores(SqlSessionStore(one), SqlRunStore(one, 30.0), SqlRunStore(two, 30.0), execute)
+    return Stores(
+        SqlSessionStore(one),
+        SqlRunStore(one, 30.0, LIMITS),
+        SqlRunStore(two, 30.0, LIMITS),
+        (SqlApprovalStore(one, 30.0), SqlApprovalStore(two, 30.0)),
+        execute,
+    )

@@ -17,17 +17,29 @@ from structlog.testing import capture_logs
 from services.agents import tables as agents_sql
 from services.agents.agent import Agent, AgentConfig
 from services.agents.agent import Owner as AgentOwner
+from services.agents.effects import EffectJournal, Outcome, ToolCall
 from services.agents.memory.model import Embedding
 from services.agents.memory.registry import MemoryRegistry
 from services.agents.memory.sql_registry import SqlMemoryRegistry
+from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore, Claim
 from services.orchestrator import tables
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Lease, OnBusy, Owner, Usage
+from services.orchestrator.model import (
+    ApprovalKind,
+    ApprovalState,
+    Lease,
+    NewRetry,
+    OnBusy,
+    Owner,
+    Question,
+    Usage,
+)
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.store import RunStore, SessionStore
+from services.orchestrator.store import ApprovalStore, RunStore, SessionStore
 from services.projects import sql_store as projects_sql
 from services.projects.errors import ProjectRolledBack
 from services.projects.sql_store import SqlProjectStore
@@ -39,7 +51,7 @@ from services.runtime.ownership import OwnerGuard
 from services.streams.memory_store import MemoryEventStore
 from services.streams.store import EventStore, NewEvent, RunKey, SessionKey, TextSnapshot, View
 from tests.conformance.forgetful import ForgetfulDatabase, caught, guards, owner_columns
-from tests.conformance.orchestrator_stores import NOW, ONE, TWO, Stores, a_key, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, TWO, Stores, a_key, a_message, lease_of, stores_in
 from tests.databases import Place
 
 SERVICES = ("projects", "agents", "orchestrator")
@@ -173,6 +185,35 @@ async def test_agent_store_hands_out_nothing_of_others(database_place: Place, as
 
 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_effect_journal_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
+    database = await database_place.with_tables(agents_sql.metadata)
+    agents, sound = SqlAgentStore(database), SqlEffectJournal(database)
+    forgetful = SqlEffectJournal(ForgetfulDatabase(database))
+    theirs = AgentOwner(new_id(), new_id())
+    mine = AgentOwner(new_id() if asker == ANOTHER_USER else theirs.user_id, new_id())
+    hers, own = _agent(theirs, "Hers", ""), _agent(mine, "Mine", "")
+    claim, call, outcome = Claim(new_id(), "task", 1, 1), ToolCall("call", "send", {"to": "Ann"}), Outcome(True, "Sent")
+    for agent in (hers, own):
+        await agents.create_space(agent.owner, [agent])
+        await agents.claim(agent.owner, agent.id, claim, NOW)
+    await sound.begin(theirs, hers.id, claim, call, NOW)
+
+    async def begin() -> None:
+        await missing(forgetful.begin(mine, hers.id, claim, call, NOW))
+        assert await forgetful.begin(mine, own.id, claim, call, NOW) is None
+
+    questions: Questions = {
+        "list_effects": lambda: forgetful.list_effects(mine, *claim.task),
+        "finish": lambda: missing(forgetful.finish(mine, claim, call.id, outcome, NOW)),
+        "begin": begin,
+    }
+    assert questions.keys() == of_contract(EffectJournal)
+    assert await leaks(questions, [hers.id, theirs.project_id, "Ann"]) == {}
+    [effect] = await sound.list_effects(theirs, *claim.task)
+    assert effect.outcome is None
+
+
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
 async def test_memory_registry_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
     database = await database_place.with_tables(agents_sql.metadata)
     agents, sound = SqlAgentStore(database), SqlMemoryRegistry(database)
@@ -279,7 +320,7 @@ async def test_session_store_hands_out_nothing_of_others(database_place: Place, 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
 async def test_run_store_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
     stores = await stores_in(database_place)
-    forgetful = SqlRunStore(ForgetfulDatabase(database_place.open()), 30.0)
+    forgetful = SqlRunStore(ForgetfulDatabase(database_place.open()), 30.0, LIMITS)
     theirs = await stores.project()
     mine = await stores.project(None if asker == ANOTHER_USER else theirs.user_id)
     hers, own = await Estate.of(stores, theirs, "Ann"), await Estate.of(stores, mine, "me")
@@ -304,6 +345,10 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
             accepted = await forgetful.accept(mine, a_message(own.session_id), hers.key, ONE, NOW)
             assert (accepted.joined, accepted.run.session_id) == (False, own.session_id)
 
+    async def retry() -> None:
+        again = NewRetry(new_id(), new_id(), hers.run_id, OnBusy.QUEUE)
+        await missing(forgetful.retry(mine, again, None, ONE, NOW))
+
     questions: Questions = {
         "list_runs": list_runs,
         "find": find,
@@ -312,6 +357,9 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
         "list_events": lambda: missing(forgetful.list_events(mine, hers.run_id, 10, "")),
         "cancel": lambda: missing(forgetful.cancel(mine, hers.lease.run_id, ONE, NOW)),
         "accept": accept,
+        "retry": retry,
+        "accepted": lambda: forgetful.accepted(mine, hers.lease.run_id, ONE),
+        "ended": lambda: forgetful.ended(mine, hers.run_id, ONE),
     }
     exempt = {
         "begin_attempt": UNDER_A_LEASE,
@@ -330,9 +378,33 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
     assert (await stores.runs.get_run(theirs, hers.lease.run_id)).finished_at is None
 
 
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_approval_store_decides_nothing_of_others(database_place: Place, asker: str) -> None:
+    stores = await stores_in(database_place)
+    forgetful = SqlApprovalStore(ForgetfulDatabase(database_place.open()), 30.0)
+    theirs = await stores.project()
+    mine = await stores.project(None if asker == ANOTHER_USER else theirs.user_id)
+    hers = await Estate.of(stores, theirs, "Ann")
+    question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
+    await stores.approvals[0].ask(hers.lease, ONE, [question], NOW)
+
+    questions: Questions = {
+        "decide": lambda: missing(forgetful.decide(mine, question.id, True, None, ONE, NOW)),
+    }
+    exempt = {
+        "ask": UNDER_A_LEASE,
+        "park": UNDER_A_LEASE,
+        "expire": "decides for whichever user did not, and hands out what that user's run has",
+    }
+    assert questions.keys() | exempt.keys() == of_contract(ApprovalStore)
+    assert await leaks(questions, [*hers.secrets("Ann"), hers.session_id, theirs.project_id]) == {}
+    decided = await stores.approvals[0].decide(theirs, question.id, True, None, ONE, NOW)
+    assert decided.approval.state is ApprovalState.APPROVED
+
+
 async def test_what_belongs_to_a_run_leaves_with_the_runs_user_alone(database_place: Place) -> None:
     stores = await stores_in(database_place)
-    forgetful = SqlRunStore(ForgetfulDatabase(database_place.open()), 30.0)
+    forgetful = SqlRunStore(ForgetfulDatabase(database_place.open()), 30.0, LIMITS)
     of_sessions = SqlSessionStore(ForgetfulDatabase(database_place.open()))
     ann = await stores.project()
     estate = await Estate.of(stores, ann, "Ann")

@@ -34,6 +34,7 @@ from services.orchestrator.model import (
     Usage,
 )
 from services.orchestrator.sql_run_store import MAX_TAKEOVERS
+from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.store import RunStore
 from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
 from services.runtime.errors import InvalidPageToken, RequestIdReused
@@ -54,6 +55,7 @@ from tests.conformance.orchestrator_stores import (
     stores_in,
 )
 from tests.databases import Place
+from tests.e2e.polling import eventually
 from tests.postgres import PostgresServer
 
 FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
@@ -453,6 +455,31 @@ async def test_cancelling_a_running_run_fences_whoever_runs_it(
     assert await store.renew(ONE, [lease.run_id]) == set()
 
 
+async def test_whatever_stops_runs_is_heard_by_the_other_replicas(
+    stores: Stores, ann: Owner, database_place: Place
+) -> None:
+    cancelled, replaced, deleted = [await stores.running(ann, await stores.session(ann)) for _ in range(3)]
+    stopped = [cancelled.run_id, replaced.run_id, deleted.run_id]
+    heard: list[str] = []
+
+    async def all_heard() -> bool:
+        # Until somebody listens, nothing is heard: cancel something more.
+        more = await stores.running(ann, await stores.session(ann))
+        await stores.runs.cancel(ann, more.run_id, ONE, NOW)
+        stopped.append(more.run_id)
+        return bool(heard)
+
+    async with database_place.open().listening(STOPPED, heard.append):
+        if database_place.kind == "postgresql":
+            await eventually(all_heard)
+        await stores.runs.cancel(ann, cancelled.run_id, ONE, NOW)
+        await stores.send(ann, replaced.session_id, on_busy=OnBusy.REPLACE)
+        await stores.sessions.delete_session(ann, deleted.session_id, NOW)
+        if database_place.kind == "postgresql":
+            await eventually(lambda: set(heard) >= {*stopped[:3]})
+    assert set(heard) <= {*stopped}
+
+
 async def test_cancelling_a_queued_run_leaves_the_rest(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
     lease = await stores.running(ann, chat)
     doomed = (await stores.send(ann, chat)).run.id
@@ -677,6 +704,60 @@ async def test_orphaned_sessions_come_in_batches(stores: Stores, store: RunStore
 
 async def test_adopting_what_does_not_exist_finds_nothing(store: RunStore) -> None:
     assert await store.adopt(new_id(), ONE, NOW) is None
+
+
+# Not having heard the answer
+
+
+async def test_what_was_accepted_can_be_read_as_it_was_answered(
+    stores: Stores, store: RunStore, ann: Owner, chat: str
+) -> None:
+    first, second = await stores.send(ann, chat), await stores.send(ann, chat)
+    for accepted in (first, second):
+        assert await store.accepted(ann, accepted.run.id, ONE) == accepted
+    assert await store.accepted(ann, new_id(), ONE) is None
+
+
+async def test_what_was_accepted_is_nobodys_to_begin_once_somebody_has_it(
+    stores: Stores, store: RunStore, ann: Owner, chat: str
+) -> None:
+    lease, second = await stores.running(ann, chat), (await stores.send(ann, chat)).run.id
+    await stores.expire(lease.run_id)
+    over = taken(await stores.others.adopt(chat, TWO, NOW))
+    found = await store.accepted(ann, lease.run_id, ONE)
+    assert found is not None
+    assert (found.run.id, found.lease, found.outbox) == (lease.run_id, None, ())
+    await stores.others.succeed(await stores.others.begin_attempt(over, TWO, NOW), TWO, "Hello.", COST, NOW)
+    for process in (ONE, TWO):
+        found = await store.accepted(ann, second, process)
+        assert found is not None
+        assert (found.run.state, found.lease) == (RunState.RUNNING, None)
+
+
+@pytest.mark.parametrize("end", ["succeed", "fail", "cancel"])
+async def test_what_followed_from_an_end_can_be_read_as_it_was_answered(
+    stores: Stores, store: RunStore, ann: Owner, chat: str, end: str
+) -> None:
+    lease = await stores.running(ann, chat)
+    await stores.send(ann, chat)
+    assert await store.ended(ann, lease.run_id, ONE) is None
+    await store.acknowledge([(lease.run_id, 1, "e-1"), (lease.run_id, 2, "e-2")])
+    ended: Ended | None
+    match end:
+        case "succeed":
+            ended = await store.succeed(lease, ONE, "Hello.", COST, NOW)
+        case "fail":
+            ended = await store.fail(lease, ONE, FAILURE, NOW)
+        case _:
+            _, ended = await store.cancel(ann, lease.run_id, ONE, NOW)
+    assert await store.ended(ann, lease.run_id, ONE) == ended
+    # Another process was not given what was promoted, and what has begun is not given again.
+    for process, begun in ((TWO, False), (ONE, True)):
+        if begun:
+            await store.begin_attempt(promoted(ended), ONE, NOW)
+        found = await store.ended(ann, lease.run_id, process)
+        assert found is not None
+        assert found.promoted is None
 
 
 @pytest.mark.server_backed

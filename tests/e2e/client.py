@@ -78,6 +78,9 @@ class Chat:
     async def cancel(self, run_id: str) -> httpx.Response:
         return await self.http.post(f"{self.project_path}/runs/{run_id}:cancel", json={})
 
+    async def retry(self, run_id: str, **fields: Any) -> httpx.Response:
+        return await self.http.post(f"{self.project_path}/runs/{run_id}:retry", json=fields)
+
     async def timeline(self, run_id: str) -> list[Event]:
         page = await answer(self.http.get(f"{self.project_path}/runs/{run_id}:events"))
         events: list[Event] = page["events"]

@@ -63,6 +63,7 @@ GOOD: dict[str, Values | list[Values]] = {
     "RunService.ListRuns": {},
     "RunService.GetRun": {},
     "RunService.CancelRun": {},
+    "RunService.RetryRun": {},
     "RunService.ListRunEvents": {},
     "EventService.Subscribe": {},
     "PublishService.Publish": [{"open": {"epoch": 1}}, {"event": {"n": 1, "event": _EVENT}}],

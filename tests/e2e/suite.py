@@ -30,6 +30,9 @@ OWN_VARIABLES = (
     "REDIS_URL",
     "QDRANT_",
     "EMBEDDING_MODEL",
+    # They would be believed rather than the terminal that a test opens.
+    "COLUMNS",
+    "LINES",
 )
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0

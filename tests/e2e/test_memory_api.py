@@ -140,7 +140,7 @@ async def test_list_is_newest_first_and_paged_without_gap_or_repeat(notes: Memor
         ({"text": "pars"}, []),
         ({"text": "err_4711"}, [2]),
         ({"text": "parser", "success": "true", "tag": "bug"}, [0]),
-        ({"session_id": str(uuid.uuid4())}, []),
+        ({"session_id": "5b2d6c1e-0000-4000-8000-000000000001"}, []),
     ],
     ids=str,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from tests.e2e.ports import free_ports
 from tests.tokens import claims
 
 MAKE: dict[str, Callable[[], Any]] = {
@@ -29,7 +30,7 @@ class IdentityProvider:
         self.asked = 0
         self.holding: asyncio.Event | None = None
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = free_ports()
 
     @property
     def url(self) -> str:
@@ -54,7 +55,6 @@ class IdentityProvider:
     async def start(self) -> None:
         """Listen, where it listened before if it did."""
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Be gone: connections are refused."""

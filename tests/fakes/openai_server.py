@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from tests.e2e.ports import free_ports
 from tests.fakes.openai_script import Script, ScriptError, asked_text, script_of
 from tests.fakes.openai_vectors import DIMENSION, BadInput, embeddings, inputs_of
 
@@ -388,7 +389,7 @@ class FakeModel:
 
     def __init__(self, port: int = 0, **options: Any) -> None:
         """`options` are those of OpenAIServer."""
-        self._server = OpenAIServer(port, **options)
+        self._server = OpenAIServer(port or free_ports(), **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-model", daemon=True)
 

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.e2e.ports import free_ports
 from tests.fakes.qdrant_collections import Collections, Refused
 from tests.fakes.qdrant_description import Description, Operation
 
@@ -76,7 +77,7 @@ class FakeQdrant:
         self._faults: deque[tuple[str, Fault]] = deque()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._port = 0
+        self._port = free_ports()
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -95,7 +96,6 @@ class FakeQdrant:
     def start(self) -> None:
         self._stopping.clear()
         self._server = _Server(("127.0.0.1", self._port), _handler(self))
-        self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="fake-qdrant")
         self._thread.start()
 

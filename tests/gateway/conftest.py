@@ -1,6 +1,5 @@
 """A gateway on a real socket in front of a real gRPC server."""
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from gateway.server import GatewayServer
 from services.runtime.auth import Keys, TokenMinter
 from services.runtime.settings import Settings
+from tests.e2e.ports import free_ports
 from tests.gateway.garden import Garden, compile_protos, pool_for
 
 USER = "11111111-1111-4111-8111-111111111111"
@@ -21,20 +21,13 @@ ORIGIN = "https://app.example.com"
 Gateway = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def settings_for(folder: Path, *addresses: str, **more: str) -> Settings:
     """Settings of a gateway in front of `addresses`."""
     return Settings.load(
         {
             "CODELAB_DATA_DIR": str(folder),
             "CODELAB_BACKENDS": ",".join(addresses),
-            "CODELAB_HTTP_PORT": str(free_port()),
+            "CODELAB_HTTP_PORT": str(free_ports()),
             "CORS_ORIGINS": ORIGIN,
             **more,
         }

@@ -22,6 +22,7 @@ from grpc_tools import protoc
 from gateway.reflection import in_import_order, pool_of
 from services.runtime.errors import CodelabError
 from services.runtime.status import to_status
+from tests.e2e.ports import free_ports
 
 SERVICE = "acme.garden.v1.GardenService"
 _HERE = Path(__file__).parent
@@ -89,8 +90,8 @@ class Garden:
         self.cancelled = 0
         self._answers.clear()
 
-    async def start(self, address: str = "127.0.0.1:0") -> str:
-        """Listen; return `host:port`."""
+    async def start(self, address: str | None = None) -> str:
+        """Listen; return `host:port`, which it can be started on again."""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         for name in self.services:
             service = self.pool.FindServiceByName(name)
@@ -100,7 +101,7 @@ class Garden:
         self.health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
-        port = self._server.add_insecure_port(address)
+        port = self._server.add_insecure_port(address or f"127.0.0.1:{free_ports()}")
         await self._server.start()
         self.address = f"127.0.0.1:{port}"
         return self.address
@@ -149,7 +150,7 @@ class Garden:
 
 
 @asynccontextmanager
-async def growing(garden: Garden, address: str = "127.0.0.1:0") -> AsyncIterator[Garden]:
+async def growing(garden: Garden, address: str | None = None) -> AsyncIterator[Garden]:
     """A garden that serves inside the block."""
     await garden.start(address)
     try:

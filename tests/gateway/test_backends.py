@@ -16,7 +16,8 @@ from gateway.server import GatewayServer
 from gateway.site import shipped_descriptors
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings
-from tests.gateway.conftest import Gateway, free_port, settings_for
+from tests.e2e.ports import free_ports
+from tests.gateway.conftest import Gateway, settings_for
 from tests.gateway.garden import SERVICE, Garden, compile_protos, growing, pool_for
 
 PLANT = "/garden/b/plants/p"
@@ -60,7 +61,7 @@ async def refused_start(settings: Settings) -> str:
 async def test_route_of_a_backend_that_is_down_is_503_and_works_when_it_comes(
     gateway: Gateway, garden_pool: DescriptorPool
 ) -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports()}"
     async with gateway(address) as client:
         # Known from the descriptors that are shipped; nobody has described the garden yet.
         known = await client.get("/my")
@@ -128,7 +129,7 @@ async def test_two_rpcs_with_one_route_fail_the_start(
 async def test_late_backend_whose_routes_are_taken_changes_nothing(
     gateway: Gateway, garden: Garden, garden_descriptors: descriptor_pb2.FileDescriptorSet
 ) -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports()}"
     async with gateway(garden.address, address) as client:
         with structlog.testing.capture_logs() as lines:
             async with growing(meadow_of(garden_descriptors, moved=False), address):

@@ -43,6 +43,7 @@ OPERATIONS = {
     "RunService_GetRun": "GET /my/projects/{project_id}/runs/{run_id}",
     "RunService_ListRunEvents": "GET /my/projects/{project_id}/runs/{run_id}:events",
     "RunService_ListRuns": "GET /my/projects/{project_id}/runs",
+    "RunService_RetryRun": "POST /my/projects/{project_id}/runs/{run_id}:retry",
     "RunService_SendMessage": "POST /my/projects/{project_id}/chat/{session_id}/message",
     "RunService_StreamMessage": "POST /my/projects/{project_id}/chat/{session_id}/message:stream",
     "SessionService_CreateSession": "POST /my/projects/{project_id}/chat/sessions",

@@ -7,7 +7,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from gateway import docs
-from tests.gateway.conftest import Gateway, free_port
+from tests.e2e.ports import free_ports
+from tests.gateway.conftest import Gateway
 from tests.gateway.garden import Garden
 
 BROWSERS = [
@@ -81,14 +82,14 @@ async def test_health_is_always_200(client: httpx.AsyncClient, gateway: Gateway)
     answer = await client.get("/health/", headers={"authorization": ""})
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert answer.json()["version"]
-    async with gateway(f"127.0.0.1:{free_port()}") as alone:
+    async with gateway(f"127.0.0.1:{free_ports()}") as alone:
         assert (await alone.get("/health")).status_code == 200
 
 
 async def test_ready_tells_each_backend(client: httpx.AsyncClient, gateway: Gateway, garden: Garden) -> None:
     answer = await client.get("/ready", headers={"authorization": ""})
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": {garden.address: "ready"}})
-    nobody = f"127.0.0.1:{free_port()}"
+    nobody = f"127.0.0.1:{free_ports()}"
     async with gateway(garden.address, nobody) as half:
         answer = await half.get("/ready")
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")

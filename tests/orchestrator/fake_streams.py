@@ -52,6 +52,8 @@ class FakeStreams:
             raise Unavailable("the line is down")
         async with aclosing(frames):
             async for frame in frames:
+                if self._epochs[opening.run_id] > opening.epoch:
+                    raise Aborted("a later epoch publishes")
                 last = line.frames is not None and len(received) + 1 >= line.frames
                 if not (last and line.loses_last):
                     received.append(frame)

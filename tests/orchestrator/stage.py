@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import socket
 import sqlite3
 import sys
@@ -37,6 +36,7 @@ from services.runtime.ids import new_id
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.streams.__main__ import running as streams_running
+from tests.e2e.ports import free_ports
 from tests.orchestrator.agents import ScriptedAgents
 
 FINISHED = (run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
@@ -48,7 +48,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.environment = {
             "CODELAB_DATA_DIR": str(folder),
-            "CODELAB_GRPC_PORT_BASE": str(_port_base()),
+            "CODELAB_GRPC_PORT_BASE": str(free_ports(4)),
             "CODELAB_LEASE_SECONDS": "1",
             "CODELAB_DRAIN_SECONDS": "5",
             "CODELAB_LOG_LEVEL": "warning",
@@ -283,19 +283,3 @@ def _listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0
-
-
-def _port_base() -> int:
-    """The first of four free ports below the ephemeral ones."""
-    while True:
-        base = random.randrange(20_000, 32_000)
-        sockets = [socket.socket() for _ in range(4)]
-        try:
-            for offset, each in enumerate(sockets):
-                each.bind(("127.0.0.1", base + offset))
-        except OSError:
-            continue
-        finally:
-            for each in sockets:
-                each.close()
-        return base

@@ -1,7 +1,8 @@
 """Executor between its store and its tasks: the moments at which something is committed and not yet acted upon."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,90 +10,27 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
-from services.orchestrator.executor import HISTORY_BYTES, Executor
-from services.orchestrator.model import Accepted, Agent, Lease, Message, OnBusy, Outcome, Owner, RunState, Usage
-from services.orchestrator.ports import Completed, Delta, Progress
+from services.orchestrator.errors import RunNeedsApproval
+from services.orchestrator.executor import HISTORY_BYTES
+from services.orchestrator.model import (
+    Accepted,
+    ApprovalState,
+    Lease,
+    Message,
+    OnBusy,
+    Outcome,
+    Owner,
+    RunState,
+    Usage,
+)
 from services.orchestrator.service import RunService
-from services.orchestrator.store import RunStore
 from services.orchestrator.tables import run_tasks
-from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
 from services.runtime.ids import new_id
-from tests.conformance.orchestrator_stores import AGENT, NOW, ONE, Stores, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
 from tests.databases import Place
-from tests.orchestrator.fake_streams import FakeStreams
-
-
-class HeldAgents:
-    """Implements `Agents`: tasks end when the test says so, or are closed."""
-
-    def __init__(self) -> None:
-        self.go = asyncio.Event()
-        self.began: list[Lease] = []
-        self.histories: list[list[Message]] = []
-        self.closed: list[Lease] = []
-        self._changed = asyncio.Condition()
-
-    async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
-        return AGENT
-
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
-        self.histories.append(history)
-        await self._note(self.began, lease)
-        try:
-            await self.go.wait()
-            yield Completed("Done.", Usage())
-        finally:
-            await self._note(self.closed, lease)
-
-    async def _note(self, list: list[Lease], lease: Lease) -> None:
-        list.append(lease)
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self._changed:
-            await self._changed.wait_for(condition)
-
-
-class Gate:
-    """Stands in for one method of a store: lets the call commit, and holds its answer back; or `before`, the call."""
-
-    def __init__(self, store: RunStore, method: str, monkeypatch: pytest.MonkeyPatch, *, before: bool = False) -> None:
-        self.reached = asyncio.Event()
-        self.committed = asyncio.Event()
-        self._before = before
-        self.open = asyncio.Event()
-        self._method: Callable[..., Awaitable[Any]] = getattr(store, method)
-        monkeypatch.setattr(store, method, self._call)
-
-    async def _call(self, *arguments: Any) -> Any:
-        self.reached.set()
-        if self._before:
-            await self.open.wait()
-        result = await self._method(*arguments)
-        self.committed.set()
-        await self.open.wait()
-        return result
-
-
-class World:
-    """One process: its executor, on a real store."""
-
-    def __init__(self, stores: Stores) -> None:
-        self.stores = stores
-        self.agents = HeldAgents()
-        self.streams = FakeStreams()
-        self.waiting = Waiting()
-        self.teller = Teller(stores.runs, self.streams, lambda: NOW)
-        self.executor = Executor(stores.runs, self.agents, self.teller, self.waiting, lambda: NOW, ONE)
-
-    async def send(self, owner: Owner, session_id: str) -> str:
-        return (await self.executor.accept(owner, a_message(session_id), None)).run.id
-
-    async def until_over(self, run_id: str) -> None:
-        """Wait until the run's end was heard."""
-        await self.streams.until(lambda: any(event.final for run, event in self.streams.heard if run == run_id))
+from tests.e2e.polling import eventually
+from tests.orchestrator.world import AskingAgents, Gate, World
 
 
 @pytest.fixture
@@ -362,3 +300,53 @@ async def test_draining_wakes_all_who_wait() -> None:
         waiting.wake_all()
         assert two.is_set()
     waiting.wake("one")
+
+
+# Parking
+
+
+async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: World, ann: Owner, chat: str) -> None:
+    agents = AskingAgents(questions=2)
+    asking = World(world.stores, agents)
+    accepted = await asking.executor.accept(ann, a_message(chat), None)
+    service = RunService(world.stores.runs, agents, asking.executor, asking.waiting, lambda: NOW, new_id)
+    with pytest.raises(RunNeedsApproval):
+        await service.answer(ann, accepted, 60)
+    assert not asking.executor.runs_here(accepted.run.id)
+    first, second = agents.asked
+    assert (await asking.executor.decide(ann, second.id, False, "No.")).state is ApprovalState.REJECTED
+    assert len(agents.began) == 1
+    await asking.executor.decide(ann, first.id, True, None)
+    await asking.until_over(accepted.run.id)
+    outcome = await world.stores.runs.get_outcome(ann, accepted.run.id)
+    assert outcome.answer is not None
+    assert outcome.answer.content == "approved rejected"
+    # Told in order: the beginning, both questions, both decisions, the second attempt, the end.
+    heard = [event.n for run_id, event in asking.streams.heard if run_id == accepted.run.id]
+    assert sorted(set(heard)) == list(range(1, 9))
+    await asking.executor.drain()
+
+
+async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
+    world: World, ann: Owner, chat: str
+) -> None:
+    agents = AskingAgents()
+    asking, deciding = World(world.stores, agents), World(world.stores, AskingAgents(), TWO)
+    run_id = await asking.send(ann, chat)
+    await eventually(lambda: agents.asked and not asking.executor.runs_here(run_id))
+    await asking.executor.drain()
+    await deciding.executor.decide(ann, agents.asked[0].id, True, None)
+    await deciding.until_over(run_id)
+    assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
+    await deciding.executor.drain()
+
+
+async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:
+    agents = AskingAgents()
+    later = World(world.stores, agents, clock=lambda: NOW + timedelta(minutes=6))
+    async with later.executor.working(lease_seconds=0.2):
+        run_id = await later.send(ann, chat)
+        await later.until_over(run_id)
+    outcome = await world.stores.runs.get_outcome(ann, run_id)
+    assert outcome.answer is not None
+    assert outcome.answer.content == "expired"

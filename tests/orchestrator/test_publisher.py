@@ -23,7 +23,7 @@ def an_event(n: int, type: str = "agent_started", *, final: bool = False) -> Eve
 
 def lease(generation: int = 1) -> Lease:
     task = Task("answer", "agent", "CodeAssistant", "Hi", "Hi", TaskState.RUNNING, generation)
-    return Lease("run", "session", "project", "user", 1, 0, "answer-id", task, generation)
+    return Lease("run", "session", "project", "user", 1, 0, 0, "answer-id", task, generation)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Everything around the projects service: users, a clock, and the two services behind it, over real sockets."""
 
 import asyncio
-import socket
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,6 +33,7 @@ from services.runtime.ids import new_id, utc_now
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.sqlite import SqliteDatabase
+from tests.e2e.ports import free_ports
 
 
 class Clock:
@@ -253,22 +253,6 @@ def answers(code: grpc.StatusCode, reason: str | None) -> Iterator[pytest.Except
     with pytest.raises(ApiError) as caught:
         yield caught
     assert (caught.value.code, caught.value.reason) == (code, reason)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row, below those that the system hands out."""
-    for base in range(21_000 + (hash(new_id()) % 1000) * 10, 32_000, 10):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for offset, each in enumerate(sockets):
-                each.bind(("127.0.0.1", base + offset))
-        except OSError:
-            continue
-        finally:
-            for each in sockets:
-                each.close()
-        return base
-    raise RuntimeError("no free ports")
 
 
 async def eventually(condition: Callable[[], bool], timeout: float = 5.0) -> None:

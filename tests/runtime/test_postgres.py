@@ -8,11 +8,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from services.runtime.database import DatabaseUnavailable, epoch_now, lock_rows
+from services.runtime.database import DatabaseUnavailable, epoch_now, lock_rows, notice, turn
 from services.runtime.postgres import PostgresDatabase
 from tests import databases
 from tests.databases import Place
+from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
+from tests.losing_postgres import Loss, losing
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.server_backed
@@ -96,10 +98,26 @@ async def test_connection_that_breaks_off_is_something_to_try_again(place: Place
                 await hanging_up.execute(_HANG_UP, {"name": f"codelab {place.schema}"[:63]})
             await connection.execute(sa.update(books).values(lent=8))
 
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(DatabaseUnavailable) as broken:
         await change()
+    assert not broken.value.in_doubt
     async with database.read() as connection:
         assert await connection.scalar(sa.select(sa.func.sum(books.c.lent))) == 0
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(Loss.ANSWER, [7, 7]), (Loss.COMMIT, [0, 0])])
+async def test_connection_that_breaks_off_at_the_commit_leaves_it_in_doubt(
+    place: Place, loss: Loss, kept: list[int]
+) -> None:
+    async with losing(place.url) as proxy:
+        database = PostgresDatabase(proxy.url, place.schema)
+        proxy.loses = loss
+        with pytest.raises(DatabaseUnavailable) as broken:
+            async with database.write() as connection:
+                await connection.execute(sa.update(books).values(lent=7))
+        assert broken.value.in_doubt
+        await database.close()
+    assert await lent(place) == kept
 
 
 async def test_connections_that_broke_off_while_idle_are_replaced(place: Place) -> None:
@@ -181,3 +199,50 @@ async def test_error_does_not_repeat_what_was_to_be_written(place: Place) -> Non
         async with place.open().write() as connection:
             await connection.execute(sa.insert(books).values(id="a diary" * 10, lent=1))
     assert "diary" not in str(caught.value)
+
+
+async def tell(place: Place, text: str, then: Exception | None = None) -> None:
+    async with place.open().write() as connection:
+        await connection.execute(sa.select(notice("news", text)))
+        if then is not None:
+            raise then
+
+
+async def test_notices_are_heard_once_committed_and_again_after_the_connection_broke_off(
+    place: Place, postgres_server: PostgresServer
+) -> None:
+    heard: list[str] = []
+    listener = place.open()
+    async with listener.listening("news", heard.append):
+        await _until_told(place, heard, "first")
+        with pytest.raises(ZeroDivisionError):
+            await tell(place, "never", then=ZeroDivisionError())
+        async with place.open().write() as connection:
+            await connection.execute(_HANG_UP, {"name": f"codelab {place.schema}"})
+        await _until_told(place, heard, "second")
+    assert set(heard) == {"first", "second"}
+
+
+async def _until_told(place: Place, heard: list[str], text: str) -> None:
+    """Tell it until it is heard: what is told before somebody listens is lost."""
+
+    async def told() -> bool:
+        await tell(place, text)
+        return text in heard
+
+    await eventually(told)
+
+
+async def test_turn_is_waited_for_until_its_transaction_ends(place: Place) -> None:
+    async with place.open().write() as first:
+        await first.execute(sa.select(turn("ann")))
+
+        async def take(name: str) -> None:
+            async with place.open().write() as second:
+                await second.execute(sa.select(turn(name)))
+
+        await take("bob")
+        waiting = asyncio.create_task(take("ann"))
+        await take("bob")
+        assert not waiting.done()
+    await waiting

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.telemetry import current_traceparent
 from tests.e2e.polling import eventually
+from tests.e2e.ports import free_ports
 
 USER = new_id()
 PROJECTS = "codelab.projects.v1.ProjectService"
@@ -93,15 +93,9 @@ class Running:
         return caught.value
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def serving(folder: Path, **environ: str) -> AsyncIterator[Running]:
-    port = str(free_port())
+    port = str(free_ports())
     settings = Settings.load(
         {"CODELAB_DATA_DIR": str(folder), "CODELAB_GRPC_PORT_BASE": port, "CODELAB_DRAIN_SECONDS": "0.3", **environ}
     )

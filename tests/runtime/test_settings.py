@@ -7,6 +7,8 @@ from services.runtime.errors import StartupError
 from services.runtime.settings import SERVICES, Settings, unknown_variables
 
 WRONG = [
+    ("CODELAB_USER_ACTIVE_RUNS", "0"),
+    ("CODELAB_USER_QUEUED_RUNS", "-1"),
     ("CODELAB_HTTP_PORT", "eight"),
     ("CODELAB_HTTP_PORT", "0"),
     ("CODELAB_HTTP_PORT", "65536"),

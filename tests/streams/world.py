@@ -1,7 +1,5 @@
 """The streams service on a real socket, with a small orchestrator beside it."""
 
-import random
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +21,7 @@ from services.runtime.ids import new_id
 from services.runtime.settings import Settings
 from services.streams.__main__ import serving
 from services.streams.service import StreamLimits, StreamService
+from tests.e2e.ports import free_ports
 
 ANN, BOB = new_id(), new_id()
 
@@ -163,23 +162,10 @@ async def read(call: Any) -> event_pb2.Event:
     return response.event
 
 
-def port_base() -> int:
-    """The first of four free ports below the ephemeral ones."""
-    while True:
-        base = random.randrange(20_000, 32_000)
-        with socket.socket() as one, socket.socket() as other:
-            try:
-                one.bind(("127.0.0.1", base + 2))
-                other.bind(("127.0.0.1", base + 3))
-            except OSError:
-                continue
-            return base
-
-
 @asynccontextmanager
 async def a_world(folder: Path, limits: StreamLimits) -> AsyncIterator[World]:
     """Everything runs, and Ann's session exists."""
-    settings = Settings.load({"CODELAB_DATA_DIR": str(folder), "CODELAB_GRPC_PORT_BASE": str(port_base())})
+    settings = Settings.load({"CODELAB_DATA_DIR": str(folder), "CODELAB_GRPC_PORT_BASE": str(free_ports(4))})
     minter = TokenMinter(Keys.of(settings))
     orchestrator, clock = Orchestrator(minter), Clock()
     orchestrator_server = grpc.aio.server()

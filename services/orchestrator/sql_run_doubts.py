@@ -1,0 +1,67 @@
+"""Reading what became of a write to a run whose answer was lost.
+
+The transaction in doubt holds a row until it is decided, of the project where a run begins, of the session where one
+ends: whoever locks that, too, and reads then, sees what it did.
+"""
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.orchestrator.model import FINISHED, LEASED, Accepted, Ended, Lease, Outbox, Owner, RunState
+from services.orchestrator.sql_leases import lease_of
+from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
+from services.orchestrator.sql_run_rows import outbox_of, touch_session, unpublished_events
+from services.orchestrator.tables import own_runs, projects, runs
+
+# Of a run that was never taken over, and of an attempt that is the first.
+_FIRST = 1
+
+
+class SqlRunDoubts(SqlRunQueries):
+    """The part of `RunStore` for whoever does not know what it has written."""
+
+    async def accepted(self, owner: Owner, run_id: str, process: str) -> Accepted | None:
+        async with self._database.write() as connection:
+            # Whoever begins a run shares the lock of its project.
+            mine = (projects.c.user_id == owner.user_id, projects.c.project_id == owner.project_id)
+            await connection.execute(sa.select(projects.c.project_id).where(*mine).with_for_update())
+            row = await _find(connection, owner, runs.c.id == run_id)
+            if row is None:
+                return None
+            run, lease = await load_run(connection, owner, run_id), await lease_of(connection, row)
+            if row.state == RunState.QUEUED:
+                return Accepted(run, outbox=(outbox_of(lease, lease.events),) if lease.events else ())
+            begun = (row.state, row.owner, row.epoch, lease.task.attempt) == (RunState.RUNNING, process, _FIRST, _FIRST)
+            return Accepted(run, lease=replace(lease, fresh=True) if begun else None)
+
+    async def ended(self, owner: Owner, run_id: str, process: str) -> Ended | None:
+        async with self._database.write() as connection:
+            this = runs.c.id == run_id
+            row = await _find(connection, owner, this)
+            if row is None or not await touch_session(connection, row.session_id):
+                return None
+            row = await _find(connection, owner, this)
+            if row is None or row.state not in FINISHED:
+                return None
+            events = await unpublished_events(connection, owner.user_id, run_id)
+            outbox = Outbox(run_id, row.session_id, owner.project_id, owner.user_id, row.epoch, events)
+            return Ended(outbox, await _promoted(connection, owner, row.session_id, process))
+
+
+async def _promoted(connection: AsyncConnection, owner: Owner, session_id: str, process: str) -> Lease | None:
+    """The run of the session that the process was given and has not begun."""
+    row = await _find(
+        connection, owner, sa.and_(runs.c.session_id == session_id, runs.c.owner == process, runs.c.state.in_(LEASED))
+    )
+    lease = None if row is None else await lease_of(connection, row)
+    return lease if lease is not None and lease.task.attempt < _FIRST else None
+
+
+async def _find(
+    connection: AsyncConnection, owner: Owner, which: sa.ColumnElement[bool]
+) -> sa.Row[tuple[object, ...]] | None:
+    mine = (runs.c.user_id == owner.user_id, runs.c.project_id == owner.project_id)
+    found = await connection.execute(sa.select(runs).where(which, *mine))
+    return own_runs.first(found, owner.user_id, owner.project_id)

@@ -1,0 +1,257 @@
+"""What ApprovalStore promises, held against every backend: questions, parked runs, and decisions that meet them."""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound, LeaseLost
+from services.orchestrator.model import (
+    ApprovalKind,
+    ApprovalState,
+    Decided,
+    Ended,
+    Failure,
+    Lease,
+    OnBusy,
+    Owner,
+    Question,
+    RunState,
+    TaskState,
+    Usage,
+)
+from services.orchestrator.tables import approvals, run_tasks
+from services.runtime.ids import new_id
+from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, stores_in
+from tests.databases import Place
+
+EXPIRY = NOW + timedelta(minutes=5)
+
+
+@pytest.fixture
+async def stores(database_place: Place) -> Stores:
+    return await stores_in(database_place)
+
+
+@pytest.fixture
+async def ann(stores: Stores) -> Owner:
+    return await stores.project()
+
+
+@pytest.fixture
+async def chat(stores: Stores, ann: Owner) -> str:
+    return await stores.session(ann)
+
+
+def a_question(command: str = "make clean") -> Question:
+    return Question(new_id(), ApprovalKind.TOOL, {"tool": "shell", "arguments": {"command": command}}, EXPIRY)
+
+
+async def asking(stores: Stores, owner: Owner, chat: str, *questions: Question) -> Lease:
+    """A run that works, and has asked."""
+    return await stores.approvals[0].ask(await stores.running(owner, chat), ONE, questions, NOW)
+
+
+async def parked(stores: Stores, owner: Owner, chat: str, *questions: Question) -> Lease:
+    lease = await asking(stores, owner, chat, *questions)
+    assert await stores.approvals[0].park(lease, ONE) is None
+    return lease
+
+
+async def decide(stores: Stores, owner: Owner, question: Question, approve: bool = True, process: str = TWO) -> Decided:
+    store = stores.approvals[0 if process == ONE else 1]
+    return await store.decide(owner, question.id, approve, "Because.", process, NOW + SECOND)
+
+
+async def decided_already(asked: Awaitable[Decided]) -> Any:
+    with pytest.raises(ApprovalDecided) as caught:
+        await asked
+    return caught.value.metadata["state"]
+
+
+async def test_question_is_told_and_its_task_waits(stores: Stores, ann: Owner, chat: str) -> None:
+    first, second = a_question("one"), a_question("two")
+    lease = await asking(stores, ann, chat, first, second)
+    assert [(event.type, event.payload["approval"]["id"]) for event in lease.events] == [
+        ("approval_required", first.id),
+        ("approval_required", second.id),
+    ]
+    assert [each.id for each in lease.decisions] == [first.id, second.id]
+    assert [each.state for each in lease.decisions] == [ApprovalState.PENDING] * 2
+    assert lease.decisions[0].payload == first.payload
+    run = await stores.runs.get_run(ann, lease.run_id)
+    assert (run.state, run.plan.tasks[0].state) == (RunState.RUNNING, TaskState.WAITING_APPROVAL)
+
+
+async def test_parked_run_is_nobodys_and_nobody_takes_it(stores: Stores, ann: Owner, chat: str) -> None:
+    lease = await parked(stores, ann, chat, a_question())
+    row = await stores.row(lease.run_id)
+    assert (row.state, row.owner, row.lease_until) == (RunState.WAITING_APPROVAL, None, 0.0)
+    assert await stores.runs.renew(ONE, [lease.run_id]) == set()
+    assert await stores.runs.orphaned(10) == []
+    assert await stores.others.adopt(chat, TWO, NOW) is None
+    with pytest.raises(LeaseLost):
+        await stores.runs.succeed(lease, ONE, "Done.", Usage(), NOW)
+    # The session is busy all the same.
+    assert (await stores.send(ann, chat)).run.state is RunState.QUEUED
+
+
+async def test_last_decision_lets_the_run_go_on_where_it_is_made(stores: Stores, ann: Owner, chat: str) -> None:
+    first, second = a_question("one"), a_question("two")
+    lease = await parked(stores, ann, chat, first, second)
+    one = await decide(stores, ann, second, approve=False)
+    assert (one.approval.state, one.approval.reason, one.lease) == (ApprovalState.REJECTED, "Because.", None)
+    assert one.outbox is not None
+    assert one.outbox.events[-1].type == "approval_resolved"
+    assert one.outbox.events[-1].payload["approval"]["state"] == "rejected"
+    two = await decide(stores, ann, first)
+    assert two.lease is not None
+    assert [each.state for each in two.lease.decisions] == [ApprovalState.APPROVED, ApprovalState.REJECTED]
+    assert (two.lease.epoch, two.lease.fresh) == (lease.epoch + 1, False)
+    begun = await stores.others.begin_attempt(two.lease, TWO, NOW)
+    assert (begun.task.state, begun.task.attempt) == (TaskState.RUNNING, 2)
+    await stores.others.succeed(begun, TWO, "Done.", Usage(), NOW)
+    assert (await stores.runs.get_run(ann, lease.run_id)).state is RunState.SUCCEEDED
+
+
+async def test_run_whose_questions_are_answered_before_it_parks_goes_on(stores: Stores, ann: Owner, chat: str) -> None:
+    question = a_question()
+    lease = await asking(stores, ann, chat, question)
+    decided = await decide(stores, ann, question)
+    assert decided.lease is None
+    assert decided.outbox is not None
+    kept = await stores.approvals[0].park(lease, ONE)
+    assert kept is not None
+    assert [each.state for each in kept.decisions] == [ApprovalState.APPROVED]
+    begun = await stores.runs.begin_attempt(kept, ONE, NOW)
+    await stores.runs.succeed(begun, ONE, "Done.", Usage(), NOW)
+
+
+async def test_decision_against_parking_leaves_the_run_to_exactly_one(stores: Stores, ann: Owner) -> None:
+    chats = [await stores.session(ann) for _ in range(12)]
+    questions = [a_question() for _ in chats]
+    leases = [await asking(stores, ann, chat, each) for chat, each in zip(chats, questions, strict=True)]
+
+    async def park(number: int, lease: Lease) -> Lease | None:
+        # One after the other comes a little later, so that they meet at different moments.
+        await asyncio.sleep(number / 1000)
+        return await stores.approvals[0].park(lease, ONE)
+
+    met = [
+        await asyncio.gather(park(number, lease), decide(stores, ann, question, process=TWO))
+        for number, (lease, question) in enumerate(zip(leases, questions, strict=True))
+    ]
+    for kept, decided in met:
+        assert (kept is None) == (decided.lease is not None)
+        going_on = kept or decided.lease
+        assert going_on is not None
+        assert going_on.decisions[0].state is ApprovalState.APPROVED
+        assert (await stores.row(going_on.run_id)).state == RunState.RUNNING
+
+
+async def test_run_that_is_taken_over_before_it_parks_is_parked_by_its_next_owner(
+    stores: Stores, ann: Owner, chat: str
+) -> None:
+    lease = await asking(stores, ann, chat, a_question())
+    await stores.expire(lease.run_id)
+    adopted = await stores.others.adopt(chat, TWO, NOW)
+    assert isinstance(adopted, Lease)
+    assert [each.state for each in adopted.decisions] == [ApprovalState.PENDING]
+    with pytest.raises(LeaseLost):
+        await stores.approvals[0].park(lease, ONE)
+    assert await stores.approvals[1].park(adopted, TWO) is None
+
+
+async def test_question_is_progress_takeovers_are_counted_from_it(stores: Stores, ann: Owner, chat: str) -> None:
+    lease = await stores.running(ann, chat)
+    await stores.expire(lease.run_id)
+    taken = await stores.runs.adopt(chat, ONE, NOW)
+    assert isinstance(taken, Lease)
+    assert (await stores.row(lease.run_id)).attempts == 1
+    await stores.approvals[0].ask(taken, ONE, [a_question()], NOW)
+    assert (await stores.row(lease.run_id)).attempts == 0
+
+
+async def test_deciding_again_is_the_same_or_refused(stores: Stores, ann: Owner, chat: str) -> None:
+    question, other = a_question(), a_question()
+    await parked(stores, ann, chat, question, other)
+    first = await decide(stores, ann, question)
+    again = await decide(stores, ann, question)
+    assert (again.approval, again.outbox, again.lease) == (first.approval, None, None)
+    assert await decided_already(decide(stores, ann, question, approve=False)) == "approved"
+
+
+async def test_of_two_decisions_at_once_one_wins(stores: Stores, ann: Owner, chat: str) -> None:
+    question = a_question()
+    await parked(stores, ann, chat, question)
+    ends = await asyncio.gather(
+        decide(stores, ann, question, True, ONE), decide(stores, ann, question, False, TWO), return_exceptions=True
+    )
+    [won] = [each for each in ends if isinstance(each, Decided)]
+    [lost] = [each for each in ends if isinstance(each, ApprovalDecided)]
+    assert won.lease is not None
+    assert lost.metadata["state"] == won.approval.state
+
+
+async def test_question_that_nobody_answers_expires_and_the_run_goes_on(stores: Stores, ann: Owner, chat: str) -> None:
+    question = a_question()
+    lease = await parked(stores, ann, chat, question)
+    assert await stores.approvals[1].expire(TWO, EXPIRY - SECOND, 10) == []
+    late = stores.approvals[0].decide(ann, question.id, True, None, ONE, EXPIRY)
+    assert await decided_already(late) == "expired"
+    [expired] = await stores.approvals[1].expire(TWO, EXPIRY, 10)
+    assert expired.approval.state is ApprovalState.EXPIRED
+    assert expired.lease is not None
+    assert expired.lease.run_id == lease.run_id
+    assert expired.lease.events[-1].type == "approval_resolved"
+    assert await stores.approvals[1].expire(TWO, EXPIRY, 10) == []
+    assert await decided_already(decide(stores, ann, question)) == "expired"
+
+
+@pytest.mark.parametrize("end", ["cancelled", "replaced", "failed"])
+async def test_run_that_ends_takes_its_questions_with_it(stores: Stores, ann: Owner, chat: str, end: str) -> None:
+    question = a_question()
+    lease = await (asking if end == "failed" else parked)(stores, ann, chat, question)
+    match end:
+        case "cancelled":
+            await stores.runs.cancel(ann, lease.run_id, ONE, NOW)
+        case "replaced":
+            await stores.send(ann, chat, on_busy=OnBusy.REPLACE)
+        case "failed":
+            assert isinstance(await stores.runs.fail(lease, ONE, Failure("X", "x"), NOW), Ended)
+    assert await decided_already(decide(stores, ann, question)) == "cancelled"
+    assert await stores.approvals[0].expire(ONE, EXPIRY, 10) == []
+
+
+async def test_cancelling_against_deciding_leaves_nothing_at_work(stores: Stores, ann: Owner) -> None:
+    chats = [await stores.session(ann) for _ in range(8)]
+    questions = [a_question() for _ in chats]
+    leases = [await parked(stores, ann, chat, each) for chat, each in zip(chats, questions, strict=True)]
+    await asyncio.gather(
+        *(stores.runs.cancel(ann, lease.run_id, ONE, NOW) for lease in leases),
+        *(decide(stores, ann, question, process=TWO) for question in questions),
+        return_exceptions=True,
+    )
+    for lease in leases:
+        row = await stores.row(lease.run_id)
+        assert (row.state, row.owner) == (RunState.CANCELLED, None)
+    tasks = await stores.execute(sa.select(run_tasks.c.state).distinct())
+    assert [row.state for row in tasks] == [TaskState.CANCELLED]
+
+
+async def test_questions_of_others_and_of_deleted_sessions_are_missing(stores: Stores, ann: Owner, chat: str) -> None:
+    question = a_question()
+    await parked(stores, ann, chat, question)
+    for stranger in (await stores.project(), await stores.project(ann.user_id)):
+        with pytest.raises(ApprovalNotFound):
+            await decide(stores, stranger, question)
+    with pytest.raises(ApprovalNotFound):
+        await decide(stores, ann, a_question())
+    await stores.sessions.delete_session(ann, chat, NOW)
+    with pytest.raises(ApprovalNotFound):
+        await decide(stores, ann, question)
+    await stores.sessions.purge_sessions(ann, [chat])
+    assert await stores.execute(sa.select(approvals)) == []
