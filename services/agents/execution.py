@@ -153,8 +153,9 @@ class Executions:
             left: AgentStatus = "ready"
             try:
                 if waited:
-                    # A task keeps the config that it starts with, and this one starts only now.
-                    agent = await self._store.get_agent(task.owner, task.agent_id)
+                    # A task keeps the config that it starts with, and this one starts only now. If the run was taken
+                    # over meanwhile, another replica, which does not find this attempt, may even have done it.
+                    agent = await self._store.reclaim(task.owner, task.agent_id, task.claim)
                 completed = await self._work(agent, task, emit)
             except FailedPrecondition:
                 # Trying again is no use until somebody changes the agent's config, or the platform's.

@@ -192,6 +192,18 @@ class SqlAgentStore:
                 raise ExecutionSuperseded(claim.run_id, claim.task_id)
             return _agent(rows[0])
 
+    async def reclaim(self, owner: Owner, agent_id: str, claim: Claim) -> Agent:
+        """See AgentStore."""
+        async with self._database.read() as connection:
+            task = (owner.user_id, owner.project_id, claim.run_id, claim.task_id)
+            found = await connection.execute(*_claimed(*task, agent_id))
+            row = OWN_AGENTS.first(found, owner.user_id, owner.project_id)
+        if row is None:
+            raise AgentNotFound(agent_id)
+        if (row.run_epoch, row.attempt) != claim.rank:
+            raise ExecutionSuperseded(claim.run_id, claim.task_id)
+        return _agent(row)
+
     async def forget_claims(self, before: datetime) -> None:
         """See AgentStore."""
         async with self._database.write() as connection:

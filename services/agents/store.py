@@ -105,6 +105,12 @@ class AgentStore(Protocol):
         Raise ExecutionSuperseded if the same or a later attempt had it before, AgentNotFound.
         """
 
+    async def reclaim(self, owner: Owner, agent_id: str, claim: Claim) -> Agent:
+        """Return the agent as it is now, for the attempt that has the task.
+
+        Raise ExecutionSuperseded if a later attempt has it now, or none any more, AgentNotFound.
+        """
+
     async def forget_claims(self, before: datetime) -> None:
         """Forget claims made before this time, of every user, and what was done under them (see EffectJournal).
 

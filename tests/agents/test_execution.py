@@ -8,10 +8,13 @@ import pytest
 from codelab.agents.v1 import agent_pb2, execution_service_pb2
 
 from services.agents import execution
+from services.runtime.databases import migrate
+from services.runtime.settings import Settings
 from tests.agents.calls import Agents, Execution, User, events_of, new_uuid, refused, serving
 from tests.e2e.polling import eventually
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
+from tests.postgres import PostgresServer
 
 Event = execution_service_pb2.ExecuteResponse
 HANG = f"Take your time. {Script(fault='hang').directive()}"
@@ -382,6 +385,35 @@ async def test_later_attempt_cancels_the_running_one_and_a_late_earlier_one_is_r
         with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
             await events_of(answering.execute(user, agent_id, "Late.", run_epoch=run_epoch, attempt=attempt, **task))
     assert len(model.exchanges()) == 2
+
+
+@pytest.mark.server_backed
+async def test_attempt_that_waits_here_does_not_begin_what_another_replica_has_done_meanwhile(
+    tmp_path: Path, model: FakeModel, postgres_server: PostgresServer
+) -> None:
+    shared = {
+        "DATABASE_URL": await postgres_server.create_database(f"replicas {new_uuid()}"),
+        "OPENAI_BASE_URL": model.url,
+        "OPENAI_MODEL": "fake-model",
+        "SERVICE_TOKEN_KEY": "service-" * 10,
+    }
+    await migrate(Settings.load({**shared, "CODELAB_DATA_DIR": str(tmp_path)}))
+    async with serving(tmp_path / "one", **shared) as here, serving(tmp_path / "two", **shared) as there:
+        user = here.user()
+        await here.create_space(user)
+        agent_id = await make(here, user, concurrency_limit=1)
+        running = here.execute(user, agent_id, SLOW)
+        await until(running, "thinking")
+        task = {"run_id": new_uuid(), "task_id": new_uuid()}
+        waiting = here.execute(user, agent_id, "First owner's.", run_epoch=1, **task)
+        await until(waiting, "queued")
+        # The run's owner is frozen, and does not hang up; the next one's call comes to the other replica.
+        done = await events_of(there.execute(user, agent_id, "Second owner's.", run_epoch=2, **task))
+        assert kinds(done)[-1] == "completed"
+        running.cancel()
+        with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
+            await events_of(waiting)
+    assert model.exchanges("First owner's.") == []
 
 
 async def test_later_attempt_cancels_one_that_still_waits(answering: Agents, user: User, model: FakeModel) -> None:

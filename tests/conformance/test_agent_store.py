@@ -353,6 +353,25 @@ async def test_later_attempt_wins_and_an_equal_or_earlier_one_is_refused(
             await store.claim(owner, mine.id, Claim("run", "task", *second), NOW)
 
 
+async def test_attempt_that_waited_has_its_task_still_unless_a_later_one_took_it(
+    store: AgentStore, owner: Owner
+) -> None:
+    mine = await space(store, owner)
+    first, second = Claim("run", "task", 1, 1), Claim("run", "task", 2, 1)
+    await store.claim(owner, mine.id, first, NOW)
+    assert await store.reclaim(owner, mine.id, first) == mine
+    await store.claim(owner, mine.id, second, NOW)
+    with pytest.raises(ExecutionSuperseded):
+        await store.reclaim(owner, mine.id, first)
+    assert await store.reclaim(owner, mine.id, second) == mine
+    await store.forget_claims(NOW + timedelta(seconds=1))
+    with pytest.raises(ExecutionSuperseded):
+        await store.reclaim(owner, mine.id, second)
+    await store.delete_agent(owner, mine.id, NOW)
+    with pytest.raises(AgentNotFound):
+        await store.reclaim(owner, mine.id, second)
+
+
 async def test_claims_of_other_tasks_runs_and_owners_do_not_meet(store: AgentStore, owner: Owner) -> None:
     mine = await space(store, owner)
     other = Owner(new_id(), new_id())

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tests.e2e.faults.transactions import freeze_client, freeze_writer
 from tests.e2e.suite import SECOND, Layout
@@ -27,8 +27,8 @@ class Fault:
     """It touches nobody who asks the model: no run is tried twice."""
     streams_die: bool = False
     """What the streams service kept in its process is lost."""
-    under_load: bool = False
-    """Messages come for as long as it lasts."""
+    load: Literal["once", "until struck", "until healed"] = "once"
+    """How long messages come."""
     hands_over: bool = False
     """Another replica lives: it takes over, within two leases."""
 
@@ -70,33 +70,34 @@ async def kill_one(service: str, strike: "Strike") -> None:
     await strike.suite.start(name)
 
 
-async def freeze_one(service: str, strike: "Strike") -> None:
-    """Longer than the lease: what wakes up must notice that its runs are another's."""
-    process = strike.suite.processes[strike.either(service)]
+async def freeze_agents(strike: "Strike") -> None:
+    process = strike.suite.processes[strike.either("agents")]
     process.send_signal(signal.SIGSTOP)
     strike.struck()
     try:
         await strike.pause(1.2 * LEASE_SECONDS, 3 * LEASE_SECONDS)
-        if service == "orchestrator":
-            await strike.taken_over()
     finally:
         process.send_signal(signal.SIGCONT)
 
 
-async def freeze_in_transaction(strike: "Strike") -> None:
-    """As `freeze_one`, with locks held meanwhile: who waits for them must not keep others from being taken over."""
+async def freeze_owner(in_transaction: bool, strike: "Strike") -> None:
+    """Longer than the lease: what wakes up must notice that its runs are another's.
+
+    In a transaction it holds locks: who waits for them must not keep other runs from being taken over.
+    """
     pid = strike.suite.processes[strike.either("orchestrator")].pid
-    await freeze_client(pid, strike.ledger, strike.random)
+    await freeze_client(pid, strike.ledger, strike.random, in_transaction=in_transaction)
     strike.struck()
     try:
-        await strike.pause(2 * LEASE_SECONDS, 3 * LEASE_SECONDS)
+        await strike.pause(1.2 * LEASE_SECONDS, 3 * LEASE_SECONDS)
+        await strike.taken_over()
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
 async def kill_in_transaction(strike: "Strike") -> None:
     name = strike.either("orchestrator")
-    await freeze_client(strike.suite.processes[name].pid, strike.ledger, strike.random)
+    await freeze_client(strike.suite.processes[name].pid, strike.ledger, strike.random, in_transaction=True)
     await strike.kill(name)
     await strike.taken_over()
     await strike.suite.start(name)
@@ -134,9 +135,17 @@ FIVE = (
     Fault("SIGKILL of projects", partial(kill, "projects"), Layout.FIVE, spares_runs=True),
     Fault("SIGKILL of gateway", partial(kill, "gateway"), Layout.FIVE, spares_runs=True),
     Fault(
-        "SIGKILL of orchestrator in its transaction", partial(kill_writer, "orchestrator", "orchestrator"), Layout.FIVE
+        "SIGKILL of orchestrator in its transaction",
+        partial(kill_writer, "orchestrator", "orchestrator"),
+        Layout.FIVE,
+        load="until struck",
     ),
-    Fault("SIGKILL of agents in its transaction", partial(kill_writer, "agents", "agents"), Layout.FIVE),
+    Fault(
+        "SIGKILL of agents in its transaction",
+        partial(kill_writer, "agents", "agents"),
+        Layout.FIVE,
+        load="until struck",
+    ),
     Fault("restart of orchestrator", partial(restart, "orchestrator"), Layout.FIVE),
     Fault("restart of agents", partial(restart, "agents"), Layout.FIVE),
 )
@@ -146,6 +155,7 @@ ONE = (
         "SIGKILL of the one process in a transaction",
         partial(kill_writer, "up", "orchestrator"),
         Layout.ONE,
+        load="until struck",
         streams_die=True,
     ),
     Fault("restart of the one process", partial(restart, "up"), Layout.ONE, streams_die=True),
@@ -153,12 +163,24 @@ ONE = (
 REPLICAS = (
     Fault("SIGKILL of one orchestrator", partial(kill_one, "orchestrator"), Layout.REPLICAS, hands_over=True),
     Fault("SIGKILL of one agents", partial(kill_one, "agents"), Layout.REPLICAS),
-    Fault("SIGSTOP of one orchestrator", partial(freeze_one, "orchestrator"), Layout.REPLICAS, hands_over=True),
-    Fault("SIGSTOP of one agents", partial(freeze_one, "agents"), Layout.REPLICAS),
-    Fault("SIGSTOP of one orchestrator in its transaction", freeze_in_transaction, Layout.REPLICAS),
-    Fault("SIGKILL of one orchestrator in its transaction", kill_in_transaction, Layout.REPLICAS, hands_over=True),
+    Fault("SIGSTOP of one agents", freeze_agents, Layout.REPLICAS),
+    Fault("SIGSTOP of one orchestrator", partial(freeze_owner, False), Layout.REPLICAS, hands_over=True),
+    Fault(
+        "SIGSTOP of one orchestrator in its transaction",
+        partial(freeze_owner, True),
+        Layout.REPLICAS,
+        load="until struck",
+        hands_over=True,
+    ),
+    Fault(
+        "SIGKILL of one orchestrator in its transaction",
+        kill_in_transaction,
+        Layout.REPLICAS,
+        load="until struck",
+        hands_over=True,
+    ),
     Fault("immediate restart of PostgreSQL", restart_postgres, Layout.REPLICAS),
     Fault("two of each start together", start_together, Layout.REPLICAS),
-    Fault("rolling restart", roll, Layout.REPLICAS, under_load=True),
+    Fault("rolling restart", roll, Layout.REPLICAS, load="until healed"),
 )
 OF_LAYOUT = {Layout.FIVE: FIVE, Layout.ONE: ONE, Layout.REPLICAS: REPLICAS}

@@ -1,6 +1,7 @@
 """What must hold after every fault. Each check returns what it found wrong, in words."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from tests.e2e.client import FINAL_STATES, Chat, answer
 from tests.e2e.events import Event
 from tests.e2e.faults.ledger import EventRow, Ledger, RunRow, events_of, runs_of
 from tests.e2e.faults.load import Load, Sent
+from tests.e2e.polling import eventually
 from tests.fakes.openai_server import Exchange, FakeModel
 
 SETTLES_WITHIN = 45.0
@@ -86,7 +88,8 @@ async def all_was_told_once(ledger: Ledger, load: Load, *, streams_lived: bool) 
                 wrong.append(f"whoever watches heard {watcher.ends(run.id)} as the end of {events[run.id][-1]}")
             if watcher.resyncs:
                 wrong.append(f"session {run.session_id} had to resync, and its stream lived")
-        told = await watcher.chat.timeline(run.id)
+        path = f"{watcher.chat.project_path}/runs/{run.id}:events"
+        told = (await _asked(watcher.chat, path))["events"]
         if [event["id"] for event in told] != [event.published for event in events[run.id]]:
             wrong.append(f"the timeline tells {told}, and there is {events[run.id]}")
     return wrong
@@ -175,14 +178,16 @@ def _timeline(run: RunRow, events: Sequence[EventRow]) -> list[str]:
 
 
 async def _asked(chat: Chat, path: str, **query: str | int | list[str]) -> Event:
-    """An answer, as soon as there is one: doors find a process that is back within seconds."""
-    deadline = time.monotonic() + 10
-    while True:
-        response: httpx.Response = await chat.http.get(path, params=query)
-        if response.status_code != 503 or time.monotonic() > deadline:
-            return await answer(_got(response))
-        await asyncio.sleep(0.1)
+    """An answer, as soon as there is one: the next fault may have struck, or the door looks for who is back."""
 
+    async def there() -> httpx.Response | None:
+        with contextlib.suppress(httpx.TransportError):
+            response = await chat.http.get(path, params=query)
+            return None if response.status_code in (503, 504) else response
+        return None
 
-async def _got(response: httpx.Response) -> httpx.Response:
-    return response
+    async def got() -> httpx.Response:
+        response: httpx.Response = await eventually(there, within=SETTLES_WITHIN, what=f"an answer from {path}")
+        return response
+
+    return await answer(got())

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from tests.e2e.polling import eventually
+
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 LEASED = frozenset({"PLANNING", "RUNNING"})
 
@@ -36,6 +38,19 @@ class PostgresLedger:
     url: str
 
     async def rows(self, query: str) -> list[Mapping[str, Any]]:
+        """As soon as the server answers: a check of one fault may meet the next, which restarts it."""
+
+        async def read() -> tuple[list[Mapping[str, Any]]] | None:
+            try:
+                return (await self._read(query),)
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
+                return None
+
+        [answered] = await eventually(read, within=30, what="an answer of PostgreSQL")
+        rows: list[Mapping[str, Any]] = answered
+        return rows
+
+    async def _read(self, query: str) -> list[Mapping[str, Any]]:
         connection = await asyncpg.connect(self.url, server_settings={"search_path": "orchestrator"})
         try:
             return [dict(row) for row in await connection.fetch(query)]

@@ -71,11 +71,15 @@ class Load:
     async def wave(self) -> None:
         """Send once in every session, and return when everything is accepted and the waiting senders have heard."""
         queueing, *others = self.chats
-        senders = [self._queue(queueing), *(self._use(chat, way) for chat, way in zip(others, WAYS, strict=True))]
+        # Later ones only add to the queue: the agents must keep up.
+        senders = [
+            self._queue(queueing, 1 if self.sent else QUEUED_MESSAGES),
+            *(self._use(chat, way) for chat, way in zip(others, WAYS, strict=True)),
+        ]
         await asyncio.gather(*senders)
 
-    async def _queue(self, chat: Chat) -> None:
-        for _ in range(QUEUED_MESSAGES):
+    async def _queue(self, chat: Chat, messages: int) -> None:
+        for _ in range(messages):
             await self._insist(self._new(chat, "queue", quick=True))
 
     async def _use(self, chat: Chat, way: str) -> None:

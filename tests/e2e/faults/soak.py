@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from tests import postgres
-from tests.e2e.faults.faults import OF_LAYOUT
+from tests.e2e.faults.faults import OF_LAYOUT, Fault
 from tests.e2e.faults.game import playing
 from tests.e2e.faults.tally import Tally
 from tests.e2e.suite import Layout
@@ -36,6 +37,10 @@ async def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first fault")
     arguments = parser.parse_args()
+    # Who is only terminated would leave its servers behind.
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     tally = Tally()
     number, end = arguments.first, arguments.first + arguments.faults
     while number < end:
@@ -52,7 +57,7 @@ async def play(layout: Layout, numbers: range, seed: int, tally: Tally) -> None:
     with FakeModel() as model, tempfile.TemporaryDirectory() as folder:
         async with playing(layout, model, Path(folder), tally, seed) as game:
             for number in numbers:
-                fault = random.Random(f"{seed} {number} which").choice(OF_LAYOUT[layout])
+                fault = chosen(layout, seed, number)
                 started = time.monotonic()
                 wrong = await game.play(fault, number)
                 say(f"{number:4} {fault.name}: {time.monotonic() - started:.1f} s{', VIOLATED' if wrong else ''}")
@@ -60,6 +65,15 @@ async def play(layout: Layout, numbers: range, seed: int, tally: Tally) -> None:
                     say("\n".join([*wrong, game.suite.logs(last_lines=60)]))
             if late := await game.told():
                 say("\n".join([*late, game.suite.logs(last_lines=200)]))
+
+
+def chosen(layout: Layout, seed: int, number: int) -> Fault:
+    """On one suite every fault comes, in an order of its own, before one comes again."""
+    turn, place = divmod(number, ON_ONE_SUITE)
+    faults = list(OF_LAYOUT[layout])
+    rounds, place = divmod(place, len(faults))
+    random.Random(f"{seed} {turn} {rounds}").shuffle(faults)
+    return faults[place]
 
 
 def say(text: str) -> None:

@@ -45,29 +45,35 @@ def freeze_writer(pid: int, database: Path) -> None:
     raise NotHit(f"{pid} wrote nothing to {database.name} within {_WATCH_SECONDS:g} s")
 
 
-async def freeze_client(pid: int, ledger: Ledger, chosen: random.Random) -> None:
-    """Stop the process (SIGSTOP) while it has a transaction open on PostgreSQL that changed something. Raise NotHit.
+async def freeze_client(pid: int, ledger: Ledger, chosen: random.Random, *, in_transaction: bool) -> None:
+    """Stop the process (SIGSTOP) while it has a transaction open on PostgreSQL that changed something, or has none.
 
-    Other processes have transactions too; that of a frozen one is the one that stays.
+    Other processes have transactions too; that of a frozen one is the one that stays. Raise NotHit.
     """
     for _ in range(_LOOKS):
         os.kill(pid, signal.SIGSTOP)
         _wait_until_stopped(pid)
-        if open_now := await _open_transactions(ledger):
+        staying = await _open_transactions(ledger)
+        if staying:
             await asyncio.sleep(0.05)
-            if open_now & await _open_transactions(ledger):
-                return
+            now = await _open_transactions(ledger)
+            # Not one that PostgreSQL takes for a statement under way: see _open_transactions.
+            staying = {each: state for each, state in staying.items() if now.get(each) == state}
+        if set(staying.values()) == ({"idle in transaction"} if in_transaction else set()):
+            return
         os.kill(pid, signal.SIGCONT)
         await asyncio.sleep(chosen.uniform(0.001, 0.02))
-    raise NotHit(f"{pid} had no transaction open at {_LOOKS} looks")
+    raise NotHit(f"{pid} had {'no' if in_transaction else 'a'} transaction open at each of {_LOOKS} looks")
 
 
-async def _open_transactions(ledger: Ledger) -> set[tuple[int, str]]:
-    query = (
-        "SELECT pid, backend_xid::text AS xid FROM pg_stat_activity"
-        " WHERE backend_xid IS NOT NULL AND state = 'idle in transaction'"
-    )
-    return {(row["pid"], row["xid"]) for row in await ledger.rows(query)}
+async def _open_transactions(ledger: Ledger) -> dict[tuple[int, str], str]:
+    """The state of each transaction that changed something, by its backend and number.
+
+    `active` may also be one whose client was frozen between two messages of one statement. It keeps its locks until
+    `statement_timeout`, and nobody can do its runs meanwhile.
+    """
+    query = "SELECT pid, backend_xid::text AS xid, state FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+    return {(row["pid"], row["xid"]): row["state"] for row in await ledger.rows(query)}
 
 
 def _is_written(shared: int) -> bool:

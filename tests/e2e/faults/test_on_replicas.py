@@ -1,0 +1,40 @@
+"""A fixed list of faults on two replicas and PostgreSQL: after each nothing is lost, done twice, or left over."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests import postgres
+from tests.conftest import REQUIRE_ALL
+from tests.e2e.faults.faults import REPLICAS, Fault
+from tests.e2e.faults.game import Game, playing
+from tests.e2e.faults.tally import Tally
+from tests.e2e.suite import Layout
+from tests.fakes.openai_server import FakeModel
+
+SEED = 5
+pytestmark = [pytest.mark.longer, pytest.mark.server_backed]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def game(model: FakeModel, tally: Tally, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Game]:
+    if not REQUIRE_ALL and postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    async with playing(Layout.REPLICAS, model, tmp_path_factory.mktemp("faults"), tally, SEED) as started:
+        yield started
+
+
+@pytest.mark.parametrize(("number", "fault"), list(enumerate(REPLICAS)), ids=[fault.name for fault in REPLICAS])
+async def test_no_run_is_lost_or_done_twice_by(game: Game, fault: Fault, number: int) -> None:
+    assert not await game.play(fault, number)
+
+
+async def test_whoever_watched_heard_every_end_once(game: Game) -> None:
+    """Last: what a killed replica left untold is told some seconds later, meanwhile the next faults struck."""
+    assert not await game.told()
+
+
+def test_each_fault_struck_runs_in_flight(tally: Tally) -> None:
+    assert tally.faults
+    assert all(tally.in_flight[name] for name in tally.faults)
