@@ -47,13 +47,14 @@ async def test_an_event_reaches_its_reader_with_the_id_that_was_acknowledged(wor
     cursor = await read(watch)
     assert cursor.WhichOneof("payload") == "heartbeat"
     assert cursor.id.endswith("-0")
+    begun = int(time.time())
     async with world.publishing() as publishing:
         id = await publishing.send(event("agent_started", agent_name="CodeAssistant"), n=1)
         await publishing.send(event("agent_working", task_id="t"))
     state, progress = await read(watch), await read(watch)
     assert (state.id, state.session_id, state.run_id) == (id, world.session_id, world.run_id)
     assert state.agent_started.agent_name == "CodeAssistant"
-    assert abs(state.timestamp.seconds - time.time()) < 5
+    assert begun <= state.timestamp.seconds <= time.time()
     assert progress.WhichOneof("payload") == "agent_working"
     assert int(progress.id.rpartition("-")[2]) == 2
 
