@@ -41,10 +41,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisServer]:
     """A Redis of the tests' own, which nobody stops."""
-    program = redis_server.program()
-    if program is None:
-        pytest.skip("Redis is not installed: apt-get install redis-server")
-    with redis_server.running(program) as server:
+    with redis_server.running() as server:
         yield server
 
 

@@ -1,7 +1,7 @@
 """The agent bus of all replicas that share a Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,7 +9,8 @@ import structlog
 
 from services.agents.bus import QUEUE_CAPACITY, Limits
 from services.agents.errors import AgentQueueFull, AgentQueueUnavailable
-from services.agents.redis_scripts import CHANNEL, FULL, GONE, RUNS_FIRST, Held, Lane, RedisScripts
+from services.agents.redis_places import RedisLane, RedisPlace
+from services.agents.redis_scripts import CHANNEL, FULL, Lane, RedisScripts
 from services.runtime.ids import new_id
 from services.runtime.redis_client import RedisUnavailable, answered, naming_outages, redis_of
 from services.runtime.tasks import repeating
@@ -24,8 +25,6 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LISTEN_AGAIN_SECONDS = 1.0
 _QUIET_SECONDS = 5.0
 """A channel that says nothing for so long is asked whether it is still there."""
-_LATER_SECONDS = 0.005
-"""Redis' clock and ours need not agree to the millisecond."""
 
 Answer = TypeVar("Answer")
 
@@ -39,8 +38,10 @@ async def redis_agent_bus(
     try:
         bus = RedisAgentBus(client, lease_seconds, capacity)
         async with bus.kept():
-            yield bus
-        await bus.leave_all()
+            try:
+                yield bus
+            finally:
+                await bus.leave_all()
     finally:
         await client.aclose()
 
@@ -57,7 +58,7 @@ class RedisAgentBus:
         self._scripts = RedisScripts(client, lease_seconds)
         self._renew_seconds = lease_seconds / 3
         self._capacity = capacity
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, RedisLane] = {}
         self._stirred: set[str] = set()
         self._woken = asyncio.Event()
         self._renewed_at = float("-inf")
@@ -76,9 +77,9 @@ class RedisAgentBus:
             yield
 
     @asynccontextmanager
-    async def enter(self, agent_id: str, limits: Limits) -> AsyncIterator["_RedisPlace"]:
+    async def enter(self, agent_id: str, limits: Limits) -> AsyncIterator[RedisPlace]:
         """See AgentBus."""
-        place = _RedisPlace(agent_id, new_id(), self._leave)
+        place = RedisPlace(agent_id, new_id(), self._leave)
         try:
             await self._enter(place, limits)
             yield place
@@ -120,7 +121,7 @@ class RedisAgentBus:
         """Leave every place of this process."""
         await asyncio.gather(*(place.leave() for lane in list(self._lanes.values()) for place in list(lane.places)))
 
-    async def _enter(self, place: "_RedisPlace", limits: Limits) -> None:
+    async def _enter(self, place: RedisPlace, limits: Limits) -> None:
         try:
             told, place.ticket = await self._asked(
                 self._scripts.enter(place.agent_id, place.id, limits, self._capacity)
@@ -131,7 +132,7 @@ class RedisAgentBus:
         if told == FULL:
             place.forget()
             raise AgentQueueFull(place.agent_id, self._capacity)
-        lane = self._lanes.setdefault(place.agent_id, _Lane())
+        lane = self._lanes.setdefault(place.agent_id, RedisLane())
         lane.limits = limits
         lane.places.append(place)
         place.hear(told)
@@ -139,8 +140,8 @@ class RedisAgentBus:
             # What changed while the answer was on its way was told to nobody here.
             self._stir(place.agent_id)
 
-    async def _leave(self, place: "_RedisPlace") -> bool:
-        lane = self._lanes.get(place.agent_id, _Lane())
+    async def _leave(self, place: RedisPlace) -> bool:
+        lane = self._lanes.get(place.agent_id, RedisLane())
         lane.places = [each for each in lane.places if each is not place]
         if not lane.places:
             lane.end_looking()
@@ -189,7 +190,7 @@ class RedisAgentBus:
             return
         self._pause = _FIRST_PAUSE_SECONDS
 
-    async def _renew(self, lanes: "list[tuple[str, _Lane]]") -> None:
+    async def _renew(self, lanes: list[tuple[str, RedisLane]]) -> None:
         asked = [(agent_id, lane, list(lane.places)) for agent_id, lane in lanes]
         self._renewal = asyncio.get_running_loop().create_future()
         try:
@@ -258,97 +259,6 @@ class RedisAgentBus:
             self._away = True
             log.error("Redis is out of reach: agents take no new tasks", cause=error.cause)
             self._renew_everywhere()
-
-
-class _Lane:
-    """The places that this process has at one agent."""
-
-    def __init__(self) -> None:
-        self.limits = Limits(1)
-        self.places: list[_RedisPlace] = []
-        self._looking: asyncio.TimerHandle | None = None
-
-    @property
-    def running(self) -> int:
-        return sum(place.runs for place in self.places)
-
-    @property
-    def waits(self) -> bool:
-        return not all(place.runs for place in self.places)
-
-    def look_again(self, seconds: float | None, look: Callable[[str], None], agent_id: str) -> None:
-        """Look after so many seconds, when more may run, if somebody waits for that."""
-        self.end_looking()
-        if seconds is not None and self.waits:
-            self._looking = asyncio.get_running_loop().call_later(seconds + _LATER_SECONDS, look, agent_id)
-
-    def end_looking(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
-
-
-class _RedisPlace:
-    """See Place."""
-
-    def __init__(self, agent_id: str, place_id: str, leave: "Callable[[_RedisPlace], Awaitable[bool]]") -> None:
-        self.agent_id = agent_id
-        self.id = place_id
-        self.ticket = ""
-        self.runs = False
-        self.first = False
-        self.lost = False
-        self._position = 0
-        self._moved = asyncio.Event()
-        self._when_lost: list[Callable[[], None]] = []
-        self._leave = leave
-        self._left = False
-
-    @property
-    def held(self) -> Held:
-        """It, as Redis is told of it."""
-        return Held(self.id, self.runs, self.ticket)
-
-    def hear(self, told: int) -> None:
-        """Take note of how the place stands."""
-        if told == GONE:
-            self.lost = True
-            log.warning("a task lost its slot", agent_id=self.agent_id)
-            for call in self._when_lost:
-                call()
-        elif told >= 0:
-            self._position = told
-        elif not self.runs:
-            self.runs, self.first = True, told == RUNS_FIRST
-        self._moved.set()
-
-    def forget(self) -> None:
-        """There is nothing to leave, or nobody who could be told."""
-        self._left = True
-
-    async def ahead(self) -> AsyncIterator[int]:
-        """See Place."""
-        told: int | None = None
-        while not self.runs:
-            if self._position != told:
-                told = self._position
-                yield told
-            # What moved while the caller was told is seen by the next round: the event stays set.
-            await self._moved.wait()
-            self._moved.clear()
-
-    def when_lost(self, call: Callable[[], None]) -> None:
-        """See Place."""
-        self._when_lost.append(call)
-        if self.lost:
-            call()
-
-    async def leave(self) -> bool:
-        """See Place."""
-        if self._left:
-            return False
-        self._left = True
-        return await self._leave(self)
 
 
 def _cancelled() -> bool:

@@ -29,7 +29,9 @@ CHANNEL = "agent_task_changes"
 RUNS, RUNS_FIRST, GONE, FULL = -1, -2, -3, -4
 """What a place is told instead of how many wait ahead of it."""
 
-_LANE = """
+_LANE = (
+    f"local channel = '{CHANNEL}'"
+    + """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local micros = clock[1] * 1000000 + clock[2]
@@ -102,9 +104,10 @@ local function close(lane)
   for _, key in ipairs({lane.queue, lane.waiters, lane.slots, lane.limits}) do
     redis.call('PEXPIRE', key, exact(2 * lease))
   end
-  if lane.moved then redis.call('PUBLISH', 'agent_task_changes', lane.agent) end
+  if lane.moved then redis.call('PUBLISH', channel, lane.agent) end
 end
 """
+)
 
 _ENTER = """
 local lane, place, capacity = open(1, ARGV[2]), ARGV[3], tonumber(ARGV[6])

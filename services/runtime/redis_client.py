@@ -1,9 +1,9 @@
 """The client of Redis as every service has it: nobody waits for ever, and an outage has one name."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     # Imported by those alone who have a REDIS_URL.
@@ -65,13 +65,13 @@ def naming_outages() -> Iterator[None]:
         raise RedisUnavailable(f"{type(error).__name__}: {error}", credentials=refused) from None
 
 
-async def answered(call: Coroutine[Any, Any, Answer]) -> Answer:
+async def answered(call: Awaitable[Answer]) -> Answer:
     """What the client answers to the call. Raise RedisUnavailable.
 
     Whoever is cancelled meanwhile is cancelled when the call is over, which is soon: so it is known what was done. And
     before Python 3.12 the client loses a cancellation that meets it while it sends (it calls asyncio.wait_for).
     """
-    asking = asyncio.create_task(call, name="ask Redis")
+    asking = asyncio.ensure_future(call)
     try:
         with naming_outages():
             return await asyncio.shield(asking)

@@ -126,10 +126,7 @@ async def world() -> AsyncIterator[World]:
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
     """One that the test may stop."""
-    program = redis_server.program()
-    if program is None:
-        pytest.skip("Redis is not installed: apt-get install redis-server")
-    with redis_server.running(program) as server:
+    with redis_server.running() as server:
         yield server
 
 

@@ -411,7 +411,6 @@ async def test_redis_that_is_down_or_does_not_know_us_is_a_problem(folder: Path,
     for url, words in (
         (f"redis://:secret@127.0.0.1:{free_ports()}/0", "cannot be used"),
         (f"redis://:wrong-secret@127.0.0.1:{shared_redis.port}/0", "refused the credentials"),
-        (f"redis://127.0.0.1:{shared_redis.port}/0", "refused the credentials"),
     ):
         said = await problem(folder, "queues", of(folder, REDIS_URL=url))
         assert words in said.detail
