@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 
-from tests import databases, postgres
+from tests import databases, postgres, redis_server
 from tests.databases import Place
 from tests.e2e.suite import Layout
 from tests.fakes.qdrant_description import Description, described
 from tests.postgres import PostgresServer
+from tests.redis_server import RedisServer
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -34,6 +35,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     with postgres.running(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """A Redis of the tests' own, which nobody stops."""
+    with redis_server.running() as server:
         yield server
 
 

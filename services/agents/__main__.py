@@ -14,8 +14,8 @@ from codelab.agents.v1 import (
     worker_space_service_pb2_grpc,
 )
 
+from services.agents.bus_choice import agent_bus_of
 from services.agents.execution import Executions
-from services.agents.in_process_bus import InProcessAgentBus
 from services.agents.in_process_cache import InProcessAgentCache
 from services.agents.memory.embedding.choice import embedder_of
 from services.agents.memory.keeper import MemoryKeeper
@@ -54,7 +54,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         database = await opened.enter_async_context(open_database("agents", settings))
 
         store, registry = SqlAgentStore(database), SqlMemoryRegistry(database)
-        cache, bus = InProcessAgentCache(), InProcessAgentBus()
+        cache, bus = InProcessAgentCache(), await opened.enter_async_context(agent_bus_of(settings))
         model = await opened.enter_async_context(_model(settings))
         memories = memory_store_of(settings)
         opened.push_async_callback(memories.close)

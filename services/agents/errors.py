@@ -64,6 +64,28 @@ class AgentQueueFull(ResourceExhausted):
         )
 
 
+class AgentQueueUnavailable(Unavailable):
+    """What keeps the agents' queues is out of reach: nobody knows whether there is room."""
+
+    reason = "AGENT_QUEUE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the agents' queues in Redis are out of reach at the moment: try again", retry_after=1.0)
+
+
+class SlotLost(Unavailable):
+    """The task's slot went to others, because nothing was heard of its process for too long."""
+
+    reason = "SLOT_LOST"
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            f"the task lost its slot at agent {agent_id}, because it could not be renewed in time: try again",
+            retry_after=1.0,
+            agent_id=agent_id,
+        )
+
+
 class ExecutionSuperseded(Aborted):
     """The task was given to a later attempt."""
 

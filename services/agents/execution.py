@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 from services.agents.agent import Agent, AgentStatus, Owner
-from services.agents.bus import AgentBus, Place
+from services.agents.bus import AgentBus, Limits, Place
 from services.agents.cache import AgentCache
 from services.agents.effects import Effect, EffectJournal
-from services.agents.errors import AgentNotFound, ExecutionSuperseded, ModelFailed
+from services.agents.errors import AgentNotFound, ExecutionSuperseded, ModelFailed, SlotLost
 from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
 from services.agents.happenings import Happenings
 from services.agents.memory.model import InteractionType
-from services.agents.models import Message, Model, ModelRequest, Usage
+from services.agents.models import Message, Model, ModelRequest, Throttled, Usage
 from services.agents.prompt import TaskInput, build_prompt
 from services.agents.recollection import Interaction, Recollection, Recollections
 from services.agents.store import AgentStore, Claim
@@ -112,12 +112,12 @@ class Executions:
         """Execute the task and yield what happens, Completed last. Closing the iterator stops the task at once.
 
         Raise AgentNotFound, also when the agent or its project is deleted meanwhile, ExecutionSuperseded when a later
-        attempt has the task, AgentQueueFull, or what the model raises.
+        attempt has the task, AgentQueueFull, AgentQueueUnavailable, SlotLost, or what the model raises.
         """
         execution = _Execution(task)
         # Registered before it claims the task: a later attempt, or a deletion, finds it here or wins in the store.
         self._running.add(execution)
-        execution.start(self._run(task, execution.happenings.add), ended=lambda: self._running.discard(execution))
+        execution.start(self._run(execution), ended=lambda: self._running.discard(execution))
         try:
             async for event in execution.happenings:
                 yield event
@@ -143,10 +143,12 @@ class Executions:
             if concerned(execution.task):
                 execution.stop(AgentNotFound(execution.task.agent_id))
 
-    async def _run(self, task: Task, emit: Callable[[ExecutionEvent], None]) -> None:
+    async def _run(self, execution: _Execution) -> None:
+        task, emit = execution.task, execution.happenings.add
         agent = await self._store.claim(task.owner, task.agent_id, task.claim, self._clock())
         await self._end_earlier_attempts(task)
-        async with self._bus.enter(agent.id, agent.config.concurrency_limit) as place:
+        async with self._bus.enter(agent.id, Limits.of(agent.config)) as place:
+            place.when_lost(lambda: execution.stop(SlotLost(agent.id)))
             waited = await _wait(place, emit)
             if place.first:
                 emit(StatusChanged("busy"))
@@ -205,6 +207,8 @@ class Executions:
             async for piece in answer:
                 if isinstance(piece, Usage):
                     usage = piece
+                elif isinstance(piece, Throttled):
+                    await self._bus.throttle(agent.id, piece.seconds)
                 else:
                     if offset + len(piece) > LONGEST_ANSWER:
                         raise ModelFailed(f"the model's answer is longer than {LONGEST_ANSWER:,} characters")

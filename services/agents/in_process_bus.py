@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
+from services.agents.bus import QUEUE_CAPACITY, Limits
 from services.agents.errors import AgentQueueFull
-
-QUEUE_CAPACITY = 100
 
 
 class InProcessAgentBus:
@@ -18,10 +17,10 @@ class InProcessAgentBus:
         self._lanes: dict[str, _Lane] = {}
 
     @asynccontextmanager
-    async def enter(self, agent_id: str, limit: int) -> AsyncIterator["_InProcessPlace"]:
+    async def enter(self, agent_id: str, limits: Limits) -> AsyncIterator["_InProcessPlace"]:
         """See AgentBus."""
         lane = self._lanes.setdefault(agent_id, _Lane())
-        lane.limit = limit
+        lane.limits = limits
         place = _InProcessPlace(lane)
         lane.waiting.append(place)
         lane.admit()
@@ -31,33 +30,59 @@ class InProcessAgentBus:
             yield place
         finally:
             await place.leave()
-            if not lane.running and not lane.waiting:
-                self._lanes.pop(agent_id, None)
+            self._forget_unneeded(agent_id)
 
-    async def resize(self, agent_id: str, limit: int) -> None:
+    async def resize(self, agent_id: str, limits: Limits) -> None:
         """See AgentBus."""
         lane = self._lanes.get(agent_id)
         if lane is not None:
-            lane.limit = limit
+            lane.limits = limits
             lane.admit()
+
+    async def throttle(self, agent_id: str, seconds: float) -> None:
+        """See AgentBus."""
+        lane = self._lanes.setdefault(agent_id, _Lane())
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        if lane.throttle is None or lane.throttle.when() < ends:
+            lane.unthrottle()
+            lane.throttle = loop.call_at(ends, self._unthrottle, agent_id)
 
     async def busy(self, agent_ids: Iterable[str]) -> set[str]:
         """See AgentBus."""
         return {agent_id for agent_id in agent_ids if (lane := self._lanes.get(agent_id)) is not None and lane.running}
+
+    def close(self) -> None:
+        """Let no throttle outlive the bus."""
+        for lane in self._lanes.values():
+            lane.unthrottle()
+
+    def _unthrottle(self, agent_id: str) -> None:
+        lane = self._lanes[agent_id]
+        lane.unthrottle()
+        lane.admit()
+        self._forget_unneeded(agent_id)
+
+    def _forget_unneeded(self, agent_id: str) -> None:
+        lane = self._lanes.get(agent_id)
+        if lane is not None and not lane.running and not lane.waiting and lane.throttle is None:
+            del self._lanes[agent_id]
 
 
 class _Lane:
     """The tasks of one agent. Nothing here awaits, so that no two changes mix."""
 
     def __init__(self) -> None:
-        self.limit = 1
+        self.limits = Limits(1)
+        self.throttle: asyncio.TimerHandle | None = None
         self.running = 0
         self.waiting: deque[_InProcessPlace] = deque()
         self._idle = True
 
     def admit(self) -> None:
         """Let the first of the queue run while there is room, and tell the others that they moved."""
-        while self.waiting and self.running < self.limit:
+        limit = self.limits.highest if self.throttle is None else self.limits.concurrency
+        while self.waiting and self.running < limit:
             place = self.waiting.popleft()
             place.runs = True
             place.first = self._idle
@@ -66,6 +91,12 @@ class _Lane:
             self.running += 1
         for place in self.waiting:
             place.moved.set()
+
+    def unthrottle(self) -> None:
+        """Forget what was refused."""
+        if self.throttle is not None:
+            self.throttle.cancel()
+            self.throttle = None
 
     def remove(self, place: "_InProcessPlace") -> bool:
         """Take a task out; return whether the agent became idle with it."""
@@ -101,6 +132,9 @@ class _InProcessPlace:
             # What moved while the caller was told is seen by the next round: the event stays set.
             await self.moved.wait()
             self.moved.clear()
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """See Place: never."""
 
     async def leave(self) -> bool:
         """See Place."""

@@ -38,6 +38,13 @@ class Usage:
     """Calls made, also those that failed and were repeated."""
 
 
+@dataclass(frozen=True)
+class Throttled:
+    """The endpoint refused a call for its load: whoever asks it should ask less at once, for so many seconds."""
+
+    seconds: float
+
+
 class Model(Protocol):
     """Something that continues a conversation."""
 
@@ -45,9 +52,10 @@ class Model(Protocol):
     def canned(self) -> bool:
         """Whether its answers say nothing that is worth remembering."""
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage | Throttled, None]:
         """Yield the answer in pieces that are not empty, and its Usage last.
 
+        Before the first piece a Throttled says that a call was refused for load, also if no answer follows it.
         The pieces are valid Unicode and not all white space. Closing the iterator, or cancelling the task that waits
         for it, ends the model's work at once. Raise ModelUnavailable, ModelTimeout, ModelFailed or ModelRefused; never
         end without Usage.

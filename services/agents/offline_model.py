@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from services.agents.models import ModelRequest, Usage
+from services.agents.models import ModelRequest, Throttled, Usage
 from services.agents.prompt import estimate_tokens
 
 _QUOTED_CHARACTERS = 400
@@ -38,7 +38,7 @@ class OfflineModel:
     def __init__(self, pause_seconds: float = 0.004) -> None:
         self._pause_seconds = pause_seconds  # Between pieces, so that one sees them stream.
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage | Throttled, None]:
         """See Model."""
         answer = _answer(request)
         for piece in re.findall(rf"(?:\s*\S+){{1,{_WORDS_A_PIECE}}}\s*", answer):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NO_QUOTA = "the account of OPENAI_API_KEY has no quota left: top it up, or use another key"
 # Whoever asks for more time than this gets an error that says so: the user would wait for it otherwise.
 LONGEST_RETRY_AFTER_SECONDS = 15.0
+SHORTEST_THROTTLE_SECONDS = 30.0
+"""How long an endpoint that is overloaded is asked less at once, unless it wants to be left alone for longer."""
+LONGEST_THROTTLE_SECONDS = 3600.0
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -26,6 +29,8 @@ class Failure:
     status: int | None = None
     code: str | None = None
     refused_parameter: str | None = None
+    throttled_seconds: float | None = None
+    """For how long less should be asked at once; None if it was not refused for load."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,13 @@ class Refusal:
     def passing(self) -> bool:
         """Whether the same call may succeed so soon that its caller can wait."""
         return self.of_load and (self.retry_after is None or self.retry_after <= LONGEST_RETRY_AFTER_SECONDS)
+
+    @property
+    def throttled_seconds(self) -> float | None:
+        """For how long less should be asked at once; None if there is no reason to."""
+        if self.status != 429 or self.of_quota:
+            return None
+        return min(max(SHORTEST_THROTTLE_SECONDS, self.retry_after or 0.0), LONGEST_THROTTLE_SECONDS)
 
     @property
     def what_happens(self) -> str:
@@ -112,6 +124,7 @@ def _of_refusal(refusal: Refusal, model: str) -> Failure:
             ModelUnavailable(advice, retry_after=refusal.retry_after, model=model),
             passing=refusal.passing,
             retry_after=refusal.retry_after,
+            throttled_seconds=refusal.throttled_seconds,
             status=status,
             code=code,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
-from services.agents.models import ModelRequest, Usage
+from services.agents.models import ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL, OpenAIClient, Pauses
 from services.agents.openai_failures import failure_of
@@ -67,7 +67,7 @@ class OpenAIModel:
         """Close the client and its connections."""
         await self._client.close()
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage, None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage | Throttled, None]:
         """See Model. A call that fails before it said anything is repeated as often as the settings permit."""
         model = request.model or self._default_model
         retries = calls = 0
@@ -88,6 +88,8 @@ class OpenAIModel:
                 if failure.refused_parameter == "temperature" and model not in self._without_temperature:
                     self._without_temperature.add(model)
                     continue
+                if failure.throttled_seconds is not None:
+                    yield Throttled(failure.throttled_seconds)
                 if not failure.passing or retries == self._retries:
                     raise failure.error from None
             await self._pauses.before(retries, failure.retry_after)

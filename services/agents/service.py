@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from services.agents.agent import Agent, AgentDraft, Owner
-from services.agents.bus import AgentBus
+from services.agents.bus import AgentBus, Limits
 from services.agents.cache import AgentCache
 from services.agents.execution import Executions
 from services.agents.memory.keeper import MemoryKeeper
@@ -118,7 +118,7 @@ class AgentService:
             _refuse_uuid(wanted.name)
         agent = await self._store.update_agent(owner, agent_id, wanted, paths, self._clock())
         await self._cache.put(agent)
-        await self._bus.resize(agent.id, agent.config.concurrency_limit)
+        await self._bus.resize(agent.id, Limits.of(agent.config))
         return (await self._live((agent,)))[0]
 
     async def delete(self, owner: Owner, agent_id: str) -> None:

@@ -10,6 +10,7 @@ from services.doctor.finding import Check, Finding, Status, fail, ok, warn
 from services.doctor.machine import data_folder, keys, python
 from services.doctor.memory import embeddings, memory
 from services.doctor.model import model
+from services.doctor.queues import queues
 from services.doctor.suite import gateway, ports, services, tokens
 from services.runtime.dotenv import read_dotenv
 from services.runtime.errors import StartupError
@@ -30,6 +31,7 @@ _CHECKS: tuple[Check, ...] = (
     model,
     embeddings,
     memory,
+    queues,
 )
 DEADLINE_SECONDS = 8.0
 

@@ -16,7 +16,10 @@ from services.runtime.messages import plain
 from services.runtime.status import from_rpc_error
 
 # What another attempt may not meet again. A model that is out of reach was tried again already, where it was called.
-_PASSING = (Unavailable.reason, DeadlineExceeded.reason, DatabaseUnavailable.reason)
+_PASSING = (
+    *(Unavailable.reason, DeadlineExceeded.reason, DatabaseUnavailable.reason),
+    *("AGENT_QUEUE_UNAVAILABLE", "SLOT_LOST"),
+)
 
 
 class AgentsClient:

@@ -73,6 +73,8 @@ class Settings(BaseModel):
     database_connections: Annotated[int, Field(ge=1, le=1000)] = _env("CODELAB_DATABASE_CONNECTIONS", 10)
     """Most connections that each process of a service holds to PostgreSQL, which itself admits 100 by default."""
     redis_url: str = _env("REDIS_URL", "")
+    """`redis://user:password@host:port/number`, or `rediss://` over TLS. In this version it carries the agents' queues
+    and slots, so that replicas share them; events and caches are still each process's own."""
     qdrant_url: str = _env("QDRANT_URL", "")
     """Where the agents' memories are, as `http://host:port`; without a port it is 6333."""
     qdrant_api_key: str = _env("QDRANT_API_KEY", "")
@@ -102,7 +104,8 @@ class Settings(BaseModel):
     """Times a call that the model refused with 429 or 5xx is repeated, before the first token only."""
 
     lease_seconds: Seconds = _env("CODELAB_LEASE_SECONDS", 5.0)
-    """How long a run stays with a process that no longer renews: the time to takeover after a crash."""
+    """How long a run, or a place at an agent, stays with a process that no longer renews: the time to takeover after a
+    crash. The same for every replica."""
     user_active_runs: Annotated[int, Field(ge=1, le=100_000)] = _env("CODELAB_USER_ACTIVE_RUNS", 50)
     """Most runs of one user that are active at once, over all projects; one more is refused with 429."""
     user_queued_runs: Annotated[int, Field(ge=0, le=100_000)] = _env("CODELAB_USER_QUEUED_RUNS", 200)
@@ -131,9 +134,9 @@ class Settings(BaseModel):
 
     @field_validator("redis_url")
     @classmethod
-    def _backend_is_known(cls, value: str) -> str:
-        if value:
-            raise ValueError("this version has no such backend, everything runs in process: unset it")
+    def _redis_is_an_address(cls, value: str) -> str:
+        if value and not _is_redis_url(value):
+            raise ValueError("must be redis://host:port/number or rediss://…, without a query")
         return value
 
     @field_validator("jwt_secret_key", "service_token_key")
@@ -262,6 +265,16 @@ def _is_http_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_redis_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        number = parts.path.removeprefix("/")
+        known = parts.scheme in ("redis", "rediss") and not parts.query and not parts.fragment
+        return known and bool(parts.hostname) and parts.port != 0 and (not number or number.isdecimal())
     except ValueError:
         return False
 

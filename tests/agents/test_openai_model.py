@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from services.agents.errors import ModelFailed, ModelRefused, ModelUnavailable
-from services.agents.models import Message, ModelRequest, Usage
+from services.agents.models import Message, ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL
 from services.agents.openai_failures import Failure, failure_of
@@ -48,7 +48,17 @@ def asking(script: Script | None = None, model: str = "", text: str = "Hello.") 
 async def answer(endpoint: OpenAIModel, request: ModelRequest) -> tuple[str, Usage]:
     *pieces, usage = [piece async for piece in endpoint.stream(request)]
     assert isinstance(usage, Usage)
-    return "".join(str(piece) for piece in pieces), usage
+    return "".join(piece for piece in pieces if isinstance(piece, str)), usage
+
+
+async def throttles(endpoint: OpenAIModel, script: Script) -> list[float]:
+    """For how long less should be asked, of every refusal; whatever comes of the call."""
+    told: list[float] = []
+    with suppress(ModelUnavailable, ModelRefused):
+        async for piece in endpoint.stream(asking(script)):
+            if isinstance(piece, Throttled):
+                told.append(piece.seconds)
+    return told
 
 
 async def test_answer_comes_in_pieces_and_usage_last(endpoint: OpenAIModel) -> None:
@@ -99,6 +109,25 @@ async def test_wish_beyond_reason_is_passed_on_at_once(endpoint: OpenAIModel, pa
     with pytest.raises(ModelUnavailable) as raised:
         await answer(endpoint, asking(Script(status=429, retry_after=600)))
     assert (pauses, raised.value.retry_after) == ([], 600)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (Script(status=429, times=2), [30, 30]),
+        (Script(status=429), [30] * 5),
+        (Script(status=429, times=1, retry_after=14), [30]),
+        (Script(status=429, retry_after=600), [600]),
+        (Script(status=429, retry_after=1e300), [3600]),
+        (Script(status=500, times=1), []),
+        (Script(status=401), []),
+    ],
+    ids=lambda value: value.directive() if isinstance(value, Script) else None,
+)
+async def test_every_call_that_is_refused_for_load_is_told_with_the_time_to_ask_less(
+    endpoint: OpenAIModel, script: Script, told: list[float]
+) -> None:
+    assert await throttles(endpoint, script) == told
 
 
 async def test_refused_credentials_are_no_reason_to_repeat(endpoint: OpenAIModel, pauses: Pauses) -> None:

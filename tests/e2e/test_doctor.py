@@ -26,6 +26,7 @@ from tests.fakes.openai_server import FakeModel
 from tests.fakes.qdrant_description import Description
 from tests.fakes.qdrant_server import Answer, FakeQdrant
 from tests.postgres import PostgresServer
+from tests.redis_server import RedisServer
 
 SECRETS = {
     "OPENAI_API_KEY": "sk-doctor-secret",
@@ -94,7 +95,7 @@ async def test_words_are_in_one_order_and_have_colours_on_a_terminal_only(folder
     lines = [line for line in first.stdout.splitlines() if line.startswith("ok")]
     assert [line.split()[1] for line in lines] == [
         *("settings", "python", "data", "disk", "keys", "database", "ports", "services", "gateway", "tokens"),
-        *("model", "embeddings", "memory"),
+        *("model", "embeddings", "memory", "queues"),
     ]
     assert [line.split()[1] for line in second.stdout.splitlines() if line.startswith("ok")] == [
         line.split()[1] for line in lines
@@ -400,6 +401,20 @@ async def test_memories_that_another_model_embedded_are_found_on_a_server_too(
     finally:
         await database.close()
     assert "1 by hashing" in (await problem(folder, "embeddings", environment)).detail
+
+
+# What the agents queue at
+
+
+async def test_redis_that_is_down_or_does_not_know_us_is_a_problem(folder: Path, shared_redis: RedisServer) -> None:
+    assert "answers" in (await all_well(folder, of(folder, REDIS_URL=shared_redis.url)))["queues"]
+    for url, words in (
+        (f"redis://:secret@127.0.0.1:{free_ports()}/0", "cannot be used"),
+        (f"redis://:wrong-secret@127.0.0.1:{shared_redis.port}/0", "refused the credentials"),
+    ):
+        said = await problem(folder, "queues", of(folder, REDIS_URL=url))
+        assert words in said.detail
+        assert "REDIS_URL" in said.mend
 
 
 def embedding_by(model: FakeModel) -> dict[str, str]:

@@ -21,9 +21,6 @@ from tests.e2e.test_grpcurl import find_grpcurl
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```sh\n(.*?)```", README, re.DOTALL)
 [GRPCURL] = SNIPPETS
-NO_EFFECT_YET = {"REDIS_URL"}
-
-
 PYTHON = re.findall(r"<!-- runs: tests/e2e/test_readme.py -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -99,7 +96,7 @@ def test_settings_table_names_every_setting_with_its_default() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", README, re.MULTILINE)
     fields = {str(field.validation_alias): field.default for field in Settings.model_fields.values()}
     expected = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
-    assert dict(rows) == {name: value for name, value in expected.items() if name not in NO_EFFECT_YET}
+    assert dict(rows) == expected
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))

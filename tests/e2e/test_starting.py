@@ -28,7 +28,7 @@ WRONG = {
     "OPENAI_BASE_URL": "ftp://models.example",
     "CORS_ORIGINS": "example.com",
     "DATABASE_URL": "mysql://db/codelab",
-    "REDIS_URL": "redis://cache",
+    "REDIS_URL": "http://cache",
     "QDRANT_URL": "vectors:6333",
 }
 COMMANDS = [["up"], ["up", "--processes"], ["serve", "projects"], ["gateway"], ["token"]]

@@ -1,0 +1,26 @@
+"""Where the agents' queues are: whether Redis answers, if it is configured."""
+
+from services.doctor.finding import Finding, fail, ok, place
+from services.runtime.redis_client import RedisUnavailable, answered, redis_of
+from services.runtime.settings import Settings
+
+_WHAT = "queues"
+
+
+async def queues(settings: Settings) -> list[Finding]:
+    """Redis if it is configured, else each process itself."""
+    if not settings.redis_url:
+        return [ok(_WHAT, "in process, which is right for one replica")]
+    where = place(settings.redis_url)
+    client = redis_of(settings.redis_url)
+    try:
+        # Not only a ping: who may not run scripts has no queues.
+        await answered(client.eval("return redis.call('TIME')", 0))
+    except RedisUnavailable as error:
+        if error.credentials:
+            mend = "correct the user and password in REDIS_URL, or what the user may do"
+            return [fail(_WHAT, f"Redis at {where} refused the credentials: {error.cause}", mend)]
+        return [fail(_WHAT, f"Redis at {where} cannot be used: {error.cause}", "start it, or correct REDIS_URL")]
+    finally:
+        await client.aclose()
+    return [ok(_WHAT, f"Redis at {where}, answers")]
