@@ -52,7 +52,8 @@ class Place(Protocol):
     async def leave(self) -> bool:
         """Make room for the next task. Return whether the agent is idle now; a second call changes nothing.
 
-        Never raises because the keeper of the slots is out of reach: the slot becomes free by itself then.
+        Never raises because the keeper of the slots is out of reach: the slot becomes free by itself then, and whether
+        the agent is idle is told as far as this process knows.
         """
 
 

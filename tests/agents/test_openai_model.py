@@ -282,6 +282,7 @@ def test_used_up_quota_is_not_overload() -> None:
     found = failure(status_error(429, {"code": "insufficient_quota"}))
     assert isinstance(found.error, ModelRefused)
     assert not found.passing
+    assert found.throttled_seconds is None, "asking less would not help"
 
 
 def test_code_is_shown_only_if_it_is_a_name() -> None:

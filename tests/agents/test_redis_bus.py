@@ -323,7 +323,7 @@ async def test_whatever_happens_no_more_run_than_may_and_everybody_has_their_tur
             dead.append(chance.choice(alive))
             await dead[-1].freeze()
             replicas.append(await world.replica(shared_redis))
-        elif mine and chance.random() < 0.45:
+        elif mine and chance.random() < 0.4:
             leaving = chance.choice(mine)
             present.remove(leaving)
             await leaving.leave()
