@@ -26,10 +26,6 @@ WAYS = ("run", "run", "send", "stream", "cancel", "replace")
 QUEUED_MESSAGES = 4
 
 
-class Violation(Exception):
-    """Something that must never happen."""
-
-
 @dataclass
 class Sent:
     """A message, and what its sender was told."""
