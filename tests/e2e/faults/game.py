@@ -18,6 +18,7 @@ from tests.e2e.faults.ledger import Ledger, PostgresLedger, RunRow, SqliteLedger
 from tests.e2e.faults.load import Load
 from tests.e2e.faults.tally import Tally
 from tests.e2e.faults.transactions import NotHit
+from tests.e2e.polling import eventually
 from tests.e2e.suite import SECOND, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_server import FakeModel
 from tests.fakes.qdrant_description import described
@@ -30,7 +31,7 @@ WAVES = 20
 # of the suite and its tests on two cores.
 MACHINE_SECONDS = 6.0
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + MACHINE_SECONDS
-_STRIKES_AFTER = (0.15, 0.9)
+_STRIKES_WITHIN = 0.6
 QUICK = {
     "CODELAB_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     # Nobody who is only slow, or was frozen for a while, is to be taken for dead.
@@ -60,6 +61,11 @@ class Strike:
     async def look(self) -> None:
         """See what is in flight."""
         self.in_flight = await runs_of(self.ledger, [chat.session_id for chat in self.load.chats])
+
+    async def sees_runs(self) -> bool:
+        """Whether there are some to strike."""
+        await self.look()
+        return sum(1 for run in self.in_flight if not run.over) >= 3
 
     async def pause(self, at_least: float, at_most: float) -> None:
         await asyncio.sleep(self.random.uniform(at_least, at_most))
@@ -161,7 +167,8 @@ class Game:
         healed = asyncio.Event()
         until = {"once": None, "until struck": strike.hit, "until healed": healed}[fault.load]
         working = asyncio.create_task(self._work(load, until), name="load")
-        await strike.pause(*_STRIKES_AFTER)
+        await eventually(strike.sees_runs, what="a load")
+        await strike.pause(0, _STRIKES_WITHIN)
         await strike.look()
         wrong: list[str] = []
         try:
