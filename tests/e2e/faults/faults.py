@@ -56,6 +56,7 @@ async def kill_writer(name: str, database: str, strike: "Strike") -> None:
     """SIGKILL while the process has a transaction open on its file."""
     pid = strike.suite.processes[name].pid
     await asyncio.to_thread(freeze_writer, pid, strike.suite.folder / "data" / f"{database}.db")
+    await strike.look()
     await strike.kill(name)
     await strike.suite.start(name)
 
@@ -89,6 +90,7 @@ async def freeze_owner(in_transaction: bool, strike: "Strike") -> None:
     await freeze_client(pid, strike.ledger, strike.random, in_transaction=in_transaction)
     strike.struck()
     try:
+        await strike.look()
         await strike.pause(1.2 * LEASE_SECONDS, 3 * LEASE_SECONDS)
         await strike.taken_over()
     finally:
@@ -98,6 +100,7 @@ async def freeze_owner(in_transaction: bool, strike: "Strike") -> None:
 async def kill_in_transaction(strike: "Strike") -> None:
     name = strike.either("orchestrator")
     await freeze_client(strike.suite.processes[name].pid, strike.ledger, strike.random, in_transaction=True)
+    await strike.look()
     await strike.kill(name)
     await strike.taken_over()
     await strike.suite.start(name)

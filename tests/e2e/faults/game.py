@@ -18,6 +18,7 @@ from tests.e2e.faults.ledger import Ledger, PostgresLedger, RunRow, SqliteLedger
 from tests.e2e.faults.load import Load
 from tests.e2e.faults.tally import Tally
 from tests.e2e.faults.transactions import NotHit
+from tests.e2e.polling import eventually
 from tests.e2e.suite import SECOND, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_server import FakeModel
 from tests.fakes.qdrant_description import described
@@ -30,7 +31,7 @@ WAVES = 20
 # of the suite and its tests on two cores.
 MACHINE_SECONDS = 6.0
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + MACHINE_SECONDS
-_STRIKES_AFTER = (0.15, 0.9)
+_STRIKES_WITHIN = 0.6
 QUICK = {
     "CODELAB_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     # Nobody who is only slow, or was frozen for a while, is to be taken for dead.
@@ -47,7 +48,8 @@ class Strike:
     ledger: Ledger
     postgres: PostgresServer | None
     random: random.Random
-    in_flight: list[RunRow]
+    load: Load
+    in_flight: list[RunRow] = field(default_factory=list)
     at: float | None = None
     """When it struck, in Unix time."""
     hit: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,6 +57,15 @@ class Strike:
     def struck(self) -> None:
         self.at = self.at or time.time()
         self.hit.set()
+
+    async def look(self) -> None:
+        """See what is in flight."""
+        self.in_flight = await runs_of(self.ledger, [chat.session_id for chat in self.load.chats])
+
+    async def sees_runs(self) -> bool:
+        """Whether there are some to strike."""
+        await self.look()
+        return sum(1 for run in self.in_flight if not run.over) >= 3
 
     async def pause(self, at_least: float, at_most: float) -> None:
         await asyncio.sleep(self.random.uniform(at_least, at_most))
@@ -114,7 +125,7 @@ class Game:
         load = Load(random.Random(f"{drawn} load"), self.tally.seen)
         self._watched.append(load)
         await load.open(self.apis)
-        strike = Strike(self.suite, self.ledger, self.postgres, random.Random(f"{drawn} strike"), [])
+        strike = Strike(self.suite, self.ledger, self.postgres, random.Random(f"{drawn} strike"), load)
         label = f"seed {self.seed}, fault {number}, {fault.name}"
         wrong = await self._strike(fault, strike, load)
         self.tally.faults[fault.name] += 1
@@ -125,13 +136,15 @@ class Game:
             )
             wrong += await _found(done)
             wrong += await self._takeovers(fault, strike)
-        wrong += load.violations
-        told = self._told(fault, load, f"{label} (told)")
+        wrong = self._noted(label, wrong + load.violations)
+        told = asyncio.create_task(self._told(fault, load, label), name=label)
         if self.layout is Layout.REPLICAS:
-            self._telling.append(asyncio.create_task(told, name=label))
+            self._telling.append(told)
         else:
             wrong += await told
-        return self._noted(label, wrong, strike)
+        if wrong:
+            wrong.append(f"{label}: in flight were {'; '.join(map(str, strike.in_flight))}")
+        return wrong
 
     async def told(self) -> list[str]:
         """What was wrong with what watchers were told, of all faults so far."""
@@ -142,6 +155,7 @@ class Game:
         """End what still watches or waits; after a failure that is more than nothing."""
         for telling in self._telling:
             telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         for load in list(self._watched):
             await self._unwatch(load)
 
@@ -153,9 +167,9 @@ class Game:
         healed = asyncio.Event()
         until = {"once": None, "until struck": strike.hit, "until healed": healed}[fault.load]
         working = asyncio.create_task(self._work(load, until), name="load")
-        await strike.pause(*_STRIKES_AFTER)
-        strike.in_flight = await runs_of(self.ledger, [chat.session_id for chat in load.chats])
-        self.tally.in_flight[fault.name] += sum(1 for run in strike.in_flight if not run.over)
+        await eventually(strike.sees_runs, what="a load")
+        await strike.pause(0, _STRIKES_WITHIN)
+        await strike.look()
         wrong: list[str] = []
         try:
             await fault.strike(strike)
@@ -166,6 +180,7 @@ class Game:
         finally:
             strike.hit.set()
             healed.set()
+        self.tally.in_flight[fault.name] += sum(1 for run in strike.in_flight if not run.over)
         # A replica that a failed fault left dead or frozen must not fail the next.
         await self.suite.restore()
         await working
@@ -193,11 +208,10 @@ class Game:
     async def _told(self, fault: Fault, load: Load, label: str) -> list[str]:
         wrong = await _found(invariants.all_was_told_once(self.ledger, load, streams_lived=not fault.streams_die))
         await self._unwatch(load)
-        return self._noted(label, wrong, None)
+        return self._noted(label, wrong)
 
-    def _noted(self, label: str, wrong: list[str], strike: Strike | None) -> list[str]:
-        flight = "" if strike is None else "; in flight: " + "; ".join(map(str, strike.in_flight))
-        noted = [f"{label}: {each}{flight}" for each in wrong]
+    def _noted(self, label: str, wrong: list[str]) -> list[str]:
+        noted = [f"{label}: {each}" for each in wrong]
         self.tally.violations += noted
         return noted
 

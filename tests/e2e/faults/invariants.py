@@ -18,10 +18,8 @@ from tests.fakes.openai_server import Exchange, FakeModel
 SETTLES_WITHIN = 45.0
 # Longer than the sweeper leaves events to the process that is to publish them, and then looks.
 TOLD_WITHIN = 25.0
-FAILURES = frozenset(
-    {"RUN_ABANDONED", "AGENTS_UNREACHABLE", "UNAVAILABLE", "DATABASE_UNAVAILABLE", "MODEL_UNAVAILABLE"}
-)
-"""Why a run may have failed here: it was taken over too often, or what it needs was out of reach for too long."""
+FAILURES = frozenset({"RUN_ABANDONED", "AGENTS_UNAVAILABLE"})
+"""Why a run may fail here: it was taken over too often, or no agents service was there for all of its attempts."""
 # A replica that does not execute the run tells the one that does at its next heartbeat.
 CANCELLED_WITHIN = 1.5
 
