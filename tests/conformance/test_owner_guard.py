@@ -176,6 +176,7 @@ async def test_agent_store_hands_out_nothing_of_others(database_place: Place, as
         "find_agent": lambda: missing(forgetful.find_agent(mine, "Hers")),
         "update_agent": lambda: missing(forgetful.update_agent(mine, hers.id, own.draft, frozenset({"name"}), NOW)),
         "claim": claim_same_task,
+        "reclaim": lambda: missing(forgetful.reclaim(mine, hers.id, claim)),
         "create_agent": create_agent,
     }
     exempt = {"delete_space": CHANGES, "delete_agent": CHANGES, "forget_claims": HOUSEKEEPING}
