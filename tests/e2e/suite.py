@@ -45,7 +45,7 @@ class Layout(StrEnum):
     ONE = "one process"
     UP_PROCESSES = "up --processes"
     REPLICAS = "two replicas of agents and orchestrator"
-    """On PostgreSQL, with memories on a Qdrant: what lives in a process cannot be shared by two."""
+    """On PostgreSQL, Qdrant and Redis: what lives in a process cannot be shared by two."""
 
 
 REPLICATED = ("agents", "orchestrator")

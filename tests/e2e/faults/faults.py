@@ -116,6 +116,15 @@ async def restart_postgres(strike: "Strike") -> None:
     await strike.suite.serves()
 
 
+async def crash_redis(strike: "Strike") -> None:
+    """It comes back empty: who had a place at an agent, and who waited for one, is forgotten."""
+    assert strike.redis is not None
+    await asyncio.to_thread(strike.redis.stop)
+    strike.struck()
+    await strike.pause(0, 1)
+    await asyncio.to_thread(strike.redis.start)
+
+
 async def start_together(strike: "Strike") -> None:
     """Both replicas of both services are gone, and look for what is left at the same time."""
     names = [name for pair in _RESTARTED for name in pair]
@@ -183,6 +192,7 @@ REPLICAS = (
         hands_over=True,
     ),
     Fault("immediate restart of PostgreSQL", restart_postgres, Layout.REPLICAS),
+    Fault("SIGKILL of Redis", crash_redis, Layout.REPLICAS),
     Fault("two of each start together", start_together, Layout.REPLICAS),
     Fault("rolling restart", roll, Layout.REPLICAS, load="until healed"),
 )

