@@ -6,6 +6,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from services.agents.loading import Loading
+
 if TYPE_CHECKING:
     # Importing it takes about a second: at run time it is imported in a thread, at first use.
     from openai import AsyncOpenAI
@@ -26,25 +28,21 @@ class OpenAIClient:
         self._api_key = api_key
         self._silence_seconds = silence_seconds
         self._types = types
-        self._opening: asyncio.Task[AsyncOpenAI] | None = None
+        self._loading = Loading(self._open, "load the openai client")
 
     def warm(self) -> None:
         """Begin to load the package, so that the first call does not wait for it."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(asyncio.to_thread(self._open), name="load the openai client")
+        self._loading.begin()
 
     async def opened(self) -> "AsyncOpenAI":
         """The client, as soon as it is loaded."""
-        self.warm()
-        assert self._opening is not None
-        # Shielded: who stops waiting must not stop the loading for all others.
-        return await asyncio.shield(self._opening)
+        return await self._loading.loaded()
 
     async def close(self) -> None:
         """Close the client and its connections."""
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            await (await opening).close()
+        client = await self._loading.taken()
+        if client is not None:
+            await client.close()
 
     def _open(self) -> "AsyncOpenAI":
         import openai

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -70,6 +71,17 @@ async def test_answer_comes_in_pieces_and_usage_last(endpoint: OpenAIModel) -> N
 async def test_refusal_is_the_answer(endpoint: OpenAIModel) -> None:
     text, _ = await answer(endpoint, asking(Script(answer="I must not.", refusal="policy")))
     assert text == "I must not."
+
+
+async def test_client_that_failed_to_load_is_loaded_by_the_next_caller(
+    endpoint: OpenAIModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as meanwhile:
+        # As it looks while another thread imports it.
+        meanwhile.setitem(sys.modules, "httpx", ModuleType("httpx"))
+        with pytest.raises(AttributeError, match="httpx"):
+            await answer(endpoint, asking())
+    assert (await answer(endpoint, asking()))[0] == DEFAULT_ANSWER
 
 
 async def test_callers_that_come_while_the_client_loads_share_it(endpoint: OpenAIModel, model: FakeModel) -> None:

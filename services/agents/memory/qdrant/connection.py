@@ -4,6 +4,7 @@ The server's text is never passed on to a caller: it may hold what somebody reme
 """
 
 import asyncio
+import importlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from services.agents.errors import MemoryRefused, MemoryUnavailable
+from services.agents.loading import Loading
 
 if TYPE_CHECKING:
     # Importing it takes about a second: at run time it is imported in a thread, at first use.
@@ -56,28 +58,28 @@ class QdrantConnection:
         self._timeout_seconds = timeout_seconds
         self._pause = pause
         self._jitter = jitter
-        self._opening: asyncio.Task[AsyncQdrantClient] | None = None
+        self._loading = Loading(self._open, "load the qdrant client")
+        # Part of that client, and here already: the openai client, which another thread may be loading, looks into
+        # httpx wherever anybody has imported it, also by half, and fails then.
+        importlib.import_module("httpx")
 
     def warm(self) -> None:
         """Begin to load the client, so that the first request does not wait for it."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(asyncio.to_thread(self._open), name="load the qdrant client")
+        self._loading.begin()
 
     async def close(self) -> None:
         """Close the client and its connections."""
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            await (await opening).close()
+        client = await self._loading.taken()
+        if client is not None:
+            await client.close()
 
     async def ask(self, what: str, request: Callable[["AsyncQdrantClient"], Awaitable[T]]) -> T:
         """Return what the server answers to the request; `what` names it in the log.
 
         Raise MemoryUnavailable, MemoryRefused, Absent, Exists or Unfit; whatever else is raised is a fault of ours.
         """
-        self.warm()
-        assert self._opening is not None
-        # Shielded: who stops waiting must not stop the loading for all others. It is no part of the server's time.
-        client = await asyncio.shield(self._opening)
+        # No part of the server's time.
+        client = await self._loading.loaded()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._ask(what, client, request)
