@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import postgres
+from tests import postgres, redis_server
 from tests.e2e.client import Api, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.faults import invariants
@@ -226,7 +226,7 @@ async def _found(check: Awaitable[list[str]]) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, seed: int) -> AsyncIterator[Game]:
-    """A game on a suite of its own, with a PostgreSQL of its own where there are replicas."""
+    """A game on a suite of its own, with a PostgreSQL and a Redis of its own where there are replicas."""
     async with contextlib.AsyncExitStack() as stack:
         chosen = {**settings(Layout.FIVE, model), **QUICK}
         server: PostgresServer | None = None
@@ -237,10 +237,9 @@ async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, 
             server = stack.enter_context(postgres.running(programs))
             url = await server.create_database("faults")
             ledger = PostgresLedger(url)
-            # Two replicas of agents need a memory that both see. Their limits, and who is busy, are each one's own:
-            # here belongs REDIS_URL as soon as there is a backend for it.
-            qdrant = stack.enter_context(FakeQdrant(described()))
-            chosen |= {"DATABASE_URL": url, "QDRANT_URL": qdrant.url}
+            # Two replicas of agents need a memory that both see, and queues that both take from.
+            qdrant, redis = stack.enter_context(FakeQdrant(described())), stack.enter_context(redis_server.running())
+            chosen |= {"DATABASE_URL": url, "QDRANT_URL": qdrant.url, "REDIS_URL": redis.url}
             migrated = await run_codelab("migrate", environment=clean_environment(**chosen), folder=folder)
             assert migrated.code == 0, migrated.output
         suite = await stack.enter_async_context(running(layout, folder, **chosen))
