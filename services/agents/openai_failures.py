@@ -16,6 +16,8 @@ LONGEST_RETRY_AFTER_SECONDS = 15.0
 SHORTEST_THROTTLE_SECONDS = 30.0
 """How long an endpoint that is overloaded is asked less at once, unless it wants to be left alone for longer."""
 LONGEST_THROTTLE_SECONDS = 3600.0
+_LONGEST_PASSED_ON_SECONDS = 24 * 3600.0
+"""Endpoints may ask for any number of seconds; those whom it is passed on to cannot count that far."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -149,4 +151,4 @@ def _retry_after(error: object) -> float | None:
         seconds = float(headers.get("retry-after", ""))
     except ValueError:
         return None  # Absent, or a date: our own pause will do.
-    return seconds if 0 <= seconds < float("inf") else None
+    return min(seconds, _LONGEST_PASSED_ON_SECONDS) if 0 <= seconds < float("inf") else None

@@ -99,7 +99,13 @@ class SqlApprovalStore:
         """See ApprovalStore."""
         overdue = (
             sa.select(approvals.c.id, approvals.c.run_id, approvals.c.user_id)
-            .where(approvals.c.state == ApprovalState.PENDING, approvals.c.expires_at <= now)
+            # Questions of what is being deleted stay as they are, and go with it: not to be looked at again and again.
+            .join(runs, runs.c.id == approvals.c.run_id)
+            .where(
+                approvals.c.state == ApprovalState.PENDING,
+                approvals.c.expires_at <= now,
+                runs.c.state.in_(UNFINISHED),
+            )
             .order_by(approvals.c.expires_at, approvals.c.id)
             .limit(limit)
         )

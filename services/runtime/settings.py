@@ -33,8 +33,8 @@ _WORDS = {
     "float_parsing": "must be a number",
     "bool_parsing": "must be true or false",
     "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
 }
 """What pydantic finds, said to those who start a server."""
 
@@ -103,9 +103,9 @@ class Settings(BaseModel):
     model_retries: Annotated[int, Field(ge=0, le=10)] = _env("CODELAB_MODEL_RETRIES", 2)
     """Times a call that the model refused with 429 or 5xx is repeated, before the first token only."""
 
-    lease_seconds: Seconds = _env("CODELAB_LEASE_SECONDS", 5.0)
+    lease_seconds: Annotated[float, Field(ge=0.2, le=3600)] = _env("CODELAB_LEASE_SECONDS", 5.0)
     """How long a run, or a place at an agent, stays with a process that no longer renews: the time to takeover after a
-    crash. The same for every replica."""
+    crash. The same for every replica. So short that nobody can renew in time, every run would be abandoned."""
     user_active_runs: Annotated[int, Field(ge=1, le=100_000)] = _env("CODELAB_USER_ACTIVE_RUNS", 50)
     """Most runs of one user that are active at once, over all projects; one more is refused with 429."""
     user_queued_runs: Annotated[int, Field(ge=0, le=100_000)] = _env("CODELAB_USER_QUEUED_RUNS", 200)

@@ -165,6 +165,8 @@ async def test_offline_model_quotes_whatever_the_line_ends_are(tmp_path: Path) -
         (Script(status=500), grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (Script(status=429), grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (Script(status=429, retry_after=3600), grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+        (Script(status=429, retry_after=1e15), grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+        (Script(status=429, retry_after=1e300), grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (Script(fault="reset", after_chunks=0), grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (Script(fault="hang"), grpc.StatusCode.DEADLINE_EXCEEDED, "MODEL_TIMEOUT"),
         (Script(fault="stall"), grpc.StatusCode.DEADLINE_EXCEEDED, "MODEL_TIMEOUT"),

@@ -54,7 +54,7 @@ EVENTS_A_RUN = 3
 # Its history stays of an ordinary length.
 RUNS_A_SESSION = 5
 CALLERS = (1, 10, 50)
-ROUNDS = 5
+ROUNDS = 4
 RENEWED = 50
 _STEPS = ("accept", "begin_attempt", "renew", "succeed", "acknowledge")
 
@@ -359,7 +359,7 @@ def steps_table(costs: dict[tuple[str, str], list[Cost]], kinds: Sequence[str]) 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=200, help="runs of each store, number of callers and round")
+    parser.add_argument("--runs", type=int, default=120, help="runs of each store, number of callers and round")
     parser.add_argument("--seed", type=int, default=1, help="of the messages")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))

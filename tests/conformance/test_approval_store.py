@@ -211,6 +211,14 @@ async def test_question_that_nobody_answers_expires_and_the_run_goes_on(stores: 
     assert await decided_already(decide(stores, ann, question)) == "expired"
 
 
+async def test_question_of_a_deleted_session_is_in_no_others_way(stores: Stores, ann: Owner, chat: str) -> None:
+    await parked(stores, ann, chat, a_question())
+    await stores.sessions.delete_session(ann, chat, NOW)
+    lease = await parked(stores, ann, await stores.session(ann), a_question())
+    [expired] = await stores.approvals[1].expire(TWO, EXPIRY, 1)
+    assert expired.approval.run_id == lease.run_id
+
+
 @pytest.mark.parametrize("end", ["cancelled", "replaced", "failed"])
 async def test_run_that_ends_takes_its_questions_with_it(stores: Stores, ann: Owner, chat: str, end: str) -> None:
     question = a_question()

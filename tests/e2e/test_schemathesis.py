@@ -22,7 +22,7 @@ HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 EXAMPLES = 1 if PART == "usual" else 15
 SCENARIOS = 10 if PART == "usual" else 100
 # Less than what pytest gives a test.
-PROCESS_SECONDS = 110.0
+PROCESS_SECONDS = 240.0
 # The only 5xx that is an answer: this version says so itself.
 NOT_YET = "ORCHESTRATION_NOT_AVAILABLE"
 
