@@ -9,6 +9,7 @@ import httpx2
 from grpc_health.v1 import health_pb2
 
 from codelab_client import connect
+from codelab_client.channel import REPLICAS
 from services.doctor.finding import Finding, fail, ok, warn
 from services.doctor.machine import locked
 from services.runtime.errors import StartupError
@@ -60,8 +61,11 @@ async def ports(settings: Settings) -> list[Finding]:
 
 async def services(settings: Settings) -> list[Finding]:
     """The health that each service reports."""
-    addresses = settings.backend_addresses
-    names = SERVICES if len(addresses) == len(SERVICES) else ("",) * len(addresses)
+    listed = settings.backend_addresses
+    known = SERVICES if len(listed) == len(SERVICES) else ("",) * len(listed)
+    # Each replica by itself: who calls them is content with any.
+    replicas = [(name, each) for name, those in zip(known, listed, strict=True) for each in those.split(REPLICAS)]
+    names, addresses = [name for name, _ in replicas], [address for _, address in replicas]
     states = await asyncio.gather(*(health(address) for address in addresses))
     places = [f"{name} ({address})" if name else address for name, address in zip(names, addresses, strict=True)]
     if set(states) == {"unreachable"} and not settings.backends and not _runs_here(settings):
@@ -76,7 +80,7 @@ async def services(settings: Settings) -> list[Finding]:
     if not_serving := by_state.get("not_serving"):
         mend = "its log says why; most often its database is out of reach"
         found.append(fail("services", f"cannot serve at the moment: {', '.join(not_serving)}", mend))
-    return found or [ok("services", f"{', '.join(names if all(names) else addresses)}: all serve")]
+    return found or [ok("services", f"{', '.join(known if all(known) else listed)}: all serve")]
 
 
 async def gateway(settings: Settings) -> list[Finding]:

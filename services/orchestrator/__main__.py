@@ -85,7 +85,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         await server.start()
         await stack.enter_async_context(reporting_outages(database, server))
         stack.push_async_callback(server.stop)
-        await stack.enter_async_context(database.listening(STOPPED, lambda run_id: executor.stop([run_id])))
+        await stack.enter_async_context(database.listening(STOPPED, executor.heard_stopped))
         await stack.enter_async_context(teller.working(settings.lease_seconds))
         await stack.enter_async_context(purger.working(settings.lease_seconds))
         await stack.enter_async_context(executor.working(settings.lease_seconds))

@@ -77,6 +77,7 @@ class Executor:
         self._live: dict[str, asyncio.Task[None]] = {}
         # These, and whatever else must not be cut off between a commit and what follows from it.
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopped_elsewhere = asyncio.Event()
         self._draining = False
 
     @property
@@ -93,7 +94,7 @@ class Executor:
         """Keep leases and take over what nobody works on while the block runs; what there is already at once."""
         await self._adopt_orphans()
         async with (
-            repeating("renew leases", self._renew, lease_seconds / 3),
+            repeating("renew leases", self._renew, lease_seconds / 3, wake=self._stopped_elsewhere),
             repeating("take over runs", self._adopt_orphans, lease_seconds / 2),
             repeating("expire approvals", self._expire, lease_seconds / 2),
         ):
@@ -148,6 +149,12 @@ class Executor:
         It happens whole, also if the caller goes away meanwhile. Raise ApprovalNotFound, ApprovalDecided.
         """
         return await self._whole(self._decide(owner, approval_id, approve, reason))
+
+    def heard_stopped(self, run_id: str) -> None:
+        """Somebody says that a run was stopped elsewhere: look soon whether it is still this process's."""
+        if run_id in self._live:
+            self._stopped_elsewhere.set()
+        self._waiting.wake(run_id)
 
     def stop(self, run_ids: Sequence[str]) -> None:
         """Stop working on runs that are over by somebody else's doing."""

@@ -21,7 +21,7 @@ from services.agents.sql_store import SqlAgentStore
 from services.doctor.finding import Finding
 from services.runtime.postgres import PostgresDatabase
 from tests.e2e.ports import free_ports
-from tests.e2e.suite import Layout, Suite, run_codelab, running
+from tests.e2e.suite import SERVICES, Layout, Suite, run_codelab, running
 from tests.fakes.openai_server import FakeModel
 from tests.fakes.qdrant_description import Description
 from tests.fakes.qdrant_server import Answer, FakeQdrant
@@ -126,6 +126,14 @@ async def test_suite_of_another_folder_is_told_from_ours(offline: Suite, folder:
 async def test_tokens_that_the_suite_refuses_are_noticed(offline: Suite, folder: Path) -> None:
     environment = {**offline.environment, "JWT_SECRET_KEY": "another-secret-" * 3}
     assert "refuses" in (await problem(folder, "tokens", environment)).detail
+
+
+async def test_replica_that_is_gone_is_named_though_another_serves(offline: Suite, folder: Path) -> None:
+    gone = f"127.0.0.1:{free_ports()}"
+    addresses = {name: offline.grpc_address(name) for name in SERVICES}
+    addresses["agents"] += f"+{gone}"
+    environment = {**offline.environment, "CODELAB_BACKENDS": ",".join(addresses.values())}
+    assert (await problem(folder, "services", environment)).detail == f"not reachable: agents ({gone})"
 
 
 async def test_service_that_is_gone_is_named(folder: Path, model: FakeModel) -> None:
