@@ -98,10 +98,16 @@ class Teller:
                 return
 
     async def record(self) -> None:
-        """Write down what was published: one transaction for many events."""
+        """Write down what was published: one transaction for many events. What cannot be written is kept for the next."""
         published, self._acknowledged = self._acknowledged, []
-        if published:
+        if not published:
+            return
+        try:
             await self._runs.acknowledge(published)
+        except BaseException:
+            # Also whoever is stopped while it writes: the process that stops records once more.
+            self._acknowledged[:0] = published
+            raise
 
     async def stop(self) -> None:
         """Let what is being said be said, for a moment; the next process says the rest. Idempotent."""

@@ -89,14 +89,15 @@ async def test_what_is_recalled_has_its_similarity_and_stands_in_the_prompt(
     people: tuple[Api, Api], told: Chat, model: FakeModel
 ) -> None:
     chat = await people[0].new_chat(told.project_id)
-    question = f"Which port has the staging database? {uuid.uuid4().hex}"
-    first, *rest = await recalled(chat, question)
-    assert "6543" in first["content"]
-    assert first["session_id"] not in (None, chat.session_id)
-    assert first["interaction_type"] == "direct_call"
-    assert all(-1 <= memory["score"] <= 1 for memory in (first, *rest))
-    assert len(rest) == 4
-    [exchange] = [each for each in model.exchanges() if each.user_text == question]
+    question = "Which port does the staging database listen on?"
+    memories = await recalled(chat, question)
+    # Not by its rank: what other tests asked this agent may be more like the question than the fact is.
+    [stated] = [memory for memory in memories if "6543" in memory["content"]]
+    assert stated["session_id"] not in (None, chat.session_id)
+    assert stated["interaction_type"] == "direct_call"
+    assert all(-1 <= memory["score"] <= 1 for memory in memories)
+    assert len(memories) == 5
+    exchange = [each for each in model.exchanges() if each.user_text == question][-1]
     assert "port 6543" in exchange.body["messages"][0]["content"]
 
 

@@ -79,6 +79,30 @@ async def test_live_run_is_told_and_what_was_told_is_recorded(stores: Stores, an
     assert (await stores.runs.get_run(ann, lease.run_id)).last_event_id == "e-3"
 
 
+async def test_what_could_not_be_recorded_is_recorded_the_next_time(
+    stores: Stores, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = FakeStreams()
+    teller = a_teller(stores, streams)
+    lease = await stores.running(ann, await stores.session(ann))
+    begun, acknowledge = asyncio.Event(), stores.runs.acknowledge
+
+    async def never(published: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with teller.speaking(lease):
+        await streams.until(lambda: len(streams.heard) == 2)
+        monkeypatch.setattr(stores.runs, "acknowledge", never)
+        recording = asyncio.create_task(teller.record())
+        await begun.wait()
+        recording.cancel()
+        await asyncio.wait([recording])
+        monkeypatch.setattr(stores.runs, "acknowledge", acknowledge)
+    await teller.stop()
+    assert await unpublished(stores) == []
+
+
 async def test_who_lost_the_lease_stops_speaking(stores: Stores, ann: Owner) -> None:
     streams = FakeStreams(usually=Line(acknowledges=False))
     teller = a_teller(stores, streams, farewell_seconds=3600)
