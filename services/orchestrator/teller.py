@@ -98,7 +98,7 @@ class Teller:
                 return
 
     async def record(self) -> None:
-        """Write down what was published: one transaction for many events. What cannot be written is kept for the next."""
+        """Write down what was published: one transaction for many events. What cannot be written waits for the next."""
         published, self._acknowledged = self._acknowledged, []
         if not published:
             return
