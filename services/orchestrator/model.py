@@ -1,6 +1,7 @@
 """What the orchestrator works with. Field names are the contract's; enums are the contract's words in lower case."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -34,6 +35,14 @@ LEASED = (RunState.PLANNING, RunState.RUNNING)
 """States in which some process owns the run and renews its lease."""
 FINISHED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 RETRYABLE = (RunState.FAILED, RunState.CANCELLED)
+
+
+class PlanOrigin(StrEnum):
+    """Where a plan comes from."""
+
+    MODEL = "model"
+    MENDED = "mended"
+    FALLBACK = "fallback"
 
 
 class TaskState(StrEnum):
@@ -81,6 +90,9 @@ class ApprovalState(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED_TASK = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED)
+
+
 @dataclass(frozen=True)
 class Owner:
     """Whose, and which project's: every query carries both."""
@@ -124,6 +136,18 @@ class Usage:
     completion_tokens: int = 0
     model_calls: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """Sent and produced."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.model_calls + other.model_calls,
+        )
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -162,9 +186,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """A graph of tasks."""
+    """A graph of tasks, each after those it depends on; a direct run's is one task, and has no origin.
+
+    `problems` is what was wrong with the model's proposals.
+    """
 
     tasks: tuple[Task, ...] = ()
+    origin: PlanOrigin | None = None
+    problems: tuple[Failure, ...] = ()
+    planning_seconds: float | None = None
+
+    def with_tasks(self, tasks: Iterable[Task]) -> "Plan":
+        """The plan with these of its tasks as they are now."""
+        now = {task.id: task for task in tasks}
+        return replace(self, tasks=tuple(now.get(task.id, task) for task in self.tasks))
 
 
 @dataclass(frozen=True)
@@ -234,7 +269,8 @@ class Lease:
     """The right to work on a run, valid while the store still has this (owner, epoch) for it.
 
     `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0;
-    `asked_at` the place of the run that brought the message: its own, unless it retries another.
+    `asked_at` the place of the run that brought the message: its own, unless it retries another. `working_since` is
+    when work on it began, moved on by the time in which it was parked; `usage` what it cost so far.
     """
 
     run_id: str
@@ -245,21 +281,29 @@ class Lease:
     position: int
     asked_at: int
     answer_id: str
-    task: Task
-    generation: int
+    mode: Mode
+    plan: Plan
+    working_since: datetime
+    usage: Usage = Usage()
     events: tuple[Event, ...] = ()
     """Every event of the run that is not known to be published, oldest first: the holder publishes them."""
     fresh: bool = True
-    """Whether this grant already counts as the task's running attempt; a takeover's does not."""
+    """Whether this grant already counts as a direct run's running attempt; a takeover's does not."""
     decisions: tuple[Approval, ...] = ()
-    """What the user was asked for the task, oldest first: decided or not."""
+    """What the user was asked for tasks that wait, oldest first: decided or not."""
+
+    @property
+    def task(self) -> Task:
+        """A direct run's only task."""
+        return self.plan.tasks[0]
 
 
 @dataclass(frozen=True)
 class NewRun:
     """A message to accept.
 
-    `id` and `answer_id` are allocated by the caller; the store decides whether they are used.
+    `id` and `answer_id` are allocated by the caller; the store decides whether they are used. Without an agent the run
+    is to be planned.
     """
 
     id: str
@@ -267,7 +311,7 @@ class NewRun:
     message_id: str
     session_id: str
     content: str
-    agent: Agent
+    agent: Agent | None
     on_busy: OnBusy
 
 
@@ -301,6 +345,23 @@ class Accepted:
     joined: bool = False
     outbox: tuple["Outbox", ...] = ()
     stopped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ends: with an answer, an error, or both, which is a part of an answer.
+
+    `agent_id` is whose answer it is, None if it was made of several; `tasks` are those that end with the run. `spent`
+    is what was not counted yet. `stop_reason` names the limit that stopped it.
+    """
+
+    answer: str | None = None
+    agent_id: str | None = None
+    error: Failure | None = None
+    tasks: tuple[Task, ...] = ()
+    spent: Usage = Usage()
+    execution_seconds: float = 0.0
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True)

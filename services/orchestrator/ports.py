@@ -1,10 +1,10 @@
 """The services that the orchestrator calls, as it sees them. Adapters: agents_client, streams_client."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.orchestrator.model import Agent, Event, Lease, Message, Question, Usage
+from services.orchestrator.model import Agent, Event, Failure, Lease, Message, Question, Task, Usage
 from services.runtime.errors import Unavailable
 
 
@@ -48,21 +48,90 @@ class Paused:
     questions: tuple[Question, ...]
 
 
-Happening = Progress | Delta | Completed | Paused
+@dataclass(frozen=True)
+class ModelCalled:
+    """A call to the model begins; its prompt has about so many tokens. What it costs in the end Completed says."""
+
+    prompt_tokens: int
+
+
+Happening = Progress | Delta | ModelCalled | Completed | Paused
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished task gave, for whoever builds on it."""
+
+    task_id: str
+    title: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An attempt at a task of the lease's run.
+
+    `history` is the session before the run, oldest first; `results` those of the tasks that this one depends on;
+    `request` the user's message, where the task is only a part of what it asks.
+    """
+
+    lease: Lease
+    task: Task
+    history: Sequence[Message]
+    results: tuple[Result, ...] = ()
+    request: str | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the model answered when it was asked for a plan, and the agents it could choose from."""
+
+    text: str
+    agents: tuple[Agent, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A proposal that was no plan, and why."""
+
+    text: str
+    problems: tuple[Failure, ...]
 
 
 class Agents(Protocol):
-    """Where tasks are executed."""
+    """Where tasks are executed, and thought about."""
 
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         """Return the agent that `target` means. Raise NotFound `AGENT_NOT_FOUND`, AgentsUnreachable."""
 
-    def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Happening, None]:
-        """Run the lease's task, which knows the lease's decisions; the last element is Completed or Paused.
+    def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        """Run the task, which knows the lease's decisions about it; the last element is Completed or Paused.
 
         Closing the iterator stops the task down to the model's connection. Raise AgentsUnreachable, or the task's own
         failure as a CodelabError.
         """
+
+    async def propose(
+        self, lease: Lease, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
+    ) -> Proposal:
+        """Ask the model for a plan. Cancelling the caller ends the model's work.
+
+        Raise AgentsUnreachable, FailedPrecondition `NO_AGENTS`, or what the model failed by.
+        """
+
+    async def choose(self, lease: Lease, request: str) -> Agent:
+        """Return the agent that fits the request best. Raise AgentsUnreachable, FailedPrecondition `NO_AGENTS`."""
+
+    def combine(
+        self,
+        lease: Lease,
+        request: str,
+        history: Sequence[Message],
+        results: Sequence[Result],
+        failed: Sequence[tuple[str, Failure]],
+    ) -> AsyncGenerator[Happening, None]:
+        """Make one answer of the results, which says what is missing, by titles; as `execute`, never Paused."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +147,14 @@ class Opening:
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of the answer for watchers; with `snapshot`, the whole of it so far (`offset` is 0 then)."""
+    """A piece of a text for watchers; with `snapshot`, the whole of it so far (`offset` is 0 then).
+
+    Without a task it is the answer that is made of several results.
+    """
 
     message_id: str
-    task_id: str
-    agent_id: str
+    task_id: str | None
+    agent_id: str | None
     generation: int
     offset: int
     text: str

@@ -12,8 +12,8 @@ from services.orchestrator.model import (
     Accepted,
     Decided,
     Ended,
+    Ending,
     Event,
-    Failure,
     Lease,
     Message,
     NewRetry,
@@ -22,10 +22,12 @@ from services.orchestrator.model import (
     Outcome,
     Owner,
     Page,
+    Plan,
     Question,
     Run,
     RunState,
     Session,
+    Task,
     Usage,
 )
 from services.runtime.idempotency import RequestKey
@@ -128,20 +130,34 @@ class RunStore(Protocol):
     async def history(self, lease: Lease, limit: int) -> list[Message]:
         """Return the latest `limit` messages before the one that the run answers, oldest first."""
 
-    async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
-        """Count another attempt at the task, with a new generation of its text. Raise LeaseLost.
+    async def asked(self, lease: Lease) -> str:
+        """Return the user's message that the run answers."""
 
-        The lease returned has the events of this attempt's beginning alone.
+    async def plan(self, lease: Lease, process: str, plan: Plan, spent: Usage, now: datetime) -> Lease:
+        """Give a run that is being planned its tasks, and let it run; it cost `spent`. Raise LeaseLost.
+
+        Tasks of the plan may be running already. The lease returned has the events of this change alone.
         """
 
-    async def succeed(self, lease: Lease, process: str, output: str, usage: Usage, now: datetime) -> Ended:
-        """End the run with its answer stored, and promote the session's next. Raise LeaseLost.
+    async def advance(self, lease: Lease, process: str, tasks: Sequence[Task], spent: Usage, now: datetime) -> Lease:
+        """Store tasks of the run as they are now; it cost `spent` more. Raise LeaseLost.
 
-        The outbox has the events of the end alone: what came before is with the lease's holder.
+        What is told: of a task that runs, that its attempt began; of one that ended or is skipped, that. Takeovers are
+        counted anew. The lease returned has the events of this change alone.
         """
 
-    async def fail(self, lease: Lease, process: str, error: Failure, now: datetime) -> Ended:
-        """End the run without an answer, else as `succeed`. Raise LeaseLost."""
+    async def standing(self, lease: Lease, process: str) -> Lease:
+        """Return the lease as it is stored: for whoever did not hear the answer to `plan` or `advance`. Raise LeaseLost.
+
+        It has all events that are not known to be published.
+        """
+
+    async def end(self, lease: Lease, process: str, ending: Ending, now: datetime) -> Ended:
+        """End the run, store its answer if it has one, and promote the session's next. Raise LeaseLost.
+
+        It has succeeded unless there is an error. The outbox has the events of the end alone: what came before is with
+        the lease's holder.
+        """
 
     async def cancel(self, owner: Owner, run_id: str, process: str, now: datetime) -> tuple[Run, Ended | None]:
         """Cancel the run, in whatever state before its end, and promote the session's next.
@@ -192,16 +208,18 @@ class ApprovalStore(Protocol):
     other. A run that ends takes its questions with it.
     """
 
-    async def ask(self, lease: Lease, process: str, questions: Sequence[Question], now: datetime) -> Lease:
-        """Let the lease's task wait for these decisions. Raise LeaseLost.
+    async def ask(
+        self, lease: Lease, process: str, task: Task, questions: Sequence[Question], spent: Usage, now: datetime
+    ) -> Lease:
+        """Let a task wait for these decisions, stored as it is but for its state. Raise LeaseLost.
 
         The lease returned has the events of the questions alone.
         """
 
     async def park(self, lease: Lease, process: str) -> Lease | None:
-        """Give the run up until its user decides; None if so. Raise LeaseLost.
+        """Give the run up until its user decides, None if so; nothing of it may be running. Raise LeaseLost.
 
-        If nothing is undecided any more, the lease stays, and is returned with the decisions.
+        If all is decided that one of its tasks waits for, the lease stays, and is returned with the decisions.
         """
 
     async def decide(
