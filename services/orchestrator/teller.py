@@ -99,7 +99,7 @@ class Teller:
                 return
 
     async def record(self) -> None:
-        """Write down what was published, many events in one transaction. What cannot be written is kept for the next."""
+        """Write down what was published, many events in one transaction. What cannot be written is kept for later."""
         # One at a time: a process that stops waits here for what is being written, which is cancelled soon after.
         async with self._recording:
             published, self._acknowledged = self._acknowledged, []
