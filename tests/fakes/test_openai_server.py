@@ -28,7 +28,7 @@ def model() -> Iterator[FakeModel]:
 
 @pytest_asyncio.fixture
 async def client(model: FakeModel) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=5) as opened:
+    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=30) as opened:
         yield opened
 
 
