@@ -35,7 +35,7 @@ OWN_VARIABLES = (
     "LINES",
 )
 START_SECONDS = 60.0
-STOP_SECONDS = 15.0
+STOP_SECONDS = 40.0
 
 
 class Layout(StrEnum):

@@ -514,7 +514,8 @@ async def test_sigterm_ends_open_streams_and_then_every_process_with_zero(
         seconds = time.monotonic() - started
         watches = await reading
     assert set(codes.values()) == {0}, codes
-    assert seconds < 8, "processes waited instead of ending their streams"
+    # Before the end of their drain.
+    assert seconds < 18, "processes waited instead of ending their streams"
     for watch in watches:
         assert watch.ended == {"reason": "shutdown", "resumable": True}
 
