@@ -432,7 +432,7 @@ class FakeModel:
 
     @staticmethod
     def _wait(future: "Future[None]") -> None:
-        future.result(timeout=10)
+        future.result(timeout=30)
 
 
 async def _serve(port: int, dimension: int, say: Callable[[str], object]) -> None:

@@ -28,7 +28,7 @@ def model() -> Iterator[FakeModel]:
 
 @pytest_asyncio.fixture
 async def client(model: FakeModel) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=5) as opened:
+    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=30) as opened:
         yield opened
 
 
@@ -172,7 +172,7 @@ async def test_finish_reason_is_the_scripted_one(client: openai.AsyncOpenAI) -> 
 @pytest.mark.parametrize("script", [Script(fault="hang"), Script(fault="stall"), Script(first_token_seconds=60)])
 async def test_client_that_closes_early_is_seen(model: FakeModel, client: openai.AsyncOpenAI, script: Script) -> None:
     with pytest.raises(openai.APITimeoutError):
-        await stream(client.with_options(timeout=0.2), script)
+        await stream(client.with_options(timeout=0.5), script)
     await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client")
     assert model.open_now() == []
 
@@ -246,7 +246,7 @@ async def test_vectors_are_refused_as_often_as_the_script_of_any_text_says(clien
 @pytest.mark.parametrize("fault", ["hang", "reset"])
 async def test_vectors_may_never_come(client: openai.AsyncOpenAI, fault: Fault) -> None:
     with pytest.raises(openai.APIConnectionError):
-        await embed(client.with_options(timeout=0.2), Script(fault=fault, after_chunks=0).directive())
+        await embed(client.with_options(timeout=0.5), Script(fault=fault, after_chunks=0).directive())
 
 
 async def test_vectors_wait_at_their_gate(model: FakeModel, client: openai.AsyncOpenAI) -> None:

@@ -38,7 +38,7 @@ async def world(database_place: Place) -> AsyncIterator[World]:
     world = World(await stores_in(database_place))
     yield world
     world.agents.go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await world.executor.drain()
 
 
@@ -105,7 +105,7 @@ async def test_drain_waits_for_an_end_that_is_being_committed(
     draining = asyncio.create_task(world.executor.drain())
     await asyncio.sleep(0)
     gate.open.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await draining
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     # What it set free is for the next process, at once.
@@ -291,7 +291,7 @@ async def test_end_between_reading_and_waiting_is_not_missed(
     answer = (await world.stores.sessions.list_messages(ann, chat, 1, "")).elements[0]
     store: Any = EndsInBetween(world.waiting, answer)
     runs = RunService(store, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await runs.answer(ann, Accepted(accepted.run, joined=True), 3600.0) == answer
 
 
@@ -303,7 +303,7 @@ async def test_end_in_another_process_is_noticed(
     run_service = RunService(world.stores.runs, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
     waiting = asyncio.create_task(run_service.answer(ann, accepted, 60.0))
     await world.stores.others.succeed(lease_of(accepted), "another process", "Done.", Usage(), NOW)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert (await waiting).content == "Done."
 
 

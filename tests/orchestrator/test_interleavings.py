@@ -80,7 +80,7 @@ async def a_world(stores: Stores, process: str = ONE, streams: FakeStreams | Non
         yield world
     finally:
         world.agents.go.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await world.executor.drain()
 
 
@@ -116,7 +116,7 @@ async def losing_commit(place: Place, proxy: LosingPostgres, loss: Loss, call: A
     """The call's result when its next commit is lost like that; what comes late comes when the call waits for it."""
     proxy.loses = loss
     calling = asyncio.ensure_future(call)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await proxy.lost.wait()
         if loss is Loss.LATE:
             await until_waiting(place, calling)

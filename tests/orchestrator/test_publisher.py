@@ -53,7 +53,7 @@ async def publishing(
     try:
         yield publisher
         publisher.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await task
     finally:
         await publisher.abandon()
@@ -209,7 +209,7 @@ async def test_farewell_is_bounded(line: Line) -> None:
     publisher.events([an_event(1), an_event(2)])
     await streams.until(lambda: len(streams.openings) >= 1)
     publisher.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await task
     assert publisher.left == 2
 
@@ -221,7 +221,7 @@ async def test_farewell_of_one_that_never_had_its_turn_is_bounded_too() -> None:
     task = publisher.open(after=[never])  # type: ignore[list-item]
     publisher.events([an_event(1)])
     publisher.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await task
     never.cancel()
     assert (publisher.left, streams.openings) == (1, [])

@@ -103,13 +103,39 @@ async def test_what_could_not_be_recorded_is_recorded_the_next_time(
     assert await unpublished(stores) == []
 
 
+async def test_stopping_waits_for_what_is_being_recorded(
+    stores: Stores, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = FakeStreams()
+    teller = a_teller(stores, streams)
+    lease = await stores.running(ann, await stores.session(ann))
+    begun, go, acknowledge = asyncio.Event(), asyncio.Event(), stores.runs.acknowledge
+
+    async def late(published: list[tuple[str, int, str]]) -> None:
+        begun.set()
+        await go.wait()
+        await acknowledge(published)
+
+    monkeypatch.setattr(stores.runs, "acknowledge", late)
+    async with teller.working(sweep_seconds=3600):
+        async with teller.speaking(lease):
+            await streams.until(lambda: len(streams.heard) == 2)
+        await begun.wait()
+        stopping = asyncio.create_task(teller.stop())
+        # Who has nothing to wait for would be done by then.
+        await asyncio.wait([stopping], timeout=0.05)
+        go.set()
+        await stopping
+    assert await unpublished(stores) == []
+
+
 async def test_who_lost_the_lease_stops_speaking(stores: Stores, ann: Owner) -> None:
     streams = FakeStreams(usually=Line(acknowledges=False))
     teller = a_teller(stores, streams, farewell_seconds=3600)
     lease = await stores.running(ann, await stores.session(ann))
     await speak_and_lose_the_lease(teller, lease, streams)
     assert teller._speaking == {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await teller.stop()
     assert len(await unpublished(stores)) == 2
 
@@ -243,7 +269,7 @@ async def test_sweep_gives_up_while_streams_are_away(stores: Stores, ann: Owner)
     await stores.running(ann, await stores.session(ann))
     streams = FakeStreams(usually=Line(frames=0))
     teller = a_teller(stores, streams, farewell_seconds=0.02)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await teller.sweep()
     assert len(await unpublished(stores)) == 2
 
@@ -251,19 +277,22 @@ async def test_sweep_gives_up_while_streams_are_away(stores: Stores, ann: Owner)
 async def test_sweep_that_is_refused_ends(stores: Stores, ann: Owner) -> None:
     await stores.running(ann, await stores.session(ann))
     streams = FakeStreams(usually=Line(refuses=True))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await a_teller(stores, streams).sweep()
     assert len(streams.openings) == 1
 
 
-async def test_stopping_waits_for_last_words_but_not_for_ever(stores: Stores, ann: Owner) -> None:
+async def test_stopping_waits_for_last_words_but_not_for_ever(
+    stores: Stores, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LAST_WORDS_SECONDS", 1.0)
     streams = FakeStreams([Line(acknowledges=False)])
     teller = a_teller(stores, streams, farewell_seconds=3600)
     mute, heard = [await stores.running(ann, await stores.session(ann)) for _ in range(2)]
     teller.tell(an_outbox(mute))
     await streams.until(lambda: len(streams.heard) == 2)
     teller.tell(an_outbox(heard))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await teller.stop()
     assert await unpublished(stores) == [mute.run_id] * 2
     teller.tell(an_outbox(mute))
