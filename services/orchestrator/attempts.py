@@ -50,12 +50,7 @@ class Hand:
     @property
     def uncounted(self) -> Usage:
         """What the run has cost that is not committed."""
-        spent, counted = self.meter.usage, self.ledger.lease.usage
-        return Usage(
-            spent.prompt_tokens - counted.prompt_tokens,
-            spent.completion_tokens - counted.completion_tokens,
-            spent.model_calls - counted.model_calls,
-        )
+        return self.meter.usage - self.ledger.lease.usage
 
     def text_of(self, task: Task) -> TextOf:
         """The text that the task writes: the answer, if nothing else has a part in that."""

@@ -114,7 +114,9 @@ class Meter:
         """Stop the run if it has spent more than it may."""
         spent = self._sum(reserved=False)
         if spent.tokens > self._limits.tokens:
-            detail = f"the run may use {self._limits.tokens:,} tokens: raise CODELAB_RUN_TOKENS, or ask for less at once"
+            detail = (
+                f"the run may use {self._limits.tokens:,} tokens: raise CODELAB_RUN_TOKENS, or ask for less at once"
+            )
             self._reach(LimitReached(RUN_TOKEN_LIMIT, detail))
         elif spent.model_calls > self._limits.model_calls:
             self._reach(self._too_many_calls())
