@@ -19,13 +19,18 @@ from services.orchestrator.model import (
     Owner,
     Question,
     RunState,
+    Task,
     TaskState,
+    Usage,
 )
-from services.orchestrator.sql_leases import decisions_of, fence, lease_of
-from services.orchestrator.sql_run_queries import load_approval
-from services.orchestrator.sql_run_rows import asked, insert_events, resolved, unpublished_events
-from services.orchestrator.tables import approvals, chat_sessions, own_approvals, own_runs, run_tasks, runs
+from services.orchestrator.sql_leases import decisions_of, fence, lease_of, waiting
+from services.orchestrator.sql_run_queries import load_approval, load_usage
+from services.orchestrator.sql_run_rows import insert_events, store_tasks, unpublished_events
+from services.orchestrator.tables import approvals, chat_sessions, own_approvals, own_runs, runs
+from services.orchestrator.timeline import asked, resolved
 from services.runtime.database import Database, epoch_now
+
+_PARKED = {"state": RunState.WAITING_APPROVAL, "owner": None, "lease_until": 0.0, "parked_at": epoch_now()}
 
 
 class SqlApprovalStore:
@@ -35,13 +40,16 @@ class SqlApprovalStore:
         self._database = database
         self._lease_seconds = lease_seconds
 
-    async def ask(self, lease: Lease, process: str, questions: Sequence[Question], now: datetime) -> Lease:
+    async def ask(
+        self, lease: Lease, process: str, task: Task, questions: Sequence[Question], spent: Usage, now: datetime
+    ) -> Lease:
         """See ApprovalStore."""
+        waits = replace(task, state=TaskState.WAITING_APPROVAL)
         new = tuple(
             Approval(
                 id=question.id,
                 run_id=lease.run_id,
-                task_id=lease.task.id,
+                task_id=task.id,
                 kind=question.kind,
                 state=ApprovalState.PENDING,
                 payload=question.payload,
@@ -54,7 +62,9 @@ class SqlApprovalStore:
         )
         async with self._database.write() as connection:
             # What is asked is progress: takeovers are counted anew.
-            run = await fence(connection, lease, process, self._lease_seconds, happening=len(new), attempts=0)
+            run = await fence(
+                connection, lease, process, self._lease_seconds, happening=len(new), spent=spent, attempts=0
+            )
             await connection.execute(
                 sa.insert(approvals),
                 [
@@ -62,7 +72,7 @@ class SqlApprovalStore:
                     for n, approval in enumerate(new, run.event_count)
                 ],
             )
-            await _set_task(connection, lease, TaskState.WAITING_APPROVAL)
+            await store_tasks(connection, lease, [waits])
             events = await insert_events(
                 connection,
                 lease.user_id,
@@ -72,18 +82,24 @@ class SqlApprovalStore:
                 now,
                 [asked(approval) for approval in new],
             )
-        task = replace(lease.task, state=TaskState.WAITING_APPROVAL)
-        return replace(lease, task=task, events=events, decisions=lease.decisions + new)
+        return replace(
+            lease,
+            plan=lease.plan.with_tasks([waits]),
+            usage=load_usage(run),
+            events=events,
+            decisions=lease.decisions + new,
+        )
 
     async def park(self, lease: Lease, process: str) -> Lease | None:
         """See ApprovalStore."""
         async with self._database.write() as connection:
             await fence(connection, lease, process, self._lease_seconds, happening=0)
-            decisions = await decisions_of(connection, lease.user_id, lease.run_id, lease.task.id)
-            if all(each.state is not ApprovalState.PENDING for each in decisions):
+            tasks = waiting(lease.plan)
+            decisions = await decisions_of(connection, lease.user_id, lease.run_id, tasks)
+            undecided = {each.task_id for each in decisions if each.state is ApprovalState.PENDING}
+            if not tasks or tasks - undecided:
                 return replace(lease, decisions=decisions, events=(), fresh=False)
-            parked = {"state": RunState.WAITING_APPROVAL, "owner": None, "lease_until": 0.0}
-            await connection.execute(sa.update(runs).where(runs.c.id == lease.run_id).values(parked))
+            await connection.execute(sa.update(runs).where(runs.c.id == lease.run_id).values(_PARKED))
             return None
 
     async def decide(
@@ -147,7 +163,7 @@ class SqlApprovalStore:
             .values(state=state, reason=reason, decided_at=now)
         )
         values: dict[str, Any] = {"event_count": runs.c.event_count + 1}
-        siblings = await decisions_of(connection, user_id, run_id, approval.task_id)
+        siblings = await decisions_of(connection, user_id, run_id, [approval.task_id])
         goes_on = run.state == RunState.WAITING_APPROVAL and all(
             each.state is not ApprovalState.PENDING for each in siblings
         )
@@ -158,6 +174,9 @@ class SqlApprovalStore:
                 "epoch": runs.c.epoch + 1,
                 "attempts": 0,
                 "lease_until": epoch_now() + self._lease_seconds,
+                # Of what was parked by a version that did not note since when, nothing.
+                "parked_seconds": runs.c.parked_seconds + sa.func.coalesce(epoch_now() - runs.c.parked_at, 0.0),
+                "parked_at": None,
             }
         changed = await connection.execute(sa.update(runs).where(runs.c.id == run_id).values(values).returning(runs))
         row = own_runs.first(changed, user_id)
@@ -208,8 +227,3 @@ async def _approval(connection: AsyncConnection, user_id: str, approval_id: str)
     if row is None:
         raise ApprovalNotFound(approval_id)
     return load_approval(row)
-
-
-async def _set_task(connection: AsyncConnection, lease: Lease, state: TaskState) -> None:
-    these = (run_tasks.c.run_id == lease.run_id, run_tasks.c.user_id == lease.user_id, run_tasks.c.id == lease.task.id)
-    await connection.execute(sa.update(run_tasks).where(*these).values(state=state))

@@ -1,5 +1,7 @@
 """Leases in a SQL database: writing under one, and what its holder is given."""
 
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -9,19 +11,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import LEASED, Approval, Lease, TaskState
-from services.orchestrator.sql_run_queries import load_approval, load_task
+from services.orchestrator.model import (
+    ACTIVE,
+    LEASED,
+    Approval,
+    Lease,
+    Mode,
+    Plan,
+    RunState,
+    TaskState,
+    Usage,
+)
+from services.orchestrator.sql_run_queries import load_approval, load_plan, load_task, load_usage
 from services.orchestrator.sql_run_rows import unpublished_events
 from services.orchestrator.tables import approvals, own_approvals, own_tasks, run_tasks, runs
-from services.runtime.database import epoch_now
+from services.runtime.database import epoch_now, prepared
+
+_COSTS = ("prompt_tokens", "completion_tokens", "model_calls")
+_NOTHING = Usage()
 
 LEASE_END = epoch_now() + sa.bindparam("lease_seconds", type_=sa.Double)
 """The end of a lease that begins now."""
 
 
 @cache
-def _fenced(columns: tuple[str, ...]) -> ReturningUpdate[Any]:
-    """Sets these columns of a leased run, each from the parameter of its name and `_`; see `fence`."""
+def _fenced(columns: tuple[str, ...], states: tuple[RunState, ...]) -> ReturningUpdate[Any]:
+    """Sets these columns of a run leased in one of the states, each from the parameter of its name and `_`.
+
+    See `fence`.
+    """
     happening: sa.BindParameter[int] = sa.bindparam("happening", type_=sa.Integer)
     return (
         sa.update(runs)
@@ -29,34 +47,51 @@ def _fenced(columns: tuple[str, ...]) -> ReturningUpdate[Any]:
             runs.c.id == sa.bindparam("of_run"),
             runs.c.owner == sa.bindparam("of_process"),
             runs.c.epoch == sa.bindparam("of_epoch"),
-            runs.c.state.in_(LEASED),
+            runs.c.state.in_(states),
         )
         .values(
             {
                 "lease_until": LEASE_END,
                 "event_count": runs.c.event_count + happening,
-                **{column: sa.bindparam(f"{column}_") for column in columns},
+                **{column: runs.c[column] + sa.bindparam(f"more_{column}", type_=sa.Integer) for column in _COSTS},
+                **{column: sa.bindparam(f"{column}_", type_=runs.c[column].type) for column in columns},
             }
         )
-        .returning(runs.c.started_at, (runs.c.event_count - happening + 1).label("event_count"))
+        .returning(
+            runs.c.started_at,
+            (runs.c.event_count - happening + 1).label("event_count"),
+            *(runs.c[column] for column in _COSTS),
+        )
     )
 
 
 async def fence(
-    connection: AsyncConnection, lease: Lease, process: str, lease_seconds: float, *, happening: int, **values: Any
+    connection: AsyncConnection,
+    lease: Lease,
+    process: str,
+    lease_seconds: float,
+    *,
+    happening: int,
+    spent: Usage = _NOTHING,
+    states: tuple[RunState, ...] = LEASED,
+    **values: Any,
 ) -> sa.Row[tuple[Any, ...]]:
-    """Change the run under its lease, renew that, and make room for events that happen.
+    """Change the run under its lease, renew that, add what was spent, and make room for events that happen.
 
-    Return when the run began, and the number of the first of these events. Raise LeaseLost.
+    Return when the run began, what it cost so far, and the number of the first of these events. Raise LeaseLost, also
+    if the run is in none of the states.
     """
     fenced = await connection.execute(
-        _fenced(tuple(values)),
+        _fenced(tuple(values), states),
         {
             "of_run": lease.run_id,
             "of_process": process,
             "of_epoch": lease.epoch,
             "lease_seconds": lease_seconds,
             "happening": happening,
+            "more_prompt_tokens": spent.prompt_tokens,
+            "more_completion_tokens": spent.completion_tokens,
+            "more_model_calls": spent.model_calls,
             **{f"{column}_": value for column, value in values.items()},
         },
     )
@@ -67,15 +102,15 @@ async def fence(
 
 
 async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Lease:
-    """The lease of a run that was just taken: its attempt is still to begin. Raise NoResultFound if it has no task."""
-    tasks = sa.select(run_tasks).where(run_tasks.c.run_id == row.id, run_tasks.c.user_id == row.user_id)
-    found = own_tasks.first(await connection.execute(tasks), row.user_id)
-    if found is None:
+    """The lease of a run that has begun, by its row. Raise NoResultFound if it has no task and should."""
+    found = await connection.execute(
+        sa.select(run_tasks)
+        .where(run_tasks.c.run_id == row.id, run_tasks.c.user_id == row.user_id)
+        .order_by(run_tasks.c.ordinal)
+    )
+    plan = load_plan(row, [load_task(task) for task in own_tasks.all(found, row.user_id)])
+    if not plan.tasks and row.state != RunState.PLANNING:
         raise NoResultFound(f"run {row.id} has no task")
-    task = load_task(found)
-    decisions: tuple[Approval, ...] = ()
-    if task.state is TaskState.WAITING_APPROVAL:
-        decisions = await decisions_of(connection, row.user_id, row.id, task.id)
     return Lease(
         run_id=row.id,
         session_id=row.session_id,
@@ -85,21 +120,72 @@ async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]])
         position=row.position,
         asked_at=row.asked_at,
         answer_id=row.answer_id,
-        task=task,
-        generation=found.generation,
+        mode=Mode(row.mode),
+        plan=plan,
+        working_since=row.started_at + timedelta(seconds=row.parked_seconds),
+        usage=load_usage(row),
         events=await unpublished_events(connection, row.user_id, row.id),
         fresh=False,
-        decisions=decisions,
+        decisions=await decisions_of(connection, row.user_id, row.id, waiting(plan)),
     )
+
+
+async def promote(
+    connection: AsyncConnection, session_id: str, process: str, lease_seconds: float, now: datetime
+) -> Lease | None:
+    """Start the session's first queued run, if it has one and none is active. The session's row is locked."""
+    promoted = await connection.execute(*_promoted(session_id, process, lease_seconds, now))
+    row = promoted.one_or_none()
+    return None if row is None else await lease_of(connection, row)
+
+
+def waiting(plan: Plan) -> set[str]:
+    """The tasks that wait for decisions."""
+    return {task.id for task in plan.tasks if task.state is TaskState.WAITING_APPROVAL}
 
 
 async def decisions_of(
-    connection: AsyncConnection, user_id: str, run_id: str, task_id: str | None
+    connection: AsyncConnection, user_id: str, run_id: str, task_ids: Collection[str | None]
 ) -> tuple[Approval, ...]:
-    """What the user was asked for the task, oldest first."""
+    """What the user was asked for these tasks of the run, oldest first."""
+    if not task_ids:
+        return ()
     found = await connection.execute(
         sa.select(approvals)
-        .where(approvals.c.run_id == run_id, approvals.c.user_id == user_id, approvals.c.task_id == task_id)
+        .where(
+            approvals.c.run_id == run_id,
+            approvals.c.user_id == user_id,
+            sa.or_(*(approvals.c.task_id == task_id for task_id in task_ids)),
+        )
         .order_by(approvals.c.n)
     )
     return tuple(load_approval(row) for row in own_approvals.all(found, user_id))
+
+
+@prepared
+def _promoted(session_id: Any, process: Any, lease_seconds: Any, now: Any) -> ReturningUpdate[Any]:
+    others = runs.alias("others")
+    first = (
+        sa.select(others.c.id)
+        .where(others.c.session_id == session_id, others.c.state == RunState.QUEUED)
+        .order_by(others.c.position)
+        .limit(1)
+        .scalar_subquery()
+    )
+    active = sa.exists().where(others.c.session_id == session_id, others.c.state.in_(ACTIVE))
+    # A retry has the tasks of the run that it retries.
+    has_plan = sa.exists().where(run_tasks.c.run_id == runs.c.id)
+    return (
+        sa.update(runs)
+        .where(runs.c.id == first, ~active)
+        .values(
+            state=sa.case(
+                (sa.and_(runs.c.mode == Mode.ORCHESTRATED, ~has_plan), RunState.PLANNING), else_=RunState.RUNNING
+            ),
+            owner=process,
+            epoch=runs.c.epoch + 1,
+            lease_until=epoch_now() + lease_seconds,
+            started_at=now,
+        )
+        .returning(runs)
+    )

@@ -1,6 +1,6 @@
 """How runs begin in a SQL database: a message is accepted, or a run retried."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from services.orchestrator.errors import RunNotFound, RunNotRetryable, RunRetrie
 from services.orchestrator.model import (
     RETRYABLE,
     Accepted,
+    Agent,
     Lease,
     Message,
     Mode,
@@ -31,20 +32,17 @@ from services.orchestrator.model import (
 from services.orchestrator.sql_leases import LEASE_END
 from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
 from services.orchestrator.sql_run_rows import (
-    Happened,
     cancel_runs,
     enter_session,
     insert_events,
     insert_message,
-    insert_task,
-    outbox_of,
-    received,
+    insert_tasks,
     require_room,
-    started,
     unfinished_run,
 )
 from services.orchestrator.sql_session_store import lock_project
 from services.orchestrator.tables import idempotency_keys, own_runs, runs
+from services.orchestrator.timeline import Happened, changed, planned, received
 from services.runtime.database import Database
 from services.runtime.idempotency import RequestKey
 
@@ -148,18 +146,11 @@ class SqlRunAcceptance(SqlRunQueries):
         process: str,
         now: datetime,
     ) -> Accepted:
-        task = Task(
-            id=DIRECT_TASK,
-            agent_id=new.agent.id,
-            agent_name=new.agent.name,
-            title=new.content.strip().split("\n", 1)[0][:_TITLE_LENGTH],
-            instruction=new.content,
-            state=TaskState.PENDING,
-            attempt=0,
-        )
+        mode = Mode.ORCHESTRATED if new.agent is None else Mode.DIRECT
+        tasks = () if new.agent is None else (_direct_task(new.agent, new.content),)
         message = Message(new.message_id, new.session_id, new.id, Role.USER, new.content, None, now)
         accepted = await self._insert(
-            connection, owner, beginning, Mode.DIRECT, (task,), [received(message)], process, now
+            connection, owner, beginning, mode, Plan(tasks), [received(message)], process, now
         )
         await insert_message(connection, message, owner.user_id, 2 * beginning.position)
         return accepted
@@ -173,9 +164,11 @@ class SqlRunAcceptance(SqlRunQueries):
         process: str,
         now: datetime,
     ) -> Accepted:
-        """Insert the retry of a run: its finished tasks stay as they are, the others begin anew."""
-        tasks = tuple(task if task.state is TaskState.SUCCEEDED else _fresh(task) for task in failed.plan.tasks)
-        return await self._insert(connection, owner, beginning, failed.mode, tasks, [], process, now)
+        """Insert the retry of a run: its finished tasks are kept, the others begin anew."""
+        plan = replace(failed.plan, tasks=tuple(_again(task) for task in failed.plan.tasks))
+        # The graph that a planned run's timeline begins with.
+        happened = [planned(plan)] if failed.mode is Mode.ORCHESTRATED and plan.tasks else []
+        return await self._insert(connection, owner, beginning, failed.mode, plan, happened, process, now)
 
     async def _insert(
         self,
@@ -183,24 +176,24 @@ class SqlRunAcceptance(SqlRunQueries):
         owner: Owner,
         beginning: _Beginning,
         mode: Mode,
-        tasks: tuple[Task, ...],
+        plan: Plan,
         happened: list[Happened],
         process: str,
         now: datetime,
     ) -> Accepted:
-        """Insert the run and its tasks; leased, and its first unfinished task begun, unless it is queued."""
+        """Insert the run and its tasks, leased unless it is queued: then a direct run's task has begun."""
         queued = beginning.queued
-        at = next(index for index, task in enumerate(tasks) if task.state is TaskState.PENDING)
-        if not queued:
-            begun = replace(tasks[at], state=TaskState.RUNNING, attempt=1, started_at=now)
-            tasks = (*tasks[:at], begun, *tasks[at + 1 :])
-            happened = [*happened, started(begun)]
+        if mode is Mode.DIRECT and not queued:
+            begun = replace(plan.tasks[0], state=TaskState.RUNNING, attempt=1, started_at=now)
+            plan = plan.with_tasks([begun])
+            happened = [*happened, *changed(mode, [begun])]
+        has_plan = bool(plan.tasks)
         run = Run(
             id=beginning.id,
             session_id=beginning.session_id,
             mode=mode,
-            state=RunState.QUEUED if queued else RunState.RUNNING,
-            plan=Plan(tasks),
+            state=RunState.QUEUED if queued else RunState.RUNNING if has_plan else RunState.PLANNING,
+            plan=plan,
             message_id=None,
             retry_of=beginning.retry_of,
             error=None,
@@ -223,6 +216,9 @@ class SqlRunAcceptance(SqlRunQueries):
             "asked_at": beginning.asked_at,
             "answer_id": beginning.answer_id,
             "retry_of": run.retry_of,
+            "plan_origin": plan.origin,
+            "plan_problems": [asdict(problem) for problem in plan.problems],
+            "planning_seconds": plan.planning_seconds,
             "owner": None if queued else process,
             "epoch": epoch,
             "event_count": len(happened),
@@ -232,8 +228,13 @@ class SqlRunAcceptance(SqlRunQueries):
             "lease_seconds": self._lease_seconds,
         }
         await connection.execute(_INSERT_RUN, row)
-        for ordinal, task in enumerate(tasks):
-            await insert_task(connection, owner.user_id, run.id, task, ordinal)
+        await insert_tasks(connection, owner.user_id, run.id, plan.tasks)
+        events = await insert_events(connection, owner.user_id, run.id, epoch, 1, now, happened)
+        stopped = tuple(each.run_id for each in beginning.replaced)
+        if queued:
+            outbox = Outbox(run.id, run.session_id, owner.project_id, owner.user_id, epoch, events)
+            told = (outbox,) if events else ()
+            return Accepted(run, outbox=(*beginning.replaced, *told), stopped=stopped)
         lease = Lease(
             run_id=run.id,
             session_id=run.session_id,
@@ -243,15 +244,13 @@ class SqlRunAcceptance(SqlRunQueries):
             position=beginning.position,
             asked_at=beginning.asked_at,
             answer_id=beginning.answer_id,
-            task=tasks[at],
-            generation=tasks[at].attempt,
-            events=await insert_events(connection, owner.user_id, run.id, epoch, 1, now, happened),
+            mode=mode,
+            plan=plan,
+            working_since=now,
+            events=events,
+            fresh=mode is Mode.DIRECT,
         )
-        stopped = tuple(each.run_id for each in beginning.replaced)
-        if not queued:
-            return Accepted(run, lease=lease, outbox=beginning.replaced, stopped=stopped)
-        told = (outbox_of(lease, lease.events),) if lease.events else ()
-        return Accepted(run, outbox=(*beginning.replaced, *told), stopped=stopped)
+        return Accepted(run, lease=lease, outbox=beginning.replaced, stopped=stopped)
 
 
 async def _claim(connection: AsyncConnection, owner: Owner, key: RequestKey | None, run_id: str, now: datetime) -> None:
@@ -278,8 +277,22 @@ async def _asked_at(connection: AsyncConnection, owner: Owner, failed: Run) -> i
     return int(itself.asked_at)
 
 
-def _fresh(task: Task) -> Task:
-    """The task as it was before anybody worked on it."""
+def _direct_task(agent: Agent, content: str) -> Task:
+    return Task(
+        id=DIRECT_TASK,
+        agent_id=agent.id,
+        agent_name=agent.name,
+        title=content.strip().split("\n", 1)[0][:_TITLE_LENGTH],
+        instruction=content,
+        state=TaskState.PENDING,
+        attempt=0,
+    )
+
+
+def _again(task: Task) -> Task:
+    """The task in a retry of its run: what it gave, for nothing, or as it was before anybody worked on it."""
+    if task.state is TaskState.SUCCEEDED:
+        return replace(task, usage=Usage())
     return Task(
         id=task.id,
         agent_id=task.agent_id,

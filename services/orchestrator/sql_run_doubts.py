@@ -9,10 +9,21 @@ from dataclasses import replace
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.model import FINISHED, LEASED, Accepted, Ended, Lease, Outbox, Owner, RunState
+from services.orchestrator.model import (
+    FINISHED,
+    LEASED,
+    Accepted,
+    Ended,
+    Lease,
+    Mode,
+    Outbox,
+    Owner,
+    RunState,
+    TaskState,
+)
 from services.orchestrator.sql_leases import lease_of
 from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
-from services.orchestrator.sql_run_rows import outbox_of, touch_session, unpublished_events
+from services.orchestrator.sql_run_rows import touch_session, unpublished_events
 from services.orchestrator.tables import own_runs, projects, runs
 
 # Of a run that was never taken over, and of an attempt that is the first.
@@ -30,11 +41,17 @@ class SqlRunDoubts(SqlRunQueries):
             row = await _find(connection, owner, runs.c.id == run_id)
             if row is None:
                 return None
-            run, lease = await load_run(connection, owner, run_id), await lease_of(connection, row)
+            run = await load_run(connection, owner, run_id)
             if row.state == RunState.QUEUED:
-                return Accepted(run, outbox=(outbox_of(lease, lease.events),) if lease.events else ())
-            begun = (row.state, row.owner, row.epoch, lease.task.attempt) == (RunState.RUNNING, process, _FIRST, _FIRST)
-            return Accepted(run, lease=replace(lease, fresh=True) if begun else None)
+                outbox = await _outbox(connection, row)
+                return Accepted(run, outbox=(outbox,) if outbox.events else ())
+            if row.state not in LEASED or (row.owner, row.epoch) != (process, _FIRST):
+                return Accepted(run)
+            lease = await lease_of(connection, row)
+            direct = lease.mode is Mode.DIRECT
+            # One that was promoted has waited; and a direct run begins with its attempt, or has not begun here.
+            begun = lease.task.attempt == _FIRST if direct else row.started_at == row.created_at
+            return Accepted(run, lease=replace(lease, fresh=direct) if begun else None)
 
     async def ended(self, owner: Owner, run_id: str, process: str) -> Ended | None:
         async with self._database.write() as connection:
@@ -45,9 +62,7 @@ class SqlRunDoubts(SqlRunQueries):
             row = await _find(connection, owner, this)
             if row is None or row.state not in FINISHED:
                 return None
-            events = await unpublished_events(connection, owner.user_id, run_id)
-            outbox = Outbox(run_id, row.session_id, owner.project_id, owner.user_id, row.epoch, events)
-            return Ended(outbox, await _promoted(connection, owner, row.session_id, process))
+            return Ended(await _outbox(connection, row), await _promoted(connection, owner, row.session_id, process))
 
 
 async def _promoted(connection: AsyncConnection, owner: Owner, session_id: str, process: str) -> Lease | None:
@@ -55,8 +70,18 @@ async def _promoted(connection: AsyncConnection, owner: Owner, session_id: str, 
     row = await _find(
         connection, owner, sa.and_(runs.c.session_id == session_id, runs.c.owner == process, runs.c.state.in_(LEASED))
     )
-    lease = None if row is None else await lease_of(connection, row)
-    return lease if lease is not None and lease.task.attempt < _FIRST else None
+    if row is None or row.epoch != _FIRST:
+        return None
+    lease = await lease_of(connection, row)
+    # What a retry has of the run that it retries is done.
+    begun = any(task.attempt and task.state is not TaskState.SUCCEEDED for task in lease.plan.tasks)
+    return None if begun else lease
+
+
+async def _outbox(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> Outbox:
+    """All that the run has to tell."""
+    events = await unpublished_events(connection, row.user_id, row.id)
+    return Outbox(row.id, row.session_id, row.project_id, row.user_id, row.epoch, events)
 
 
 async def _find(

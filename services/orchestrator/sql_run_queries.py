@@ -1,6 +1,6 @@
 """Reading runs, their tasks and their timelines from a SQL database."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.errors import RunNotFound
+from services.orchestrator.errors import LeaseLost, RunNotFound
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
@@ -25,6 +25,7 @@ from services.orchestrator.model import (
     Owner,
     Page,
     Plan,
+    PlanOrigin,
     Run,
     RunState,
     Task,
@@ -133,6 +134,15 @@ class SqlRunQueries:
             rows = await connection.execute(*_earlier(lease.session_id, lease.user_id, 2 * lease.asked_at, limit))
             return [message_of(row) for row in reversed(own_messages.all(rows, lease.user_id))]
 
+    async def asked(self, lease: Lease) -> str:
+        async with self._database.read() as connection:
+            rows = await connection.execute(*_asked(lease.session_id, lease.user_id, 2 * lease.asked_at))
+            message = own_messages.first(rows, lease.user_id)
+        if message is None:
+            # Its session is gone, and the run with it.
+            raise LeaseLost(lease.run_id)
+        return str(message.content)
+
     async def orphaned(self, limit: int) -> list[str]:
         async with self._database.read() as connection:
             return list(await connection.scalars(*_orphaned(limit)))
@@ -201,6 +211,13 @@ def _earlier(session_id: Any, user_id: Any, position: Any, limit: Any) -> sa.Sel
 
 
 @prepared
+def _asked(session_id: Any, user_id: Any, position: Any) -> sa.Select[Any]:
+    return sa.select(messages.c.user_id, messages.c.content).where(
+        messages.c.session_id == session_id, messages.c.user_id == user_id, messages.c.position == position
+    )
+
+
+@prepared
 def _orphaned(limit: Any) -> sa.CompoundSelect[Any]:
     busy = runs.alias("busy")
     active = sa.exists().where(busy.c.session_id == runs.c.session_id, busy.c.state.in_(ACTIVE))
@@ -235,9 +252,19 @@ def load_task(row: sa.Row[tuple[object, ...]]) -> Task:
         depends_on=tuple(row.depends_on),
         output=row.output,
         error=_failure(row),
-        usage=_usage(row),
+        usage=load_usage(row),
         started_at=row.started_at,
         finished_at=row.finished_at,
+    )
+
+
+def load_plan(row: sa.Row[tuple[object, ...]], tasks: Iterable[Task]) -> Plan:
+    """The plan of these tasks that a row of `runs` is about."""
+    return Plan(
+        tasks=tuple(tasks),
+        origin=None if row.plan_origin is None else PlanOrigin(row.plan_origin),
+        problems=tuple(Failure(**problem) for problem in row.plan_problems),
+        planning_seconds=row.planning_seconds,
     )
 
 
@@ -271,12 +298,12 @@ def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
         session_id=row.session_id,
         mode=Mode(row.mode),
         state=RunState(row.state),
-        plan=Plan(tuple(tasks)),
+        plan=load_plan(row, tasks),
         message_id=row.answer_id if row.answered else None,
         retry_of=row.retry_of,
         error=_failure(row),
         stop_reason=row.stop_reason,
-        usage=_usage(row),
+        usage=load_usage(row),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
@@ -316,5 +343,6 @@ def _failure(row: sa.Row[tuple[object, ...]]) -> Failure | None:
     return None if row.error_reason is None else Failure(row.error_reason, row.error_detail)
 
 
-def _usage(row: sa.Row[tuple[object, ...]]) -> Usage:
+def load_usage(row: sa.Row[tuple[object, ...]]) -> Usage:
+    """What a row of `runs` or `run_tasks` says that it cost."""
     return Usage(row.prompt_tokens, row.completion_tokens, row.model_calls)

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from services.orchestrator.errors import TooManyQueuedRuns, TooManyRuns
+from services.orchestrator.errors import LeaseLost, TooManyQueuedRuns, TooManyRuns
 from services.orchestrator.model import (
+    ENDED_TASK,
     FINISHED,
     LEASED,
     UNFINISHED,
-    Approval,
     ApprovalState,
     Event,
-    Failure,
     Lease,
     Message,
     Outbox,
@@ -41,15 +39,28 @@ from services.orchestrator.tables import (
     run_tasks,
     runs,
 )
+from services.orchestrator.timeline import Happened
 from services.runtime.database import epoch_now, prepared, turn
-
-Happened = tuple[str, dict[str, Any]]
-"""An event's type and payload."""
-
 
 _INSERT_TASK = sa.insert(run_tasks)
 _INSERT_MESSAGE = sa.insert(messages)
 _INSERT_EVENT = sa.insert(run_events)
+
+_CHANGING = (
+    *("state", "attempt", "output", "error_reason", "error_detail"),
+    *("prompt_tokens", "completion_tokens", "model_calls", "started_at", "finished_at"),
+)
+"""The columns of a task that change while its run is worked on."""
+_STORE_TASK = (
+    sa.update(run_tasks)
+    .where(
+        run_tasks.c.run_id == sa.bindparam("of_run"),
+        run_tasks.c.user_id == sa.bindparam("of_user"),
+        run_tasks.c.id == sa.bindparam("of_task"),
+    )
+    .values({column: sa.bindparam(f"{column}_") for column in _CHANGING})
+)
+_UNFINISHED_TASK = tuple(state for state in TaskState if state not in ENDED_TASK)
 
 
 @prepared
@@ -132,13 +143,12 @@ def _unfinished_of_user(user_id: Any) -> sa.Select[Any]:
     )
 
 
-@cache
-def _ended_task(columns: tuple[str, ...]) -> sa.Update:
-    """Sets these columns of a task: each from the parameter of its name and `_`."""
+@prepared
+def _cancelled_tasks(user_id: Any, run_id: Any, now: Any) -> sa.Update:
     return (
         sa.update(run_tasks)
-        .where(run_tasks.c.run_id == sa.bindparam("of_run"), run_tasks.c.id == sa.bindparam("of_task"))
-        .values({column: sa.bindparam(f"{column}_") for column in columns})
+        .where(run_tasks.c.run_id == run_id, run_tasks.c.user_id == user_id, run_tasks.c.state.in_(_UNFINISHED_TASK))
+        .values(state=TaskState.CANCELLED, finished_at=now)
     )
 
 
@@ -207,14 +217,7 @@ async def cancel_runs(
     )
     outbox = []
     for row in sorted(own_runs.all(cancelled, owner.user_id, owner.project_id), key=lambda row: int(row.position)):
-        await connection.execute(
-            sa.update(run_tasks)
-            .where(
-                run_tasks.c.run_id == row.id,
-                run_tasks.c.state.in_((TaskState.PENDING, TaskState.RUNNING, TaskState.WAITING_APPROVAL)),
-            )
-            .values(state=TaskState.CANCELLED, finished_at=now)
-        )
+        await cancel_tasks(connection, owner.user_id, row.id, now)
         await cancel_questions(connection, owner.user_id, row.id, now)
         await tell_stopped(connection, row.id)
         end = ("run_cancelled", {"reason": reason})
@@ -285,36 +288,48 @@ async def unpublished_events(connection: AsyncConnection, user_id: str, run_id: 
     return tuple(load_event(row) for row in own_events.all(rows, user_id))
 
 
-async def insert_task(connection: AsyncConnection, user_id: str, run_id: str, task: Task, ordinal: int = 0) -> None:
-    """Insert a task of the run; an attempt that has begun is the first generation of its text."""
-    row = {
-        "run_id": run_id,
-        "id": task.id,
-        "user_id": user_id,
-        "ordinal": ordinal,
-        "agent_id": task.agent_id,
-        "agent_name": task.agent_name,
-        "title": task.title,
-        "instruction": task.instruction,
-        "depends_on": list(task.depends_on),
-        "state": task.state,
-        "attempt": task.attempt,
-        "generation": task.attempt,
-        "output": task.output,
-        "started_at": task.started_at,
-        "finished_at": task.finished_at,
-        **asdict(task.usage),
-    }
-    await connection.execute(_INSERT_TASK, row)
+async def insert_tasks(connection: AsyncConnection, user_id: str, run_id: str, tasks: Sequence[Task]) -> None:
+    """Insert the tasks of a run, in this order."""
+    rows = [
+        {
+            "run_id": run_id,
+            "id": task.id,
+            "user_id": user_id,
+            "ordinal": ordinal,
+            "agent_id": task.agent_id,
+            "agent_name": task.agent_name,
+            "title": task.title,
+            "instruction": task.instruction,
+            "depends_on": list(task.depends_on),
+            **_changing(task),
+        }
+        for ordinal, task in enumerate(tasks)
+    ]
+    if rows:
+        await connection.execute(_INSERT_TASK, rows)
 
 
-async def end_task(connection: AsyncConnection, lease: Lease, state: TaskState, now: datetime, **values: Any) -> None:
-    """End the lease's task."""
-    end = {"state": state, "finished_at": now, **values}
-    await connection.execute(
-        _ended_task(tuple(end)),
-        {"of_run": lease.run_id, "of_task": lease.task.id, **{f"{k}_": v for k, v in end.items()}},
-    )
+async def store_tasks(connection: AsyncConnection, lease: Lease, tasks: Sequence[Task]) -> None:
+    """Write tasks of the lease's run as they are now. Raise LeaseLost if one is not its."""
+    rows = [
+        {
+            "of_run": lease.run_id,
+            "of_user": lease.user_id,
+            "of_task": task.id,
+            **{f"{column}_": value for column, value in _changing(task).items()},
+        }
+        for task in tasks
+    ]
+    if rows:
+        stored = await connection.execute(_STORE_TASK, rows if len(rows) > 1 else rows[0])
+        # Of several, not every driver knows.
+        if 0 <= stored.rowcount < len(rows):
+            raise LeaseLost(lease.run_id)
+
+
+async def cancel_tasks(connection: AsyncConnection, user_id: str, run_id: str, now: datetime) -> None:
+    """Nobody works any more on what is unfinished: the run, whose row is locked, ends."""
+    await connection.execute(*_cancelled_tasks(user_id, run_id, now))
 
 
 async def insert_message(connection: AsyncConnection, message: Message, user_id: str, position: int) -> None:
@@ -339,50 +354,14 @@ def outbox_of(lease: Lease, events: tuple[Event, ...]) -> Outbox:
     return Outbox(lease.run_id, lease.session_id, lease.project_id, lease.user_id, lease.epoch, events)
 
 
-def received(message: Message) -> Happened:
-    """That a user's message was stored."""
-    return "message_received", {"message": _message_values(message)}
-
-
-def started(task: Task) -> Happened:
-    """That an agent began a task."""
-    return "agent_started", {"agent_id": task.agent_id, "agent_name": task.agent_name, "task_id": task.id}
-
-
-def completed(task: Task, answer: Message, usage: dict[str, int], duration_ms: int) -> Happened:
-    """That an agent finished the task of a direct run with this answer."""
-    return "agent_completed", {
-        "agent_id": task.agent_id,
-        "agent_name": task.agent_name,
-        "task_id": task.id,
-        "output": answer.content,
-        "usage": usage,
-        "duration_ms": duration_ms,
-        "message": _message_values(answer),
+def _changing(task: Task) -> dict[str, Any]:
+    return {
+        "state": task.state,
+        "attempt": task.attempt,
+        "output": task.output,
+        "error_reason": None if task.error is None else task.error.reason,
+        "error_detail": None if task.error is None else task.error.detail,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        **asdict(task.usage),
     }
-
-
-def failed(task: Task, error: Failure) -> list[Happened]:
-    """That a task failed, and its run with it."""
-    payload = {"error": asdict(error), "task_id": task.id, "agent_id": task.agent_id}
-    return [("agent_failed", payload), ("run_failed", payload)]
-
-
-def asked(approval: Approval) -> Happened:
-    """That the user is asked for a decision."""
-    return "approval_required", {"approval": _approval_values(approval)}
-
-
-def resolved(approval: Approval) -> Happened:
-    """That a question needs no answer any more."""
-    return "approval_resolved", {"approval": _approval_values(approval)}
-
-
-def _approval_values(approval: Approval) -> dict[str, Any]:
-    decided_at = approval.decided_at and approval.decided_at.isoformat()
-    times = {"expires_at": approval.expires_at.isoformat(), "created_at": approval.created_at.isoformat()}
-    return {**asdict(approval), **times, "decided_at": decided_at}
-
-
-def _message_values(message: Message) -> dict[str, Any]:
-    return {**asdict(message), "timestamp": message.timestamp.isoformat()}

@@ -80,6 +80,10 @@ runs = sa.Table(
     sa.Column("error_reason", sa.String(100)),
     sa.Column("error_detail", sa.Text),
     sa.Column("stop_reason", sa.String(100)),
+    # Of its plan, once it has one; what was wrong with proposals is a list of {reason, detail}.
+    sa.Column("plan_origin", sa.String(20)),
+    sa.Column("plan_problems", Json, nullable=False, default=list),
+    sa.Column("planning_seconds", sa.Double),
     sa.Column("prompt_tokens", sa.Integer, nullable=False, default=0),
     sa.Column("completion_tokens", sa.Integer, nullable=False, default=0),
     sa.Column("model_calls", sa.Integer, nullable=False, default=0),
@@ -89,6 +93,9 @@ runs = sa.Table(
     sa.Column("lease_until", sa.Double, nullable=False, default=0),
     # Takeovers since the last committed progress.
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    # Since when it waits for its user (by the database's clock, seconds since 1970), and for how long it did before.
+    sa.Column("parked_at", sa.Double),
+    sa.Column("parked_seconds", sa.Double, nullable=False, default=0),
     sa.Column("event_count", sa.Integer, nullable=False, default=0),
     sa.Column("last_event_id", sa.String(100)),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -132,9 +139,8 @@ run_tasks = sa.Table(
     sa.Column("instruction", sa.Text, nullable=False),
     sa.Column("depends_on", Json, nullable=False, default=list),
     sa.Column("state", sa.String(20), nullable=False),
+    # Also the generation of the text that the task writes: never falls, also across takeovers.
     sa.Column("attempt", sa.Integer, nullable=False, default=0),
-    # Of the text that the task writes: never falls, also across takeovers.
-    sa.Column("generation", sa.Integer, nullable=False, default=0),
     sa.Column("output", sa.Text),
     sa.Column("error_reason", sa.String(100)),
     sa.Column("error_detail", sa.Text),
