@@ -15,7 +15,7 @@ from codelab.orchestrator.v1 import (
 from services.orchestrator.agents_client import AgentsClient
 from services.orchestrator.conductor import Conductor
 from services.orchestrator.direct import Direct
-from services.orchestrator.executor import Executor
+from services.orchestrator.executor import Executor, Work
 from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import Mode, RunLimits
 from services.orchestrator.planner import Planner
@@ -64,7 +64,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         work_limits = WorkLimits(
             settings.run_tasks, settings.run_model_calls, settings.run_tokens, settings.run_seconds
         )
-        works = {
+        works: dict[Mode, Work] = {
             Mode.DIRECT: Direct(agents),
             Mode.ORCHESTRATED: Conductor(agents, Planner(agents, work_limits.tasks)),
         }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -70,7 +71,7 @@ class SqlRunProgress(SqlRunAcceptance):
     async def advance(self, lease: Lease, process: str, tasks: Sequence[Task], spent: Usage, now: datetime) -> Lease:
         happened = changed(lease.mode, tasks)
         # An attempt that begins is no progress: a task that takes every process down with it begins again and again.
-        progress = {"attempts": 0} if any(task.state in ENDED_TASK for task in tasks) else {}
+        progress: dict[str, Any] = {"attempts": 0} if any(task.state in ENDED_TASK for task in tasks) else {}
         async with self._database.write() as connection:
             run = await fence(
                 connection, lease, process, self._lease_seconds, happening=len(happened), spent=spent, **progress
@@ -108,7 +109,7 @@ class SqlRunProgress(SqlRunAcceptance):
     ) -> Ended:
         """End the run under its lease and promote the next. The session's row is locked."""
         answer = _answer(lease, ending, now)
-        end = {
+        end: dict[str, Any] = {
             "state": RunState.SUCCEEDED if ending.error is None else RunState.FAILED,
             "answered": answer is not None,
             "error_reason": None if ending.error is None else ending.error.reason,

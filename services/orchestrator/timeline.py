@@ -136,4 +136,4 @@ def _approval_values(approval: Approval) -> dict[str, Any]:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return moment and moment.isoformat()
+    return None if moment is None else moment.isoformat()

@@ -32,7 +32,6 @@ from services.runtime.ids import Clock, new_id
 from tests.conformance.orchestrator_stores import AGENT, NOW, ONE, Stores, a_message
 from tests.orchestrator.fake_streams import FakeStreams
 
-
 WORK_LIMITS = WorkLimits(tasks=12, model_calls=1_000, tokens=1_000_000, seconds=3600.0)
 """What no run of the tests reaches by chance."""
 
