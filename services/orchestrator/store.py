@@ -142,12 +142,16 @@ class RunStore(Protocol):
     async def advance(self, lease: Lease, process: str, tasks: Sequence[Task], spent: Usage, now: datetime) -> Lease:
         """Store tasks of the run as they are now; it cost `spent` more. Raise LeaseLost.
 
-        What is told: of a task that runs, that its attempt began; of one that ended or is skipped, that. Takeovers are
-        counted anew. The lease returned has the events of this change alone.
+        What is told: of a task that runs, that its attempt began; of one that ended or is skipped, that. If one ended,
+        takeovers are counted anew. The lease returned has the events of this change alone.
         """
 
     async def standing(self, lease: Lease, process: str) -> Lease:
+<<<<<<< HEAD
         """Return the lease as it is stored: for whoever did not hear the answer to a change. Raise LeaseLost.
+=======
+        """Return the lease as it is stored: for whoever did not hear the answer to a write under it. Raise LeaseLost.
+>>>>>>> h-store
 
         It has all events that are not known to be published.
         """

@@ -21,12 +21,12 @@ from services.orchestrator.model import (
     Outcome,
     Owner,
     RunState,
-    Usage,
 )
 from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
 from services.orchestrator.waiting import Waiting
 from services.runtime.ids import new_id
+from tests.conformance.endings import done
 from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.e2e.polling import eventually
@@ -65,7 +65,7 @@ async def test_renewing_does_not_cut_off_a_run_that_has_just_ended(
 ) -> None:
     first = await world.send(ann, chat)
     second = await world.send(ann, chat)
-    gate = Gate(world.stores.runs, "succeed", monkeypatch)
+    gate = Gate(world.stores.runs, "end", monkeypatch)
     world.agents.go.set()
     await gate.committed.wait()
     await world.executor._renew()
@@ -79,7 +79,7 @@ async def test_renewal_that_began_before_the_end_does_not_cut_it_off_either(
 ) -> None:
     first = await world.send(ann, chat)
     await world.agents.until(lambda: len(world.agents.began) == 1)
-    ended = Gate(world.stores.runs, "succeed", monkeypatch)
+    ended = Gate(world.stores.runs, "end", monkeypatch)
     renew = world.stores.runs.renew
 
     async def renew_late(process: str, run_ids: Any) -> set[str]:
@@ -99,7 +99,7 @@ async def test_drain_waits_for_an_end_that_is_being_committed(
 ) -> None:
     run_id = await world.send(ann, chat)
     await world.send(ann, chat)
-    gate = Gate(world.stores.runs, "succeed", monkeypatch)
+    gate = Gate(world.stores.runs, "end", monkeypatch)
     world.agents.go.set()
     await gate.committed.wait()
     draining = asyncio.create_task(world.executor.drain())
@@ -302,7 +302,7 @@ async def test_end_in_another_process_is_noticed(
     accepted = await world.stores.send(ann, chat, process="another process")
     run_service = RunService(world.stores.runs, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
     waiting = asyncio.create_task(run_service.answer(ann, accepted, 60.0))
-    await world.stores.others.succeed(lease_of(accepted), "another process", "Done.", Usage(), NOW)
+    await world.stores.others.end(lease_of(accepted), "another process", done(lease_of(accepted)), NOW)
     async with asyncio.timeout(30):
         assert (await waiting).content == "Done."
 

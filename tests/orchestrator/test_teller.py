@@ -13,6 +13,7 @@ from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import Failure, Lease, OnBusy, Outbox, Owner, Usage
 from services.orchestrator.tables import run_events
 from services.orchestrator.teller import Teller
+from tests.conformance.endings import again, broken, done
 from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, lease_of, stores_in
 from tests.databases import Place
 from tests.orchestrator.fake_streams import FakeStreams, Line
@@ -71,7 +72,7 @@ async def test_live_run_is_told_and_what_was_told_is_recorded(stores: Stores, an
     teller = a_teller(stores, streams)
     lease = await stores.running(ann, await stores.session(ann))
     async with teller.speaking(lease) as speaker:
-        ended = await stores.runs.succeed(lease, ONE, "Hello.", Usage(), NOW)
+        ended = await stores.runs.end(lease, ONE, done(lease, "Hello."), NOW)
         speaker.events(ended.outbox.events)
     await teller.stop()
     assert streams.types() == ["message_received", "agent_started", "agent_completed"]
@@ -153,7 +154,7 @@ async def test_end_of_a_replaced_run_comes_before_the_message_that_replaced_it(s
         teller.tell(outbox)
     lease = lease_of(accepted)
     async with teller.speaking(lease) as speaker:
-        speaker.events((await stores.runs.succeed(lease, ONE, "Hello.", Usage(), NOW)).outbox.events)
+        speaker.events((await stores.runs.end(lease, ONE, done(lease, "Hello."), NOW)).outbox.events)
     await streams.until(lambda: streams.types()[-1] == "agent_completed")
     assert [(run, event.type) for run, event in streams.heard] == [
         (first.run_id, "message_received"),
@@ -176,7 +177,7 @@ async def test_end_of_a_run_comes_before_what_it_set_free(stores: Stores, ann: O
     await stores.send(ann, chat)
     async with teller.speaking(lease) as speaker:
         await streams.until(lambda: len(streams.heard) == 2)
-        ended = await stores.runs.succeed(lease, ONE, "Hello.", Usage(), NOW)
+        ended = await stores.runs.end(lease, ONE, done(lease, "Hello."), NOW)
         speaker.events(ended.outbox.events)
     assert ended.promoted is not None
     async with teller.speaking(ended.promoted):
@@ -208,12 +209,12 @@ async def test_zombie_and_its_successor_are_heard_in_order_and_once(stores: Stor
         over = await stores.others.adopt(chat, TWO, NOW)
         assert isinstance(over, Lease)
         async with successor.speaking(over) as speaker:
-            over = await stores.others.begin_attempt(over, TWO, NOW)
+            over = await stores.others.advance(over, TWO, again(over), Usage(), NOW)
             speaker.events(over.events)
             await streams.until(lambda: len(streams.heard) == 3)
             # Wakes up and speaks on in its old epoch.
             ghost.events(lease.events)
-            speaker.events((await stores.others.succeed(over, TWO, "Hello.", Usage(), NOW)).outbox.events)
+            speaker.events((await stores.others.end(over, TWO, done(over, "Hello."), NOW)).outbox.events)
             await streams.until(lambda: len(streams.heard) == 4)
     await asyncio.gather(zombie.stop(), successor.stop())
     assert [event.n for _, event in streams.heard] == [1, 2, 3, 4]
@@ -259,7 +260,7 @@ async def test_sweep_of_one_session_keeps_its_runs_in_order(stores: Stores, ann:
     lease = await stores.running(ann, chat)
     second = (await stores.send(ann, chat, now=NOW + SECOND / 4)).run.id
     third = (await stores.send(ann, chat, now=NOW + SECOND / 2)).run.id
-    await stores.runs.fail(lease, ONE, Failure("MODEL_FAILED", "it broke off"), NOW)
+    await stores.runs.end(lease, ONE, broken(lease, Failure("MODEL_FAILED", "it broke off")), NOW)
     streams = FakeStreams([Line(frames=0), Line(frames=2)])
     await a_teller(stores, streams).sweep()
     assert [run for run, _ in streams.heard] == [lease.run_id] * 4 + [second, third]
