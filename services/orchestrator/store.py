@@ -147,11 +147,7 @@ class RunStore(Protocol):
         """
 
     async def standing(self, lease: Lease, process: str) -> Lease:
-<<<<<<< HEAD
         """Return the lease as it is stored: for whoever did not hear the answer to a change. Raise LeaseLost.
-=======
-        """Return the lease as it is stored: for whoever did not hear the answer to a write under it. Raise LeaseLost.
->>>>>>> h-store
 
         It has all events that are not known to be published.
         """

@@ -26,10 +26,10 @@ from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
 from services.orchestrator.waiting import Waiting
 from services.runtime.ids import new_id
-from tests.conformance.endings import done
 from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.e2e.polling import eventually
+from tests.orchestrator.endings import done
 from tests.orchestrator.world import AskingAgents, Gate, World
 
 

@@ -40,12 +40,12 @@ from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import Internal
 from services.runtime.ids import new_id
 from tests import databases
-from tests.conformance.endings import again, broken, done
 from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, SECOND, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.held_database import HeldDatabase, meet, until_waiting
 from tests.losing_postgres import LosingPostgres, Loss, losing
+from tests.orchestrator.endings import again, broken, done
 from tests.orchestrator.fake_streams import FakeStreams
 from tests.orchestrator.world import World
 from tests.postgres import PostgresServer

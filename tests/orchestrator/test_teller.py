@@ -13,9 +13,9 @@ from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import Failure, Lease, OnBusy, Outbox, Owner, Usage
 from services.orchestrator.tables import run_events
 from services.orchestrator.teller import Teller
-from tests.conformance.endings import again, broken, done
 from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, lease_of, stores_in
 from tests.databases import Place
+from tests.orchestrator.endings import again, broken, done
 from tests.orchestrator.fake_streams import FakeStreams, Line
 
 
