@@ -31,7 +31,7 @@ class HeldDatabase:
             yield connection
             if hold:
                 self.done.set()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await self.go.wait()
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -47,7 +47,7 @@ async def meet(place: Place, first: HeldDatabase, early: Any, late: Any) -> tupl
     `early` commits when `late` waits for it, or has not waited and is over.
     """
     one = asyncio.ensure_future(early)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await first.done.wait()
         two = asyncio.ensure_future(late)
         await until_waiting(place, two)

@@ -61,7 +61,7 @@ class LosingPostgres:
             to_client.close()
             self.lost.set()
         if loss is Loss.LATE:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await self.go.wait()
         if loss is not Loss.COMMIT:
             to_server.write(commit)

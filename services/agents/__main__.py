@@ -10,6 +10,8 @@ from codelab.agents.v1 import (
     execution_service_pb2_grpc,
     memory_service_pb2,
     memory_service_pb2_grpc,
+    planning_service_pb2,
+    planning_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -26,6 +28,9 @@ from services.agents.memory.store_choice import memory_store_of
 from services.agents.models import Model
 from services.agents.offline_model import OfflineModel
 from services.agents.openai_model import OpenAIModel
+from services.agents.planning import Planning
+from services.agents.planning_servicer import PlanningServicer
+from services.agents.ranking import Ranking
 from services.agents.recollection import Recollections
 from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
@@ -64,6 +69,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
         executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
+        planning = Planning(store, Ranking(embedder), model)
         agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
@@ -86,6 +92,11 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             memory_service_pb2_grpc.add_MemoryServiceServicer_to_server,
             MemoryServicer(memory),
             memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"],
+        )
+        server.add(
+            planning_service_pb2_grpc.add_PlanningServiceServicer_to_server,
+            PlanningServicer(planning),
+            planning_service_pb2.DESCRIPTOR.services_by_name["PlanningService"],
         )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         sweep = await opened.enter_async_context(repeating("dropped memories", keeper.sweep, _HOUSEKEEPING_SECONDS))

@@ -41,6 +41,15 @@ class AgentNotFound(NotFound):
         super().__init__(f"agent {agent} does not exist in this project", agent=agent)
 
 
+class NoAgents(FailedPrecondition):
+    """The project has no agents, or is absent, deleted or another user's."""
+
+    reason = "NO_AGENTS"
+
+    def __init__(self) -> None:
+        super().__init__("the project has no agents: create one, then retry the run")
+
+
 class AgentNameTaken(AlreadyExists):
     """Another agent of the project has this name."""
 

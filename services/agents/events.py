@@ -1,4 +1,4 @@
-"""What happens while a task is executed."""
+"""What happens while a task is executed, or something else is answered by the model."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +35,13 @@ class StatusChanged:
 
 
 @dataclass(frozen=True)
+class ModelCalled:
+    """The model is about to be called, with about so many tokens."""
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
 class Delta:
     """A piece of the answer; `offset` counts Unicode code points."""
 
@@ -44,10 +51,11 @@ class Delta:
 
 @dataclass(frozen=True)
 class Completed:
-    """The task is done, always last; `output` is all deltas joined."""
+    """It is done, always last; `output` is all deltas joined."""
 
     output: str
     usage: Usage
 
 
-ExecutionEvent = Working | ContextRetrieved | StatusChanged | Delta | Completed
+AnswerEvent = ModelCalled | Delta | Completed
+ExecutionEvent = Working | ContextRetrieved | StatusChanged | AnswerEvent

@@ -8,24 +8,23 @@ from datetime import timedelta
 from typing import Any
 
 from services.agents.agent import Agent, AgentStatus, Owner
+from services.agents.answering import answering
 from services.agents.bus import AgentBus, Limits, Place
 from services.agents.cache import AgentCache
 from services.agents.effects import Effect, EffectJournal
-from services.agents.errors import AgentNotFound, ExecutionSuperseded, ModelFailed, SlotLost
-from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
+from services.agents.errors import AgentNotFound, ExecutionSuperseded, SlotLost
+from services.agents.events import Completed, ContextRetrieved, ExecutionEvent, StatusChanged, Working
 from services.agents.happenings import Happenings
 from services.agents.memory.model import InteractionType
 from services.agents.models import Message, Model, ModelRequest, Throttled, Usage
-from services.agents.prompt import TaskInput, build_prompt
+from services.agents.prompt import build_prompt
+from services.agents.quoting import TaskInput
 from services.agents.recollection import Interaction, Recollection, Recollections
 from services.agents.store import AgentStore, Claim
 from services.runtime.errors import CodelabError, FailedPrecondition
 from services.runtime.ids import Clock
 
 CLAIMS_KEPT = timedelta(days=7)
-LONGEST_ANSWER = 1_000_000
-"""In code points: far beyond what models write, so that one that never stops does. An event that holds an answer twice
-must fit into a message between services, 16 MiB."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Task:
     inputs: tuple[TaskInput, ...] = ()
     session_id: str = ""
     interaction_type: InteractionType = "direct_call"
+    request: str = ""
+    """The user's message, where the instruction is only a part of what it asks for."""
 
 
 class _Execution:
@@ -201,21 +202,17 @@ class Executions:
         # As late as can be: an attempt that was superseded may yet say how its last call ended.
         effects = await self._done_before(task)
         emit(Working("thinking"))
-        pieces: list[str] = []
-        offset, usage = 0, Usage()
-        async with aclosing(self._model.stream(_request(agent, task, recollection, effects))) as answer:
-            async for piece in answer:
-                if isinstance(piece, Usage):
-                    usage = piece
-                elif isinstance(piece, Throttled):
-                    await self._bus.throttle(agent.id, piece.seconds)
-                else:
-                    if offset + len(piece) > LONGEST_ANSWER:
-                        raise ModelFailed(f"the model's answer is longer than {LONGEST_ANSWER:,} characters")
-                    emit(Delta(offset, piece))
-                    pieces.append(piece)
-                    offset += len(piece)
-        return Completed("".join(pieces), usage)
+        completed = Completed("", Usage())
+        async with aclosing(answering(self._model, _request(agent, task, recollection, effects))) as answer:
+            async for event in answer:
+                match event:
+                    case Throttled(seconds):
+                        await self._bus.throttle(agent.id, seconds)
+                    case Completed():
+                        completed = event
+                    case _:
+                        emit(event)
+        return completed
 
     async def _done_before(self, task: Task) -> tuple[Effect, ...]:
         """What earlier attempts at the task did. The claim is made: they can begin nothing more."""
@@ -233,9 +230,18 @@ async def _wait(place: Place, emit: Callable[[ExecutionEvent], None]) -> bool:
 
 def _request(agent: Agent, task: Task, recollection: Recollection, effects: tuple[Effect, ...]) -> ModelRequest:
     return ModelRequest(
-        build_prompt(agent.config, recollection.memories, task.history, task.inputs, task.instruction, effects=effects),
+        build_prompt(
+            agent.config,
+            recollection.memories,
+            task.history,
+            task.inputs,
+            task.instruction,
+            effects=effects,
+            request=task.request,
+        ),
         agent.config.model,
         agent.config.temperature,
         agent.config.max_tokens,
         tuple(memory.content for memory in recollection.memories),
+        task.instruction,
     )

@@ -1,10 +1,11 @@
 """The language model, by contract."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
+Purpose = Literal["task", "plan", "combination"]
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,14 @@ class Message:
 
     role: Role
     content: str
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """The JSON that an answer should be. In the schema every property is required, and no others are permitted."""
+
+    name: str
+    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,17 @@ class ModelRequest:
     """Most tokens of the answer."""
     recalled: tuple[str, ...] = ()
     """The memories in the messages once more by themselves, for a model that cannot read."""
+    asked: str = ""
+    """What is to be done once more by itself, for the same reason; empty: the last message is nothing else."""
+    purpose: Purpose = "task"
+    """What the answer is for: the same reason again."""
+    answer_format: AnswerFormat | None = None
+    """Unset: text. Endpoints that know no formats are not told; then the messages alone ask for it."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What an answer cost. A model that does not count its tokens reports 0; the calls are always counted."""
+    """What an answer cost. A model that does not count its tokens reports 0 of both; the calls are always counted."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -58,5 +73,6 @@ class Model(Protocol):
         Before the first piece a Throttled says that a call was refused for load, also if no answer follows it.
         The pieces are valid Unicode and not all white space. Closing the iterator, or cancelling the task that waits
         for it, ends the model's work at once. Raise ModelUnavailable, ModelTimeout, ModelFailed or ModelRefused; never
-        end without Usage.
+        end without Usage. Where a format is asked for, a model's refusal to answer is ModelRefused; else it is its
+        answer.
         """

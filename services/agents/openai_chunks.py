@@ -14,6 +14,8 @@ class PieceReader:
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
+        self.refused = False
+        """Whether the model said that it will not answer, instead of an answer, or a filter cut that off."""
         self._half: str = ""
         self._blank = True
 
@@ -25,8 +27,11 @@ class PieceReader:
         finish_reason = getattr(choices[0], "finish_reason", None)
         if isinstance(finish_reason, str) and finish_reason:
             self.finish_reason = finish_reason
+            self.refused = self.refused or finish_reason == "content_filter"
         delta = getattr(choices[0], "delta", None)
-        text = getattr(delta, "content", None) or getattr(delta, "refusal", None)
+        refusal = getattr(delta, "refusal", None)
+        self.refused = self.refused or bool(refusal)
+        text = getattr(delta, "content", None) or refusal
         return self._whole(text) if isinstance(text, str) else ""
 
     def end(self) -> str:

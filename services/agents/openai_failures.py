@@ -18,6 +18,8 @@ SHORTEST_THROTTLE_SECONDS = 30.0
 LONGEST_THROTTLE_SECONDS = 3600.0
 _LONGEST_PASSED_ON_SECONDS = 24 * 3600.0
 """Endpoints may ask for any number of seconds; those whom it is passed on to cannot count that far."""
+# Few endpoints say which parameter they refuse other than in words, and each has its own.
+_OF_FORMAT = re.compile(r"response_?format|json_?schema|structured.?output|guided.?(json|decoding)", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -84,7 +86,7 @@ class Refusal:
 
 def refusal_of(error: "APIStatusError") -> Refusal:
     """Read the client's error."""
-    return Refusal(error.status_code, _identifier(error.code), error.param, _retry_after(error))
+    return Refusal(error.status_code, _identifier(error.code), _refused_parameter(error), _retry_after(error))
 
 
 def failure_of(error: Exception, model: str, said: bool, silence_seconds: float) -> Failure | None:
@@ -138,6 +140,16 @@ def _of_refusal(refusal: Refusal, model: str) -> Failure:
         " and config"
     )
     return Failure(ModelRefused(advice, model=model), status=status, code=code, refused_parameter=refusal.parameter)
+
+
+def _refused_parameter(error: "APIStatusError") -> str | None:
+    """The parameter that the endpoint does not take, or not with this value."""
+    if error.status_code not in (400, 422):
+        return None
+    named = error.param if isinstance(error.param, str) else ""
+    if _OF_FORMAT.search(named or f"{error.message} {error.body}"):
+        return "response_format"
+    return named or None
 
 
 def _identifier(code: object) -> str | None:

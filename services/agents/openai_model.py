@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from services.agents.errors import ModelRefused
 from services.agents.models import ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL, OpenAIClient, Pauses
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# What some models refuse to be told, and answer without.
+_DISPENSABLE = ("temperature", "response_format")
 # The answer is whole once it has a finish reason; nobody waits longer for its usage.
 _USAGE_SECONDS = 2.0
+_DECLINED = "the model, or a filter of its endpoint, refuses to answer this: put the request differently"
 
 
 class OpenAIModel:
@@ -45,8 +49,8 @@ class OpenAIModel:
         self._default_model = default_model
         self._silence_seconds = silence_seconds
         self._retries = retries
-        # Reasoning models have one temperature and refuse to be told another.
-        self._without_temperature: set[str] = set()
+        # By model: reasoning models have one temperature and refuse to be told another; not every server knows formats.
+        self._without: dict[str, set[str]] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -74,8 +78,9 @@ class OpenAIModel:
         while True:
             said = False
             calls += 1
+            parameters = self.parameters(request, model)
             try:
-                async with aclosing(self._answer(request, model)) as pieces:
+                async with aclosing(self._answer(parameters, request.answer_format is not None)) as pieces:
                     async for piece in pieces:
                         said = True
                         yield replace(piece, model_calls=calls) if isinstance(piece, Usage) else piece
@@ -85,8 +90,9 @@ class OpenAIModel:
                 if failure is None:
                     raise
                 log.warning("model call failed", model=model, call=calls, status=failure.status, code=failure.code)
-                if failure.refused_parameter == "temperature" and model not in self._without_temperature:
-                    self._without_temperature.add(model)
+                refused = failure.refused_parameter
+                if refused in _DISPENSABLE and refused in parameters:
+                    self._without.setdefault(model, set()).add(refused)
                     continue
                 if failure.throttled_seconds is not None:
                     yield Throttled(failure.throttled_seconds)
@@ -95,16 +101,18 @@ class OpenAIModel:
             await self._pauses.before(retries, failure.retry_after)
             retries += 1
 
-    async def _answer(self, request: ModelRequest, model: str) -> AsyncGenerator[str | Usage, None]:
+    async def _answer(self, parameters: dict[str, Any], formatted: bool) -> AsyncGenerator[str | Usage, None]:
         client = await self._client.opened()
         async with asyncio.timeout(self._silence_seconds):
-            stream = await _request(client, self.parameters(request, model))
+            stream = await _request(client, parameters)
         try:
             reader, usage = PieceReader(), Usage()
             while (chunk := await self._next(stream, reader.finish_reason is not None)) is not None:
                 usage = usage_of(chunk) or usage
                 if piece := reader.read(chunk):
                     yield piece
+            if reader.refused and formatted:
+                raise ModelRefused(_DECLINED, model=parameters["model"])
             if rest := reader.end():
                 yield rest
             yield usage
@@ -134,9 +142,12 @@ class OpenAIModel:
             # OpenAI has renamed it and its newer models refuse the old name; the others know only that one.
             "max_completion_tokens" if self._client.base_url == OPENAI_URL else "max_tokens": request.max_tokens,
         }
-        if model not in self._without_temperature:
-            parameters["temperature"] = request.temperature
-        return parameters
+        optional: dict[str, Any] = {"temperature": request.temperature}
+        if request.answer_format is not None:
+            described = {"name": request.answer_format.name, "schema": request.answer_format.schema, "strict": True}
+            optional["response_format"] = {"type": "json_schema", "json_schema": described}
+        refused = self._without.get(model, ())
+        return parameters | {name: value for name, value in optional.items() if name not in refused}
 
 
 async def _request(client: "AsyncOpenAI", parameters: dict[str, Any]) -> "AsyncStream[ChatCompletionChunk]":

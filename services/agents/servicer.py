@@ -17,16 +17,14 @@ from codelab.agents.v1 import (
     worker_space_service_pb2_grpc,
 )
 
-from services.agents.agent import Agent, AgentConfig, AgentDraft, Owner
-from services.agents.events import Completed, ContextRetrieved, Delta, ExecutionEvent, StatusChanged, Working
+from services.agents.agent import Agent, AgentConfig, AgentDraft
+from services.agents.events import ContextRetrieved, ExecutionEvent, StatusChanged, Working
 from services.agents.execution import Executions, Task
 from services.agents.memory.model import Found, InteractionType
 from services.agents.memory.servicer import memory_message
-from services.agents.models import Message, Role
-from services.agents.prompt import TaskInput
 from services.agents.service import AgentService
 from services.agents.store import Claim
-from services.runtime.auth import current_caller
+from services.agents.translating import fill_answer, history_of, inputs_of, owner_of
 from services.runtime.messages import enum_word, fill, plain
 from services.runtime.validation import mask_paths
 
@@ -34,7 +32,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _KIND = execution_service_pb2.ExecuteRequest.DESCRIPTOR.fields_by_name["interaction_type"]
 _LONGEST_SHOWN = 1_000
-_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
 class WorkerSpaceServicer(worker_space_service_pb2_grpc.WorkerSpaceServiceServicer):
@@ -47,14 +44,14 @@ class WorkerSpaceServicer(worker_space_service_pb2_grpc.WorkerSpaceServiceServic
         self, request: worker_space_service_pb2.CreateWorkerSpaceRequest, context: Context
     ) -> worker_space_service_pb2.CreateWorkerSpaceResponse:
         """See the contract."""
-        agents = await self._agents.create_space(_owner(request.project_id))
+        agents = await self._agents.create_space(owner_of(request.project_id))
         return worker_space_service_pb2.CreateWorkerSpaceResponse(agents=map(_to_proto, agents))
 
     async def DeleteWorkerSpace(
         self, request: worker_space_service_pb2.DeleteWorkerSpaceRequest, context: Context
     ) -> worker_space_service_pb2.DeleteWorkerSpaceResponse:
         """See the contract."""
-        await self._agents.delete_space(_owner(request.project_id))
+        await self._agents.delete_space(owner_of(request.project_id))
         return worker_space_service_pb2.DeleteWorkerSpaceResponse()
 
 
@@ -69,14 +66,14 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_service_pb2.CreateAgentResponse:
         """See the contract."""
         request_id = request.request_id if request.HasField("request_id") else None
-        agent = await self._agents.create(_owner(request.project_id), _draft(request.agent), request_id)
+        agent = await self._agents.create(owner_of(request.project_id), _draft(request.agent), request_id)
         return agent_service_pb2.CreateAgentResponse(agent=_to_proto(agent))
 
     async def ListAgents(
         self, request: agent_service_pb2.ListAgentsRequest, context: Context
     ) -> agent_service_pb2.ListAgentsResponse:
         """See the contract."""
-        page = await self._agents.list(_owner(request.project_id), request.page_size, request.page_token)
+        page = await self._agents.list(owner_of(request.project_id), request.page_size, request.page_token)
         return agent_service_pb2.ListAgentsResponse(
             agents=map(_to_proto, page.agents), total=page.total, next_page_token=page.next_page_token
         )
@@ -85,7 +82,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.GetAgentRequest, context: Context
     ) -> agent_service_pb2.GetAgentResponse:
         """See the contract."""
-        agent = await self._agents.get(_owner(request.project_id), request.agent_id)
+        agent = await self._agents.get(owner_of(request.project_id), request.agent_id)
         return agent_service_pb2.GetAgentResponse(agent=_to_proto(agent))
 
     async def UpdateAgent(
@@ -93,14 +90,14 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_service_pb2.UpdateAgentResponse:
         """See the contract."""
         paths = frozenset(mask_paths(request.update_mask, agent_pb2.Agent.DESCRIPTOR))
-        agent = await self._agents.update(_owner(request.project_id), request.agent_id, _draft(request.agent), paths)
+        agent = await self._agents.update(owner_of(request.project_id), request.agent_id, _draft(request.agent), paths)
         return agent_service_pb2.UpdateAgentResponse(agent=_to_proto(agent))
 
     async def DeleteAgent(
         self, request: agent_service_pb2.DeleteAgentRequest, context: Context
     ) -> agent_service_pb2.DeleteAgentResponse:
         """See the contract."""
-        await self._agents.delete(_owner(request.project_id), request.agent_id)
+        await self._agents.delete(owner_of(request.project_id), request.agent_id)
         return agent_service_pb2.DeleteAgentResponse()
 
 
@@ -115,7 +112,7 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         self, request: execution_service_pb2.ResolveAgentRequest, context: Context
     ) -> execution_service_pb2.ResolveAgentResponse:
         """See the contract."""
-        agent = await self._agents.resolve(_owner(request.project_id), request.target)
+        agent = await self._agents.resolve(owner_of(request.project_id), request.target)
         return execution_service_pb2.ResolveAgentResponse(agent=_to_proto(agent))
 
     async def Execute(
@@ -125,10 +122,6 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         async with aclosing(self._executions.execute(_task(request))) as events:
             async for event in events:
                 yield _event(event)
-
-
-def _owner(project_id: str) -> Owner:
-    return Owner(current_caller().user_id, project_id)
 
 
 def _draft(agent: agent_pb2.Agent) -> AgentDraft:
@@ -154,14 +147,15 @@ def _to_proto(agent: Agent) -> agent_pb2.Agent:
 
 def _task(request: execution_service_pb2.ExecuteRequest) -> Task:
     return Task(
-        _owner(request.project_id),
+        owner_of(request.project_id),
         request.agent_id,
         Claim(request.run_id, request.task_id, request.run_epoch, request.attempt),
         request.instruction,
-        tuple(Message(_ROLES.get(each.role, "user"), each.content) for each in request.history),
-        tuple(TaskInput(each.title, each.output) for each in request.inputs),
+        history_of(request.history),
+        inputs_of(request.inputs),
         request.session_id,
         _kind(request),
+        request.request,
     )
 
 
@@ -182,9 +176,6 @@ def _shown(found: Found) -> memory_pb2.Memory:
 def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
     response = execution_service_pb2.ExecuteResponse()
     match event:
-        case Delta(offset, text):
-            response.delta.offset = offset
-            response.delta.text = text
         case Working(phase, position):
             fill(response.working, {"phase": phase, "position": position})
             response.working.SetInParent()
@@ -194,7 +185,6 @@ def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
             fill(response.context, {"unavailable": unavailable})
         case StatusChanged(status):
             fill(response.status_changed, {"status": status})
-        case Completed(output, usage):
-            fill(response.completed, {"output": output, "usage": asdict(usage)})
-            response.completed.SetInParent()
+        case _:
+            fill_answer(response, event)
     return response

@@ -28,8 +28,8 @@ from services.terminal import one_line
 PROJECT, AGENT = "Chat", "CodeAssistant"
 _PAGE = 200
 _TITLE_CELLS = 60
-# A suite that is started again is back within this time.
-_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
+# A suite that is started again is back within this time, also where it takes long.
+_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 
 Answered = TypeVar("Answered")
 

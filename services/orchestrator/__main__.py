@@ -13,8 +13,12 @@ from codelab.orchestrator.v1 import (
 )
 
 from services.orchestrator.agents_client import AgentsClient
-from services.orchestrator.executor import Executor
-from services.orchestrator.model import RunLimits
+from services.orchestrator.conductor import Conductor
+from services.orchestrator.direct import Direct
+from services.orchestrator.executor import Executor, Work
+from services.orchestrator.limits import WorkLimits
+from services.orchestrator.model import Mode, RunLimits
+from services.orchestrator.planner import Planner
 from services.orchestrator.purger import SessionPurger
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
@@ -57,7 +61,14 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         waiting = Waiting()
         teller = Teller(runs, streams, utc_now)
         approvals = SqlApprovalStore(database, settings.lease_seconds)
-        executor = Executor(runs, approvals, agents, teller, waiting, utc_now, process=new_id())
+        work_limits = WorkLimits(
+            settings.run_tasks, settings.run_model_calls, settings.run_tokens, settings.run_seconds
+        )
+        works: dict[Mode, Work] = {
+            Mode.DIRECT: Direct(agents),
+            Mode.ORCHESTRATED: Conductor(agents, Planner(agents, work_limits.tasks)),
+        }
+        executor = Executor(runs, approvals, works, work_limits, teller, waiting, utc_now, process=new_id())
         purger = SessionPurger(sessions, streams)
         session_service = SessionService(sessions, executor, purger, utc_now, new_id)
         run_service = RunService(runs, agents, executor, waiting, utc_now, new_id)

@@ -1,20 +1,43 @@
 """The agents service over gRPC."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import grpc
 from codelab.agents.v1 import execution_service_pb2 as pb
+from codelab.agents.v1 import planning_service_pb2 as planning_pb
+from codelab.agents.v1 import usage_pb2
 from codelab.agents.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from codelab.agents.v1.memory_pb2 import InteractionType
+from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceStub
 
-from services.orchestrator.model import Agent, Lease, Message, Usage
-from services.orchestrator.ports import AgentsUnreachable, Completed, Delta, Progress
+from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Task, Usage
+from services.orchestrator.ports import (
+    AgentsUnreachable,
+    Assignment,
+    Completed,
+    Delta,
+    Happening,
+    ModelCalled,
+    Progress,
+    Proposal,
+    Rejected,
+    Result,
+)
 from services.runtime.channels import Peers
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
 from services.runtime.messages import plain
 from services.runtime.status import from_rpc_error
 
+# Embedding a request and the descriptions of many agents, the model for that loaded first.
+_CHOOSE_SECONDS = 30.0
+LONGEST_REJECTED = 50_000
+"""Code points of a rejected proposal that are sent back: many times what the model is shown of it."""
+_INTERACTIONS = {
+    Mode.DIRECT: InteractionType.INTERACTION_TYPE_DIRECT_CALL,
+    Mode.ORCHESTRATED: InteractionType.INTERACTION_TYPE_TASK,
+}
 # What another attempt may not meet again. A model that is out of reach was tried again already, where it was called.
 _PASSING = (
     *(Unavailable.reason, DeadlineExceeded.reason, DatabaseUnavailable.reason),
@@ -26,9 +49,10 @@ class AgentsClient:
     """`Agents` by the service's ExecutionService."""
 
     def __init__(self, peers: Peers) -> None:
-        service = pb.DESCRIPTOR.services_by_name["ExecutionService"]
         self._peers = peers
-        self._stub = ExecutionServiceStub(peers.channel("agents", service))
+        self._stub = ExecutionServiceStub(peers.channel("agents", pb.DESCRIPTOR.services_by_name["ExecutionService"]))
+        planning = planning_pb.DESCRIPTOR.services_by_name["PlanningService"]
+        self._planning = PlanningServiceStub(peers.channel("agents", planning))
 
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         request = pb.ResolveAgentRequest(project_id=project_id, target=target)
@@ -40,8 +64,8 @@ class AgentsClient:
             raise _agents_error(error) from None
         return Agent(response.agent.id, response.agent.name)
 
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Progress | Delta | Completed, None]:
-        task = lease.task
+    async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        lease, task = assignment.lease, assignment.task
         request = pb.ExecuteRequest(
             project_id=lease.project_id,
             agent_id=task.agent_id,
@@ -51,40 +75,110 @@ class AgentsClient:
             run_epoch=lease.epoch,
             attempt=task.attempt,
             instruction=task.instruction,
-            history=[pb.HistoryMessage(role=message.role, content=message.content) for message in history],
-            interaction_type=InteractionType.INTERACTION_TYPE_DIRECT_CALL,
+            history=_history(assignment.history),
+            inputs=_inputs(assignment.results),
+            interaction_type=_INTERACTIONS[lease.mode],
+            request=assignment.request,
         )
         call = self._stub.Execute(request, metadata=self._peers.metadata(lease.user_id, None))
-        try:
+        async with _closing(call):
             async for response in call:
-                yield _happening(response, lease)
-        except grpc.aio.AioRpcError as error:
-            raise _agents_error(error) from None
-        finally:
-            # Reaches the model's connection. Some versions of grpc do not cancel a call that is merely abandoned.
-            call.cancel()
+                yield _happening(response, task)
+
+    async def propose(
+        self, lease: Lease, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
+    ) -> Proposal:
+        asked = planning_pb.ProposePlanRequest(
+            project_id=lease.project_id, request=request, history=_history(history), max_tasks=max_tasks
+        )
+        if rejected is not None:
+            asked.rejected.text = rejected.text[:LONGEST_REJECTED]
+            asked.rejected.problems.extend(problem.detail for problem in rejected.problems)
+        # Without a deadline: how long a model may be silent the agents service knows.
+        call = self._planning.ProposePlan(asked, metadata=self._peers.metadata(lease.user_id, None))
+        async with _closing(call):
+            response = await call
+        agents = tuple(Agent(agent.id, agent.name) for agent in response.agents)
+        return Proposal(response.text, agents, _usage(response.usage))
+
+    async def choose(self, lease: Lease, request: str) -> Agent:
+        asked = planning_pb.ChooseAgentRequest(project_id=lease.project_id, request=request)
+        call = self._planning.ChooseAgent(
+            asked, timeout=_CHOOSE_SECONDS, metadata=self._peers.metadata(lease.user_id, _CHOOSE_SECONDS)
+        )
+        async with _closing(call):
+            response = await call
+        return Agent(response.agent.id, response.agent.name)
+
+    async def combine(
+        self,
+        lease: Lease,
+        request: str,
+        history: Sequence[Message],
+        results: Sequence[Result],
+        failed: Sequence[tuple[str, Failure]],
+    ) -> AsyncGenerator[Happening, None]:
+        asked = planning_pb.CombineResultsRequest(
+            project_id=lease.project_id,
+            request=request,
+            history=_history(history),
+            results=_inputs(results),
+            failed=[planning_pb.FailedPart(title=title, detail=failure.detail) for title, failure in failed],
+        )
+        call = self._planning.CombineResults(asked, metadata=self._peers.metadata(lease.user_id, None))
+        async with _closing(call):
+            async for response in call:
+                yield _said(response)
 
 
-def _happening(response: pb.ExecuteResponse, lease: Lease) -> Progress | Delta | Completed:
-    task = lease.task
+@asynccontextmanager
+async def _closing(call: grpc.aio.Call) -> AsyncIterator[None]:
+    """Cancel the call with the block: that reaches the model's connection. Raise its errors as ours."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise _agents_error(error) from None
+    finally:
+        # Some versions of grpc do not cancel a call that is merely abandoned.
+        call.cancel()
+
+
+def _history(messages: Sequence[Message]) -> list[pb.HistoryMessage]:
+    return [pb.HistoryMessage(role=message.role, content=message.content) for message in messages]
+
+
+def _inputs(results: Sequence[Result]) -> list[pb.TaskInput]:
+    return [pb.TaskInput(task_id=each.task_id, title=each.title, output=each.output) for each in results]
+
+
+def _usage(usage: usage_pb2.Usage) -> Usage:
+    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.model_calls)
+
+
+def _said(response: pb.ExecuteResponse | planning_pb.CombineResultsResponse) -> Delta | ModelCalled | Completed:
+    """What a model says, whoever asked it."""
     match response.WhichOneof("event"):
         case "delta":
             return Delta(response.delta.offset, response.delta.text)
+        case "model_called":
+            return ModelCalled(response.model_called.prompt_tokens)
         case "completed":
-            usage = response.completed.usage
-            return Completed(
-                response.completed.output, Usage(usage.prompt_tokens, usage.completion_tokens, usage.model_calls)
-            )
-        case "working":
-            agent = {"agent_id": task.agent_id, "agent_name": task.agent_name, "task_id": task.id}
-            return Progress("agent_working", {**agent, **plain(response.working)})
-        case "context":
-            found = {"agent_id": task.agent_id, "task_id": task.id, **plain(response.context)}
-            return Progress("context_retrieved", found)
-        case "status_changed":
-            return Progress("agent_status_changed", {"agent_id": task.agent_id, **plain(response.status_changed)})
+            return Completed(response.completed.output, _usage(response.completed.usage))
         case unknown:
             raise AgentsUnreachable(f"the agents service said something unknown: {unknown}")
+
+
+def _happening(response: pb.ExecuteResponse, task: Task) -> Happening:
+    agent = {"agent_id": task.agent_id, "task_id": task.id}
+    match response.WhichOneof("event"):
+        case "working":
+            return Progress("agent_working", {**agent, "agent_name": task.agent_name, **plain(response.working)})
+        case "context":
+            return Progress("context_retrieved", {**agent, **plain(response.context)})
+        case "status_changed":
+            return Progress("agent_status_changed", {"agent_id": task.agent_id, **plain(response.status_changed)})
+        case _:
+            return _said(response)
 
 
 def _agents_error(error: grpc.aio.AioRpcError) -> CodelabError:

@@ -8,7 +8,6 @@ from services.runtime.errors import (
     NotFound,
     ResourceExhausted,
     Unavailable,
-    Unimplemented,
 )
 
 
@@ -198,13 +197,19 @@ class RunInterrupted(Unavailable):
         )
 
 
-class OrchestrationNotAvailable(Unimplemented):
-    """A message without a target agent."""
+class NoAgents(FailedPrecondition):
+    """A message to be planned, in a project without agents."""
 
-    reason = "ORCHESTRATION_NOT_AVAILABLE"
+    reason = "NO_AGENTS"
 
-    def __init__(self) -> None:
-        super().__init__("this version cannot plan yet: name the agent that answers in target_agent")
+    def __init__(self, run_id: str) -> None:
+        super().__init__("the project has no agents: create one, then retry the run", run_id=run_id)
+
+
+# What stops a run that spends too much.
+RUN_MODEL_CALL_LIMIT = "RUN_MODEL_CALL_LIMIT"
+RUN_TOKEN_LIMIT = "RUN_TOKEN_LIMIT"
+RUN_TIME_LIMIT = "RUN_TIME_LIMIT"
 
 
 class LeaseLost(Exception):

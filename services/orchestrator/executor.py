@@ -1,36 +1,37 @@
 """Runs runs: takes leases, keeps them, executes, and ends each run exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from services.orchestrator.attempts import Hand
 from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.ledger import Ledger
+from services.orchestrator.limits import Meter, WorkLimits
 from services.orchestrator.model import (
     Accepted,
     Approval,
     Decided,
     Ended,
-    Failure,
+    Ending,
     Lease,
     Message,
+    Mode,
     NewRetry,
     NewRun,
     Owner,
     Run,
-    TaskState,
 )
-from services.orchestrator.ports import Agents, AgentsUnreachable, Completed, Delta, Paused
 from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import ApprovalStore, RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
 from services.runtime.database import DatabaseUnavailable
-from services.runtime.errors import CodelabError
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock
 from services.runtime.pages import fitting
@@ -43,10 +44,14 @@ Result = TypeVar("Result")
 HISTORY_MESSAGES = 50
 # Many times what a prompt holds of it, and well below what one call may carry.
 HISTORY_BYTES = 1024 * 1024
-# At an agents service that is out of reach: about 15 s in all, enough for a restart.
-ATTEMPTS = 6
-_BACKOFF_SECONDS = 0.5
 _SWEEP_LIMIT = 50
+
+
+class Work(Protocol):
+    """How runs of one mode are worked on: services.orchestrator.direct, services.orchestrator.conductor."""
+
+    async def work(self, hand: Hand) -> Ending | None:
+        """Work on the run until it can be ended, or is parked (None). Raise LeaseLost."""
 
 
 class Executor:
@@ -60,7 +65,8 @@ class Executor:
         self,
         runs: RunStore,
         approvals: ApprovalStore,
-        agents: Agents,
+        works: Mapping[Mode, Work],
+        limits: WorkLimits,
         teller: Teller,
         waiting: Waiting,
         clock: Clock,
@@ -68,7 +74,8 @@ class Executor:
     ) -> None:
         self._runs = runs
         self._approvals = approvals
-        self._agents = agents
+        self._works = works
+        self._limits = limits
         self._teller = teller
         self._waiting = waiting
         self._clock = clock
@@ -246,14 +253,18 @@ class Executor:
     async def _run(self, lease: Lease) -> None:
         try:
             async with self._teller.speaking(lease) as publisher:
-                lease, result = await self._execute(lease, publisher)
+                hand = await self._in_hand(lease, publisher)
+                try:
+                    ending = await self._works[lease.mode].work(hand)
+                finally:
+                    # What is being committed has to be told, also by whoever is stopped.
+                    await hand.ledger.settled()
                 # From here on nobody stops it: what the end commits has to be told, and sets the next run free.
                 self._leave(lease, asyncio.current_task())
-                if result is None:
+                if ending is None:
                     self._waiting.wake(lease.run_id)
                     return
-                ended = await self._settle(lease, result)
-                publisher.events(ended.outbox.events)
+                ended = await hand.ledger.end(ending)
             self._waiting.wake(lease.run_id)
             if ended.promoted is not None:
                 self._spawn(ended.promoted)
@@ -267,76 +278,12 @@ class Executor:
         if task is not None and self._live.get(lease.run_id) is task:
             del self._live[lease.run_id]
 
-    async def _execute(self, lease: Lease, publisher: RunPublisher) -> tuple[Lease, Completed | Failure | None]:
-        """Work on the task until it is done, or failed for good, or parked (None). Raise LeaseLost.
-
-        The lease is returned as it is then, too.
-        """
+    async def _in_hand(self, lease: Lease, publisher: RunPublisher) -> Hand:
+        ledger = Ledger(self._runs, self._approvals, publisher, lease, self._process, self._clock)
+        meter = Meter(self._limits, lease.usage, lease.working_since, self._clock)
         history = _latest(await self._runs.history(lease, HISTORY_MESSAGES))
-        while True:
-            if lease.task.state is TaskState.WAITING_APPROVAL:
-                decided = await self._approvals.park(lease, self._process)
-                if decided is None:
-                    return lease, None
-                lease = decided
-            lease, result = await self._try(lease, publisher, history)
-            if not isinstance(result, Paused):
-                return lease, result
-            lease = await self._approvals.ask(lease, self._process, result.questions, self._clock())
-            publisher.events(lease.events)
-
-    async def _try(
-        self, lease: Lease, publisher: RunPublisher, history: list[Message]
-    ) -> tuple[Lease, Completed | Paused | Failure]:
-        """Try the task until an attempt gets somewhere, or too many did not. Raise LeaseLost."""
-        for tries in range(1, ATTEMPTS + 1):
-            if not lease.fresh or tries > 1:
-                lease = await self._runs.begin_attempt(lease, self._process, self._clock())
-                publisher.events(lease.events)
-            publisher.begin_text(lease)
-            try:
-                return lease, await self._attempt(lease, publisher, history)
-            except AgentsUnreachable as error:
-                if tries == ATTEMPTS:
-                    return lease, _failure(error)
-                log.warning("attempt failed, trying again", run_id=lease.run_id, tries=tries, reason=error.reason)
-                await asyncio.sleep(_BACKOFF_SECONDS * 2 ** (tries - 1))
-            except CodelabError as error:
-                return lease, _failure(error)
-        raise AssertionError("the last attempt returns")
-
-    async def _attempt(self, lease: Lease, publisher: RunPublisher, history: list[Message]) -> Completed | Paused:
-        async with aclosing(self._agents.execute(lease, history)) as happenings:
-            async for happening in happenings:
-                match happening:
-                    case Delta():
-                        publisher.text(happening.text)
-                    case Completed() | Paused():
-                        return happening
-                    case _:
-                        publisher.progress(happening)
-        raise AgentsUnreachable("the agents service ended the task without a result")
-
-    async def _settle(self, lease: Lease, result: Completed | Failure) -> Ended:
-        """End the run, also if the database is away for a moment or its answer is lost. Raise LeaseLost."""
-        try:
-            return await self._end(lease, result)
-        except DatabaseUnavailable:
-            # What was worked out would be worked out again.
-            return await once_known(lambda: self._end_again(lease, result))
-
-    async def _end_again(self, lease: Lease, result: Completed | Failure) -> Ended:
-        ended = await self._runs.ended(Owner(lease.user_id, lease.project_id), lease.run_id, self._process)
-        if ended is None:
-            return await self._end(lease, result)
-        if ended.outbox.epoch != lease.epoch:
-            raise LeaseLost(lease.run_id)
-        return ended
-
-    async def _end(self, lease: Lease, result: Completed | Failure) -> Ended:
-        if isinstance(result, Failure):
-            return await self._runs.fail(lease, self._process, result, self._clock())
-        return await self._runs.succeed(lease, self._process, result.output, result.usage, self._clock())
+        request = await self._runs.asked(lease) if lease.mode is Mode.ORCHESTRATED else ""
+        return Hand(ledger, publisher, meter, history, request)
 
     def _follow(self, ended: Ended) -> None:
         """Do what follows from a run's end that somebody else than its task has committed."""
@@ -385,7 +332,3 @@ def _latest(history: list[Message]) -> list[Message]:
     """The end of a history (oldest first) that a call to the agents service can carry."""
     newest_first = fitting(history[::-1], HISTORY_MESSAGES, lambda message: [message.content], HISTORY_BYTES)
     return list(reversed(newest_first))
-
-
-def _failure(error: CodelabError) -> Failure:
-    return Failure(error.reason, error.detail)

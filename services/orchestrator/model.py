@@ -148,6 +148,13 @@ class Usage:
             self.model_calls + other.model_calls,
         )
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.model_calls - other.model_calls,
+        )
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -182,6 +189,16 @@ class Task:
     usage: Usage = Usage()
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+
+DIRECT_TASK = "answer"
+"""The id of the task of a plan that is one task for one agent."""
+_TITLE_LENGTH = 80
+
+
+def title_of(request: str) -> str:
+    """What a request is about, in a line."""
+    return request.strip().split("\n", 1)[0][:_TITLE_LENGTH]
 
 
 @dataclass(frozen=True)

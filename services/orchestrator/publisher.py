@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
-from services.orchestrator.model import Event, Lease
+from services.orchestrator.model import Event
 from services.orchestrator.ports import Frame, Opening, Progress, Streams, Text
 from services.runtime.errors import Aborted, CodelabError, NotFound
 
@@ -23,11 +23,53 @@ _MAX_RETRY_SECONDS = 2.0
 Acknowledged = Callable[[str, int, str], None]
 
 
-class _TextDue:
-    """Stands in the queue for all text that is not sent yet."""
+@dataclass(frozen=True)
+class TextOf:
+    """A text that is written: the id of the message that it is or could be, its task and agent if it has one."""
+
+    message_id: str
+    task_id: str | None
+    agent_id: str | None
 
 
-_TEXT_DUE = _TextDue()
+class _Writing:
+    """A text as far as it is written, in one generation. In the queue it stands for all of it that is not sent."""
+
+    def __init__(self, of: TextOf, generation: int) -> None:
+        self.generation = generation
+        self.due = False
+        """Whether it stands in the queue."""
+        self.over = False
+        self.unsent: list[str] = []
+        self._text = Text(of.message_id, of.task_id, of.agent_id, generation, 0, "")
+        self._pieces: list[str] = []
+        self._length = 0
+
+    @property
+    def message_id(self) -> str:
+        """Of the text."""
+        return self._text.message_id
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that a watcher who missed it needs."""
+        return bool(self._pieces) or self.generation > 1
+
+    def frame(self) -> Text:
+        """What was not sent; the whole if all was."""
+        return self._delta() if self.unsent else self.snapshot()
+
+    def snapshot(self) -> Text:
+        """What was sent so far."""
+        return replace(self._text, text="".join(self._pieces), snapshot=True)
+
+    def _delta(self) -> Text:
+        piece = "".join(self.unsent)
+        self.unsent.clear()
+        delta = replace(self._text, offset=self._length, text=piece)
+        self._pieces.append(piece)
+        self._length += len(piece)
+        return delta
 
 
 class RunPublisher:
@@ -44,14 +86,11 @@ class RunPublisher:
         self._acknowledged = acknowledged
         self._farewell_seconds = farewell_seconds
         self._unacknowledged: dict[int, Event] = {}
-        self._queue: deque[Event | Progress | _TextDue] = deque()
+        self._queue: deque[Event | Progress | _Writing] = deque()
         self._changed = asyncio.Event()
         self._closed = False
         self._limit: asyncio.Timeout | None = None
-        self._text: Text | None = None
-        self._pieces: list[str] = []
-        self._length = 0
-        self._unsent: list[str] = []
+        self._texts: dict[str, _Writing] = {}
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -89,25 +128,34 @@ class RunPublisher:
         self._queue.append(progress)
         self._changed.set()
 
-    def begin_text(self, lease: Lease) -> None:
-        """Begin the answer's text anew, in the lease's generation."""
-        task = lease.task
-        self._text = Text(lease.answer_id, task.id, task.agent_id, lease.generation, 0, "")
-        self._pieces.clear()
-        self._unsent.clear()
-        self._length = 0
-        if lease.generation > 1:
+    def begin_text(self, of: TextOf, generation: int) -> None:
+        """Begin a text anew, in this generation."""
+        writing = self._texts[of.message_id] = _Writing(of, generation)
+        if generation > 1:
             # Watchers may hold the beginning of an earlier attempt.
-            self._text_due()
+            self._text_due(writing)
 
-    def text(self, piece: str) -> None:
-        """Publish more of the answer."""
-        self._unsent.append(piece)
-        self._text_due()
+    def text(self, of: TextOf, piece: str) -> None:
+        """Publish more of a text that was begun."""
+        writing = self._texts[of.message_id]
+        writing.unsent.append(piece)
+        self._text_due(writing)
 
-    def _text_due(self) -> None:
-        if _TEXT_DUE not in self._queue:
-            self._queue.append(_TEXT_DUE)
+    def end_text(self, of: TextOf) -> None:
+        """The text is whole, and an event says so: who connects later needs no snapshot of it."""
+        writing = self._texts.get(of.message_id)
+        if writing is not None:
+            writing.over = True
+            self._forget(writing)
+
+    def _forget(self, writing: _Writing) -> None:
+        if writing.over and not writing.due:
+            self._texts.pop(writing.message_id, None)
+
+    def _text_due(self, writing: _Writing) -> None:
+        if not writing.due:
+            writing.due = True
+            self._queue.append(writing)
         self._changed.set()
 
     async def _work(self, after: Collection["asyncio.Task[None]"]) -> None:
@@ -151,24 +199,32 @@ class RunPublisher:
         queued = {frame.n for frame in self._queue if isinstance(frame, Event)}
         for event in [each for n, each in self._unacknowledged.items() if n not in queued]:
             yield event
-        if self._text is not None and (self._pieces or self._text.generation > 1):
-            yield self._snapshot()
+        for writing in [each for each in self._texts.values() if each.begun]:
+            yield writing.snapshot()
         loop = asyncio.get_running_loop()
-        quiet_until = 0.0
+        quiet_until, together = 0.0, 0
         while not self._closed or self._queue:
             if not self._queue:
                 await self._change()
                 continue
-            if self._queue[0] is _TEXT_DUE and len(self._queue) == 1 and not self._closed and loop.time() < quiet_until:
-                # Nothing waits behind the text: let more of it gather.
-                await self._change(quiet_until - loop.time())
-                continue
+            if not together and not self._closed and self._only_text():
+                if loop.time() < quiet_until:
+                    # Nothing waits behind the texts: let more of them gather.
+                    await self._change(quiet_until - loop.time())
+                    continue
+                quiet_until, together = loop.time() + COALESCE_SECONDS, len(self._queue)
+            together = max(0, together - 1)
             frame = self._queue.popleft()
-            if not isinstance(frame, _TextDue):
+            if not isinstance(frame, _Writing):
                 yield frame
-            elif self._text is not None:
-                yield self._delta() if self._unsent else self._snapshot()
-                quiet_until = loop.time() + COALESCE_SECONDS
+                continue
+            frame.due = False
+            if self._texts.get(frame.message_id) is frame:  # Not begun anew or ended since.
+                yield frame.frame()
+                self._forget(frame)
+
+    def _only_text(self) -> bool:
+        return all(isinstance(frame, _Writing) for frame in self._queue)
 
     async def _change(self, seconds: float | None = None) -> None:
         """Wait until something is to be published, or for so long."""
@@ -177,16 +233,3 @@ class RunPublisher:
             # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
-
-    def _delta(self) -> Text:
-        assert self._text is not None
-        piece = "".join(self._unsent)
-        self._unsent.clear()
-        delta = replace(self._text, offset=self._length, text=piece)
-        self._pieces.append(piece)
-        self._length += len(piece)
-        return delta
-
-    def _snapshot(self) -> Text:
-        assert self._text is not None
-        return replace(self._text, text="".join(self._pieces), snapshot=True)

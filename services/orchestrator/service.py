@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.orchestrator.errors import (
     ModelTimeout,
     ModelUnavailable,
-    OrchestrationNotAvailable,
+    NoAgents,
     RunCancelled,
     RunFailed,
     RunInterrupted,
@@ -126,8 +126,8 @@ class RunService:
     async def send(self, owner: Owner, send: Send, timeout: float) -> Accepted:
         """Accept a message and start its run, or join the run that this request_id started.
 
-        Raise SessionNotFound, SessionBusy, TooManyRuns, TooManyQueuedRuns, RequestIdReused, OrchestrationNotAvailable,
-        NotFound `AGENT_NOT_FOUND`.
+        Raise SessionNotFound, SessionBusy, TooManyRuns, TooManyQueuedRuns, RequestIdReused, NotFound
+        `AGENT_NOT_FOUND`.
         """
         # One scope for the three ways to send: what timed out as one can be joined as another.
         key = RequestKey.of(
@@ -138,15 +138,16 @@ class RunService:
         known = await self._runs.find(owner, send.session_id, key, self._clock())
         if known is not None:
             return Accepted(known, joined=True)
-        if send.target_agent is None:
-            raise OrchestrationNotAvailable
+        agent = None
+        if send.target_agent is not None:
+            agent = await self._agents.resolve(owner.user_id, owner.project_id, send.target_agent, timeout)
         new = NewRun(
             id=self._new_id(),
             answer_id=self._new_id(),
             message_id=self._new_id(),
             session_id=send.session_id,
             content=send.content,
-            agent=await self._agents.resolve(owner.user_id, owner.project_id, send.target_agent, timeout),
+            agent=agent,
             on_busy=send.on_busy,
         )
         return await self._executor.accept(owner, new, key)
@@ -164,7 +165,7 @@ class RunService:
         """Wait for the answer to what `send` accepted.
 
         Raise RunCancelled, RunNeedsApproval, RunNotFinished after so many seconds, RunInterrupted when this process
-        stops, or what failed the run: ModelUnavailable, ModelTimeout, RunFailed.
+        stops, or what failed the run: ModelUnavailable, ModelTimeout, NoAgents, RunFailed.
         """
         run_id = accepted.run.id
         deadline = time.monotonic() + seconds
@@ -231,5 +232,7 @@ def _failure_of(run_id: str, outcome: Outcome) -> CodelabError:
             return ModelUnavailable(detail, run_id=run_id)
         case ModelTimeout.reason:
             return ModelTimeout(detail, run_id=run_id)
+        case NoAgents.reason:
+            return NoAgents(run_id=run_id)
         case _:
             return RunFailed(run_id, reason, detail)

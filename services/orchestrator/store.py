@@ -147,7 +147,7 @@ class RunStore(Protocol):
         """
 
     async def standing(self, lease: Lease, process: str) -> Lease:
-        """Return the lease as it is stored: for whoever did not hear the answer to a write under it. Raise LeaseLost.
+        """Return the lease as it is stored: for whoever did not hear the answer to a change. Raise LeaseLost.
 
         It has all events that are not known to be published.
         """

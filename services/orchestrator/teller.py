@@ -44,6 +44,7 @@ class Teller:
         self._closing: dict[str, set[asyncio.Task[None]]] = {}
         self._acknowledged: list[tuple[str, int, str]] = []
         self._unrecorded = asyncio.Event()
+        self._recording = asyncio.Lock()
         self._left_over = asyncio.Event()
         # At the start all is left over: the process that was to publish it is gone.
         self._left_after = timedelta(0)
@@ -98,16 +99,17 @@ class Teller:
                 return
 
     async def record(self) -> None:
-        """Write down what was published: one transaction for many events. What cannot be written waits for the next."""
-        published, self._acknowledged = self._acknowledged, []
-        if not published:
-            return
-        try:
-            await self._runs.acknowledge(published)
-        except BaseException:
-            # Also whoever is stopped while it writes: the process that stops records once more.
-            self._acknowledged[:0] = published
-            raise
+        """Write down what was published, many events in one transaction. What cannot be written is kept for later."""
+        # One at a time: a process that stops waits here for what is being written, which is cancelled soon after.
+        async with self._recording:
+            published, self._acknowledged = self._acknowledged, []
+            if not published:
+                return
+            try:
+                await self._runs.acknowledge(published)
+            except BaseException:
+                self._acknowledged[:0] = published
+                raise
 
     async def stop(self) -> None:
         """Let what is being said be said, for a moment; the next process says the rest. Idempotent."""

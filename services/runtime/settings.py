@@ -110,6 +110,14 @@ class Settings(BaseModel):
     """Most runs of one user that are active at once, over all projects; one more is refused with 429."""
     user_queued_runs: Annotated[int, Field(ge=0, le=100_000)] = _env("CODELAB_USER_QUEUED_RUNS", 200)
     """Most messages of one user that wait for their sessions, over all projects; one more is refused with 429."""
+    run_tasks: Annotated[int, Field(ge=1, le=50)] = _env("CODELAB_RUN_TASKS", 12)
+    """Most tasks of a plan: a larger one is sent back to the model, and then done by one agent."""
+    run_model_calls: Annotated[int, Field(ge=1, le=1_000_000)] = _env("CODELAB_RUN_MODEL_CALLS", 60)
+    """Most calls to the model in one run, planning included: the run is stopped, and answers with what it has."""
+    run_tokens: Annotated[int, Field(ge=1, le=1_000_000_000)] = _env("CODELAB_RUN_TOKENS", 500_000)
+    """Most tokens of one run, sent and produced, also in mid-answer: stopped as above."""
+    run_seconds: Seconds = _env("CODELAB_RUN_SECONDS", 900.0)
+    """Longest that one run may take, without the time in which it waits for its user: stopped as above."""
     heartbeat_seconds: Seconds = _env("CODELAB_HEARTBEAT_SECONDS", 15.0)
     """Time between heartbeats of an event stream: below the idle timeouts of common proxies."""
     send_deadline_seconds: Seconds = _env("CODELAB_SEND_DEADLINE_SECONDS", 120.0)

@@ -67,7 +67,8 @@ def _shared(session: SessionKey, frame: StoredEvent | Text) -> event_pb2.Event:
     body.message_id = frame.message_id
     if frame.task_id is not None:
         body.task_id = frame.task_id
-    body.agent_id = frame.agent_id
+    if frame.agent_id is not None:
+        body.agent_id = frame.agent_id
     body.generation = frame.generation
     body.text = frame.text
     return event
@@ -98,7 +99,7 @@ def _delta(run: RunKey, delta: event_pb2.MessageDelta, at: float) -> TextDelta:
         run_id=run.run_id,
         message_id=delta.message_id,
         task_id=delta.task_id if delta.HasField("task_id") else None,
-        agent_id=delta.agent_id,
+        agent_id=delta.agent_id if delta.HasField("agent_id") else None,
         generation=delta.generation,
         offset=delta.offset,
         text=delta.text,
@@ -111,7 +112,7 @@ def _snapshot(run: RunKey, snapshot: event_pb2.MessageSnapshot, at: float) -> Te
         run_id=run.run_id,
         message_id=snapshot.message_id,
         task_id=snapshot.task_id if snapshot.HasField("task_id") else None,
-        agent_id=snapshot.agent_id,
+        agent_id=snapshot.agent_id if snapshot.HasField("agent_id") else None,
         generation=snapshot.generation,
         text=snapshot.text,
         timestamp=at,

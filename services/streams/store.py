@@ -80,7 +80,7 @@ class TextDelta:
     run_id: str
     message_id: str
     task_id: str | None
-    agent_id: str
+    agent_id: str | None
     generation: int
     offset: int
     text: str
@@ -98,7 +98,7 @@ class TextSnapshot:
     run_id: str
     message_id: str
     task_id: str | None
-    agent_id: str
+    agent_id: str | None
     generation: int
     text: str
     timestamp: float

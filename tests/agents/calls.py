@@ -27,7 +27,7 @@ from services.runtime.settings import Settings
 from tests.e2e.ports import free_ports
 
 Metadata = tuple[tuple[str, str], ...]
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 def new_uuid() -> str:

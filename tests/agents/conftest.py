@@ -31,8 +31,8 @@ async def answering(tmp_path: Path, model: FakeModel) -> AsyncIterator[Agents]:
 
 @pytest.fixture
 async def impatient(tmp_path: Path, model: FakeModel) -> AsyncIterator[Agents]:
-    """The service with the scripted model, which may be silent for half a second."""
-    async with serving(tmp_path, OPENAI_BASE_URL=model.url, CODELAB_MODEL_TIMEOUT_SECONDS="0.5") as running:
+    """The service with the scripted model, which may be silent for a second."""
+    async with serving(tmp_path, OPENAI_BASE_URL=model.url, CODELAB_MODEL_TIMEOUT_SECONDS="1") as running:
         yield running
 
 

@@ -1,13 +1,15 @@
 """Executing tasks, over a real socket, with the real openai client and a scripted model."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import grpc
 import pytest
 from codelab.agents.v1 import agent_pb2, execution_service_pb2
 
-from services.agents import execution
+from services.agents import answering as answers
+from services.agents.tokens import estimate_tokens
 from services.runtime.databases import migrate
 from services.runtime.settings import Settings
 from tests.agents.calls import Agents, Execution, User, events_of, new_uuid, refused, serving
@@ -65,12 +67,12 @@ async def becomes_ready(agents: Agents, user: User, agent_id: str) -> None:
     async def ready() -> bool:
         return await status(agents, user, agent_id) == "AGENT_STATUS_READY"
 
-    await eventually(ready, within=2.0)
+    await eventually(ready, within=10.0)
 
 
 async def closed(model: FakeModel) -> None:
     """The model's first request was given up. The model, in its own thread, notices a moment later."""
-    await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client", within=2.0)
+    await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client", within=10.0)
 
 
 # The way through
@@ -79,7 +81,7 @@ async def closed(model: FakeModel) -> None:
 async def test_task_streams_what_happens_and_ends_with_the_whole_answer(answering: Agents, user: User) -> None:
     agent_id = await make(answering, user)
     events = await events_of(answering.execute(user, agent_id, "Say something."))
-    assert kinds(events) == ["busy", "context", "thinking", "delta", "ready", "completed"]
+    assert kinds(events) == ["busy", "context", "thinking", "model_called", "delta", "ready", "completed"]
     text = ""
     for event in events:
         if event.HasField("delta"):
@@ -110,7 +112,7 @@ async def test_model_is_asked_as_the_agent_is_configured(answering: Agents, user
         {"role": "assistant", "content": "Indeed."},
     ]
     assert last["role"] == "user"
-    assert "## Research\n\n42" in last["content"]
+    assert '{"title": "Research", "result": "42"}' in last["content"]
     assert last["content"].endswith("Conclude.")
     assert body == {
         "model": "other-model",
@@ -129,11 +131,25 @@ async def test_agent_without_a_model_or_prompt_has_the_platforms_model_and_no_sy
     assert (body["model"], body["messages"]) == ("fake-model", [{"role": "user", "content": "Hello."}])
 
 
-async def test_usage_that_is_not_reported_counts_the_calls_alone(answering: Agents, user: User) -> None:
-    script = Script(usage=False)
-    events = await events_of(answering.execute(user, await make(answering, user), f"Hi. {script.directive()}"))
+async def test_usage_that_is_not_reported_is_estimated_from_the_texts(answering: Agents, user: User) -> None:
+    instruction = f"Hi. {Script(usage=False).directive()}"
+    events = await events_of(answering.execute(user, await make(answering, user), instruction))
     usage = events[-1].completed.usage
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.model_calls) == (0, 0, 1)
+    expected = (estimate_tokens(instruction), estimate_tokens(DEFAULT_ANSWER), 1)
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.model_calls) == expected
+    assert [each.model_called.prompt_tokens for each in events if each.HasField("model_called")] == [expected[0]]
+
+
+async def test_planned_task_is_shown_the_request_and_does_only_its_instruction(
+    answering: Agents, user: User, model: FakeModel
+) -> None:
+    script = Script(answer="the task's")
+    request = f"All of it. {Script(answer='the request').directive()}"
+    agent_id = await make(answering, user)
+    events = await events_of(answering.execute(user, agent_id, f"My part. {script.directive()}", request=request))
+    assert events[-1].completed.output == "the task's"
+    [exchange] = model.exchanges("My part.")
+    assert json.dumps({"request": request}) in exchange.body["messages"][-1]["content"]
 
 
 async def test_offline_model_says_what_it_is(tmp_path: Path) -> None:
@@ -238,13 +254,13 @@ async def test_refused_call_is_repeated_and_counted(answering: Agents, user: Use
 async def test_answer_that_does_not_end_is_ended(
     answering: Agents, user: User, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "LONGEST_ANSWER", 10)
+    monkeypatch.setattr(answers, "LONGEST_ANSWER", 10)
     agent_id = await make(answering, user)
     fits, endless = Script(answer="abcde" * 2), Script(answer="abcde" * 40, chunks=40, token_seconds=0.2)
     assert (await events_of(answering.execute(user, agent_id, fits.directive())))[-1].completed.output == "abcdeabcde"
     with refused(grpc.StatusCode.INTERNAL, "MODEL_FAILED"):
         await events_of(answering.execute(user, agent_id, endless.directive()))
-    await eventually(lambda: model.exchanges()[1].outcome == "closed_by_client", within=2.0)
+    await eventually(lambda: model.exchanges()[1].outcome == "closed_by_client")
 
 
 async def test_call_that_said_something_is_not_repeated(answering: Agents, user: User, model: FakeModel) -> None:

@@ -79,7 +79,7 @@ async def task(answering: Agents, tmp_path: Path) -> AsyncIterator[Task]:
 async def told(model: FakeModel, claim: Claim) -> str:
     """All that the model was told when this attempt asked it, once it has."""
     text = f"Attempt {claim.rank}."
-    await eventually(lambda: model.exchanges(text), within=10.0)
+    await eventually(lambda: model.exchanges(text))
     [exchange] = model.exchanges(text)
     return "\n".join(message["content"] for message in exchange.body["messages"])
 

@@ -76,12 +76,12 @@ async def memory(store: QdrantMemoryStore, collection: Collection) -> Memory:
 
 
 async def info(qdrant: FakeQdrant, collection: Collection) -> Any:
-    async with httpx.AsyncClient(base_url=qdrant.url) as client:
+    async with httpx.AsyncClient(base_url=qdrant.url, timeout=30) as client:
         return (await client.get(f"/collections/{collection.name}")).json()["result"]
 
 
 async def exists(qdrant: FakeQdrant, collection: Collection) -> bool:
-    async with httpx.AsyncClient(base_url=qdrant.url) as client:
+    async with httpx.AsyncClient(base_url=qdrant.url, timeout=30) as client:
         answer = await client.get(f"/collections/{collection.name}/exists")
     return bool(answer.json()["result"]["exists"])
 
@@ -181,7 +181,7 @@ async def test_put_after_drop_says_so_and_makes_nothing(
 
 
 async def test_two_who_create_at_once_both_succeed(qdrant: FakeQdrant, store: QdrantMemoryStore) -> None:
-    collection, both_looked = a_collection(), threading.Barrier(2, timeout=10)
+    collection, both_looked = a_collection(), threading.Barrier(2, timeout=30)
 
     def meet(method: str, path: str) -> None:
         if (method, path) == ("PUT", f"/collections/{collection.name}"):
@@ -495,7 +495,7 @@ async def test_score_that_is_just_enough_is_enough(
 async def test_payload_is_what_the_specification_promises_to_those_who_look(
     qdrant: FakeQdrant, store: QdrantMemoryStore, collection: Collection, memory: Memory
 ) -> None:
-    async with httpx.AsyncClient(base_url=qdrant.url) as client:
+    async with httpx.AsyncClient(base_url=qdrant.url, timeout=30) as client:
         asked = {"filter": {"must": [{"key": "content", "match": {"text": "parser"}}]}}
         answer = await client.post(f"/collections/{collection.name}/points/scroll", json=asked)
     [point] = answer.json()["result"]["points"]

@@ -69,7 +69,7 @@ async def test_cancelled_call_is_cancelled_at_the_service(scripted: Scripted) ->
         while not scripted.tokens:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         reading.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await scripted.cancelled.wait()
 
 
@@ -84,7 +84,7 @@ async def test_stream_that_is_left_is_cancelled_at_the_service(scripted: Scripte
             assert stream.cancel()
         else:
             del stream
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await scripted.cancelled.wait()
 
 

@@ -36,9 +36,9 @@ async def test_replicas_are_called_in_turn_and_one_that_is_away_is_left_out() ->
         check = health_pb2_grpc.HealthStub(channel).Check
         # The first calls go to whichever was connected first.
         while not all(replica.answered for replica in replicas):
-            await check(health_pb2.HealthCheckRequest(), timeout=10)
+            await check(health_pb2.HealthCheckRequest(), timeout=30)
         await replicas[0].server.stop(None)
         before = replicas[1].answered
         for _ in range(10):
-            await check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True)
+            await check(health_pb2.HealthCheckRequest(), timeout=30, wait_for_ready=True)
         assert replicas[1].answered == before + 10

@@ -64,7 +64,7 @@ class Chat:
     async def run(self, run_id: str) -> Event:
         return await answer(self.http.get(f"{self.project_path}/runs/{run_id}"))
 
-    async def run_after(self, run_id: str, *states: str, within: float = 10) -> Event:
+    async def run_after(self, run_id: str, *states: str, within: float = 30) -> Event:
         """The run once it is in one of these states (unset: once it is over)."""
         wanted = states or FINAL_STATES
 
@@ -134,7 +134,7 @@ def problem(response: httpx.Response, status: int, reason: str) -> Event:
 async def signed_in(base_url: str, token: str) -> AsyncIterator[Api]:
     limits = httpx.Limits(max_connections=None)
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=15, limits=limits) as http:
+    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=30, limits=limits) as http:
         yield Api(http)
 
 

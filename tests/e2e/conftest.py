@@ -15,10 +15,10 @@ from tests.fakes.openai_server import FakeModel
 from tests.postgres import PostgresServer
 
 QUICK = {
-    "CODELAB_MODEL_TIMEOUT_SECONDS": "1.5",
+    "CODELAB_MODEL_TIMEOUT_SECONDS": "3",
     "CODELAB_LEASE_SECONDS": "2",
     "CODELAB_HEARTBEAT_SECONDS": "0.5",
-    "CODELAB_DRAIN_SECONDS": "5",
+    "CODELAB_DRAIN_SECONDS": "20",
     "CODELAB_LOG_LEVEL": "info",
     # Quick too, and good enough wherever it does not matter what is recalled.
     "EMBEDDING_MODEL": "hashing",

@@ -241,7 +241,7 @@ async def _ask_once(channel: grpc.aio.Channel, rpc: Rpc, ids: Ids, token: str | 
     )(
         iter(requests) if method.client_streaming else requests[0],
         metadata=() if token is None else (("authorization", f"Bearer {token}"),),
-        timeout=15,
+        timeout=30,
     )
     try:
         if not method.server_streaming:

@@ -22,7 +22,7 @@ from gateway.encode import Encoders
 from services.runtime.messages import fill
 from tests.e2e.suite import SERVICES, Suite
 
-SECONDS = 15.0
+SECONDS = 30.0
 FILES = (project_service_pb2, agent_service_pb2, memory_service_pb2, session_service_pb2, run_service_pb2)
 
 
@@ -135,7 +135,7 @@ async def calling(suite: Suite, token: str, **elsewhere: str) -> AsyncIterator[C
     headers = {"Authorization": f"Bearer {token}"}
     limits = httpx.Limits(max_connections=None)
     try:
-        async with httpx.AsyncClient(base_url=suite.url, headers=headers, limits=limits) as http:
+        async with httpx.AsyncClient(base_url=suite.url, headers=headers, timeout=SECONDS, limits=limits) as http:
             yield Caller(http, channels)
     finally:
         await asyncio.gather(*(channel.close() for channel in channels.values()))

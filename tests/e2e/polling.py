@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def eventually(check: Callable[[], Any], within: float = 10.0, what: str = "the condition") -> Any:
+async def eventually(check: Callable[[], Any], within: float = 30.0, what: str = "the condition") -> Any:
     """Return the first truthy value of `check`, which may be async; fail when there is none within so many seconds."""
     deadline = time.monotonic() + within
     while True:

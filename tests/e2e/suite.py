@@ -34,8 +34,8 @@ OWN_VARIABLES = (
     "COLUMNS",
     "LINES",
 )
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
 
 
 class Layout(StrEnum):
@@ -279,7 +279,7 @@ class Result:
         return self.stdout + self.stderr
 
 
-async def run_codelab(*arguments: str, environment: Mapping[str, str], folder: Path, within: float = 20.0) -> Result:
+async def run_codelab(*arguments: str, environment: Mapping[str, str], folder: Path, within: float = 60.0) -> Result:
     """Run the `codelab` command to its end. One that does not end within so many seconds is killed and fails."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli", *arguments),

@@ -31,7 +31,7 @@ class Terminal:
     seen: str = ""
     _from: int = 0
 
-    async def until(self, text: str, within: float = 15.0) -> str:
+    async def until(self, text: str, within: float = 30.0) -> str:
         """Wait until the text is seen after what was waited for before; return all that came, the text included."""
 
         def there() -> int:
@@ -53,7 +53,7 @@ class Terminal:
         await self.until(line.rpartition("\n")[2][-40:])
         return await self.until(text)
 
-    async def ended(self, within: float = 15.0) -> int:
+    async def ended(self, within: float = 30.0) -> int:
         """The exit code."""
         async with asyncio.timeout(within):
             return await self.process.wait()

@@ -45,7 +45,7 @@ class Estate:
         async with grpc.aio.insecure_channel(self.suite.grpc_address(process), options) as channel:
             authorization = self.words[b"$TOKEN"].decode()
             answers: Any = channel.unary_stream(f"/{service}/{call.method}")(
-                call.sent, metadata=[("authorization", f"Bearer {authorization}")], timeout=10
+                call.sent, metadata=[("authorization", f"Bearer {authorization}")], timeout=30
             )
             try:
                 found = [answer async for answer in answers]

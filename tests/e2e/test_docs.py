@@ -26,7 +26,7 @@ class Links(HTMLParser):
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 async def test_page_loads_nothing_from_elsewhere(suite: Suite, page: str) -> None:
-    async with httpx.AsyncClient(base_url=suite.url) as browser:
+    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as browser:
         html = (await browser.get(page, follow_redirects=True)).raise_for_status().text
         links = Links()
         links.feed(html)
@@ -40,7 +40,7 @@ async def test_page_loads_nothing_from_elsewhere(suite: Suite, page: str) -> Non
 
 
 async def test_openapi_description_is_valid_3_1_and_says_what_routes_do(suite: Suite) -> None:
-    async with httpx.AsyncClient(base_url=suite.url) as browser:
+    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as browser:
         described = await answer(browser.get("/openapi.json"))
     assert described["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(described).validate()
@@ -50,7 +50,7 @@ async def test_openapi_description_is_valid_3_1_and_says_what_routes_do(suite: S
 
 
 async def test_health_and_readiness_are_open_to_all(suite: Suite) -> None:
-    async with httpx.AsyncClient(base_url=suite.url) as nobody:
+    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as nobody:
         assert (await answer(nobody.get("/health")))["version"]
         ready = await answer(nobody.get("/ready"))
     assert ready["status"] == "ready"

@@ -48,7 +48,7 @@ def of(folder: Path, **settings: str) -> dict[str, str]:
 
 async def examined(folder: Path, environment: dict[str, str]) -> tuple[int, dict[str, list[Finding]]]:
     """The exit code, and what was found by what was looked at."""
-    result = await run_codelab("doctor", "--json", environment=environment, folder=folder, within=30)
+    result = await run_codelab("doctor", "--json", environment=environment, folder=folder, within=60)
     assert "Traceback" not in result.stderr, result.stderr
     assert "secret" not in result.output
     found: dict[str, list[Finding]] = {}

@@ -282,7 +282,7 @@ async def test_of_messages_that_replace_each_other_at_once_one_is_answered_and_t
         runs = (await answer(ann.http.get(f"{chat.project_path}/runs", params={"session_id": chat.session_id})))["runs"]
         return [run["state"] for run in runs].count("cancelled") == 19
 
-    async with asyncio.timeout(15), asyncio.TaskGroup() as sending:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as sending:
         sent = [
             sending.create_task(chat.send(saying(f"No, {number}!", held), on_busy="replace")) for number in range(20)
         ]
@@ -308,7 +308,7 @@ async def test_of_messages_that_replace_each_other_at_once_one_is_answered_and_t
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer not.a.token", "Basic YWRtaW46YWRtaW4="])
 async def test_call_without_a_good_token_is_unauthenticated(suite: Suite, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
-    async with httpx.AsyncClient(base_url=suite.url, headers=headers) as nobody:
+    async with httpx.AsyncClient(base_url=suite.url, headers=headers, timeout=30) as nobody:
         for path in ("/my", "/my/projects", f"/my/projects/{uuid.uuid4()}"):
             response = await nobody.get(path)
             assert response.status_code == 401, response.text
@@ -405,7 +405,7 @@ async def test_cancel_closes_the_models_request(ann: Api, model: FakeModel) -> N
         assert len(model.open_now(chat.session_id)) == 1
         run = await answer(chat.cancel(delta["run_id"]))
         assert run["state"] == "cancelled"
-        await eventually(lambda: not model.open_now(chat.session_id), within=2)
+        await eventually(lambda: not model.open_now(chat.session_id), within=10)
         watch = await stream.to_end()
     assert [each.outcome for each in model.exchanges(chat.session_id)] == ["closed_by_client"]
     assert watch.final()["type"] == "run_cancelled"
@@ -434,12 +434,11 @@ async def test_finished_run_cannot_be_cancelled(ann: Api) -> None:
 async def test_client_that_goes_away_does_not_stop_its_run(ann: Api, model: FakeModel) -> None:
     streaming, waiting = await asyncio.gather(ann.new_chat(), ann.new_chat())
     watch = await cut_after(streaming, reciting(streaming), 2, Format.SSE)
-    with pytest.raises(httpx.ReadTimeout):
-        await ann.http.post(
-            f"{waiting.path}/message",
-            json={"content": reciting(waiting), "target_agent": AGENT},
-            timeout=0.3,
-        )
+    sending = asyncio.create_task(waiting.send(reciting(waiting)))
+    await eventually(lambda: model.open_now(waiting.session_id))
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
     for chat in (streaming, waiting):
         model.open_gate(chat.session_id)
     done = await streaming.run_after(watch.events[0]["run_id"])
@@ -489,9 +488,7 @@ async def test_killing_everything_loses_nothing_that_was_acknowledged(ann: Api, 
 
     assert await answer(ann.http.get(chat.project_path)) == project
     assert (await chat.messages())[: len(before)] == before
-    first, second = await asyncio.gather(
-        chat.run_after(active["id"], within=20), chat.run_after(queued["id"], within=20)
-    )
+    first, second = await asyncio.gather(chat.run_after(active["id"]), chat.run_after(queued["id"]))
     assert first["state"] == "succeeded" or first["error"]["reason"], first
     assert second["state"] == "succeeded"
     async with chat.watch(watch=watch) as stream:
@@ -517,13 +514,14 @@ async def test_sigterm_ends_open_streams_and_then_every_process_with_zero(
         seconds = time.monotonic() - started
         watches = await reading
     assert set(codes.values()) == {0}, codes
-    assert seconds < 8, "processes waited instead of ending their streams"
+    # Before the end of their drain.
+    assert seconds < 18, "processes waited instead of ending their streams"
     for watch in watches:
         assert watch.ended == {"reason": "shutdown", "resumable": True}
 
     model.open_gate(busy.session_id)
     await suite.start()
-    run = await busy.run_after(active.watch.events[0]["run_id"], within=15)
+    run = await busy.run_after(active.watch.events[0]["run_id"])
     assert run["state"] == "succeeded"
     assert (await busy.messages())[-1]["content"] == POEM
     await answered(idle)

@@ -243,7 +243,7 @@ async def test_send_that_timed_out_is_watched_to_its_end(place: Place, model: Fa
     key, gate = new_key(), str(uuid.uuid4())
     text = words(Script(gate=gate))
     late = await place.caller.ask(
-        Door.GRPC, "SendMessage", timeout=1.5, request_id=key, **place.content("SendMessage", text)
+        Door.GRPC, "SendMessage", timeout=2.5, request_id=key, **place.content("SendMessage", text)
     )
     assert (late.code, late.reason) == ("DEADLINE_EXCEEDED", "RUN_NOT_FINISHED")
     assert late.metadata is not None

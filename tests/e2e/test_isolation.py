@@ -84,12 +84,13 @@ async def estate_of(api: Api) -> Estate:
     run = await chat.start(f"Never mind. {Script(fault='hang').directive()}")
     await answer(chat.cancel(run["id"]))
 
-    async def recorded() -> bool:
+    async def still() -> bool:
         events = [*await chat.timeline(reply["run_id"]), *await chat.timeline(run["id"])]
-        return all(event["id"] for event in events)
+        agents = (await answer(api.http.get(f"{chat.project_path}/agents")))["agents"]
+        return all(event["id"] for event in events) and all(each["status"] == "ready" for each in agents)
 
-    # Until its events are recorded as published, a session's last_event_id moves.
-    await eventually(recorded)
+    # Until its events are recorded as published, a session's last_event_id moves, and its agent may be busy.
+    await eventually(still)
     resources = {"project": chat.project_id, "session": chat.session_id, "run": run["id"], "task": TASK}
     memories = await answer(api.http.get(f"{chat.project_path}/agents/{reply['agent_id']}/memory"))
     return Estate(chat, {**resources, "agent": reply["agent_id"], "memory": memories["memories"][0]["id"]})

@@ -50,7 +50,10 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         settings = {"JWT_JWKS_URL": provider.url, "JWT_JWKS_CACHE_SECONDS": str(CACHE_SECONDS), "NO_PROXY": "127.0.0.1"}
         # Started without the provider: services must come up and answer what they can.
         await provider.stop()
-        async with running(Layout.ONE, folder, **settings) as suite, httpx.AsyncClient(base_url=suite.url) as http:
+        async with (
+            running(Layout.ONE, folder, **settings) as suite,
+            httpx.AsyncClient(base_url=suite.url, timeout=30) as http,
+        ):
             yield House(provider, suite, http)
 
 
@@ -64,7 +67,7 @@ async def test_provider_that_is_gone_makes_unknown_keys_unavailable_and_not_unau
             await ProjectServiceStub(channel).GetCurrentUser(
                 project_service_pb2.GetCurrentUserRequest(),
                 metadata=(("authorization", f"Bearer {house.provider.token('ES256')}"),),
-                timeout=10,
+                timeout=30,
             )
     error = ApiError.of(caught.value)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "KEYS_UNAVAILABLE")

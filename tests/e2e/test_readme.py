@@ -44,7 +44,7 @@ async def typed(suite: Suite, script: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=30)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=60)
     assert process.returncode == 0, stderr.decode()
     return stdout.decode()
 
@@ -76,7 +76,7 @@ async def test_client_in_python_sends_and_watches(offline: Suite) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=30)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), timeout=60)
     assert (process.returncode, stderr.decode()) == (0, "")
     assert stdout.decode().splitlines()[-1] == "agent_completed"
     assert "offline" in stdout.decode()

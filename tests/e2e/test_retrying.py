@@ -40,7 +40,7 @@ async def test_what_cannot_be_retried_says_why(ann: Api, model: FakeModel) -> No
     refusal = problem(await chat.retry(reply["run_id"]), 409, "RUN_NOT_RETRYABLE")
     assert refusal["metadata"] == {"run_id": reply["run_id"], "state": "succeeded"}
     problem(await chat.retry(str(uuid.uuid4())), 404, "RUN_NOT_FOUND")
-    run = await chat.start(f"{chat.session_id} {Script(fault='hang').directive()}")
+    run = await chat.start(f"{chat.session_id} {Script(gate=str(uuid.uuid4())).directive()}")
     await answer(chat.cancel(run["id"]))
     again = await answer(chat.retry(run["id"]), 201)
     refusal = problem(await chat.retry(run["id"]), 409, "RUN_RETRIED")

@@ -45,7 +45,7 @@ class Rpc:
         # On the wire every answer is a stream.
         kind: Any = self.channel.stream_stream if self.takes_stream else self.channel.unary_stream
         # A stream of requests that ends at once: writing to a call that is refused meanwhile would break it here.
-        call = kind(self.path)(_nothing() if self.takes_stream else b"", metadata=metadata, timeout=10)
+        call = kind(self.path)(_nothing() if self.takes_stream else b"", metadata=metadata, timeout=30)
         try:
             if await call.read() is not grpc.aio.EOF:
                 return None
@@ -102,7 +102,7 @@ async def doors(suite: Suite) -> AsyncIterator[Doors]:
             for method in each.methods:
                 path, internal = f"/{each.full_name}/{method.name}", _rules(method).internal
                 rpcs.append(Rpc(path, channel, internal, method.client_streaming))
-    async with httpx.AsyncClient(base_url=suite.url, timeout=10) as http:
+    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as http:
         described = (await http.get("/openapi.json")).json()
         routes = [
             (method.upper(), re.sub(r"\{\w+\}", lambda _: str(uuid.uuid4()), path))

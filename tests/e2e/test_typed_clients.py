@@ -41,7 +41,7 @@ async def run(*command: str | Path, folder: Path, **environment: str) -> str:
 
 
 async def fetch_document(suite: Suite, folder: Path) -> Path:
-    async with httpx.AsyncClient(base_url=suite.url) as browser:
+    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as browser:
         document = (await browser.get("/openapi.json")).raise_for_status()
     path = folder / "openapi.json"
     path.write_bytes(document.content)

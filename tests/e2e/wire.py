@@ -49,7 +49,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-async def exchange(host: str, port: int, data: bytes, *, half_close: bool = False, within: float = 10) -> Response:
+async def exchange(host: str, port: int, data: bytes, *, half_close: bool = False, within: float = 30) -> Response:
     """Send bytes over a connection of their own and read until the server ends it."""
     reader, writer = await asyncio.open_connection(host, port)
     try:

@@ -1,17 +1,36 @@
-"""What the fake model does with one request: a script, written as JSON behind `#model` in the last user message.
+"""What the fake model does with one request: a script, written as JSON behind `#model` in what is asked.
 
     Say something. #model {"answer": "héllo", "chunks": 3, "token_seconds": 0.05}
 
-Where vectors are asked for, any of the texts may have the script. It ends with its line. A message without one gets the
-default answer at once. A key that no script has is answered 400 and so fails the test that misspelt it.
+What is asked of an agent is the task's instruction, which is the user's message where there is no plan: of a planned
+task the script stands in its instruction, and the message that is quoted as context scripts nothing. Where vectors are
+asked for, any of the texts may have the script. What is asked without one gets the default answer at once. A key that
+no script has, or JSON that is none, is answered 400 and so fails the test that misspelt it.
+
+The user's message also scripts how it is planned, and how results are combined; `#model` counts for neither.
+
+    #plan {"tasks": [...]}    what a planning call answers; a JSON string stands for its text: prose, broken JSON
+    #replan {"tasks": [...]}  what it answers when its plan was rejected; unset: the same again
+    #planning {"status": 500} a script for planning calls: their timing and their faults
+    #combining {"chunks": 2}  a script for the calls that combine results
+
+Without `#plan` a planning call answers a plan of one task: the first agent that is offered gets the message, without
+these four, but with its `#model`. Directives in the strings of a `#plan` are those of its tasks:
+
+    #plan {"tasks": [{"id": "a", "agent": "Coder", "title": "A", "depends_on": [],
+                      "instruction": "Do it. #model {\\"answer\\": \\"done\\"}"}]}
+
+`Script.directive` and `plan_directive` write all this.
 """
 
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
+
+from tests.fakes.openai_calls import asked_text, kind_of, planning_of
+from tests.fakes.openai_directives import Directive, directives, last_of, without
 
 # Beyond the BMP, a combining mark, a joined family, CJK: whoever counts UTF-16 units, bytes or graphemes is caught.
 DEFAULT_ANSWER = "A model's answer: cafe\u0301, 𝄞 and 👩‍👩‍👧, 中文, and the end."
@@ -38,7 +57,6 @@ Fault = Literal[
     "data_null",  # no vectors at all
 ]
 IN_MID_ANSWER = {"stall", "reset", "cut", "error_chunk", "garbage_sse"}
-DIRECTIVE = re.compile(r"#model (\{.*\})")
 
 
 class ScriptError(Exception):
@@ -71,6 +89,10 @@ class Script:
     """Whether usage is reported where it is asked for."""
     dimension: int | None = None
     """Numbers of a vector. Unset: as the server was started with."""
+    refuses: str = ""
+    """Parameter that a request is answered 400 for if it has it, such as `response_format`."""
+    refuses_plainly: bool = False
+    """Whether only the words of that answer tell which parameter it is, as some endpoints do."""
     most_words: int | None = None
     """Words that a text may have whose vector is asked for: as small models do, more is answered with 400."""
 
@@ -83,26 +105,27 @@ class Script:
         for start in range(0, len(self.answer), size):
             yield self.answer[start : start + size]
 
-    def directive(self) -> str:
-        """The text that asks for this script: append it to a message."""
+    def directive(self, name: str = "model") -> str:
+        """The text that asks for this script, of a task, or of what `name` says: append it to a message."""
         default = Script()
         changed = {
             item.name: getattr(self, item.name)
             for item in fields(self)
             if getattr(self, item.name) != getattr(default, item.name)
         }
-        return f"#model {json.dumps(changed)}"
+        return f"#{name} {json.dumps(changed)}"
+
+
+def plan_directive(plan: Any, name: str = "plan") -> str:
+    """The text that asks for this plan, or for what a model says instead of one; of a second try if `replan`."""
+    return f"#{name} {json.dumps(plan)}"
 
 
 def script_of(body: dict[str, Any]) -> Script:
-    """Read the script of a request."""
-    found = DIRECTIVE.findall(asked_text(body))
-    if not found:
-        return Script()
+    """Read the script of a request. Raise ScriptError."""
     try:
-        values = json.loads(found[-1])
-        script = Script(**{"key": found[-1], **values})
-    except (ValueError, TypeError) as error:
+        script = _script(body)
+    except (ValueError, TypeError, LookupError) as error:
         raise ScriptError(f"cannot read the script: {error}") from error
     if script.fault is not None and script.fault not in get_args(Fault):
         raise ScriptError(f"there is no fault {script.fault!r}")
@@ -111,14 +134,31 @@ def script_of(body: dict[str, Any]) -> Script:
     return script
 
 
-def asked_text(body: dict[str, Any]) -> str:
-    """The last user message, or all the texts whose vectors are asked for, a line each."""
-    if (texts := body.get("input")) is not None:
-        return texts if isinstance(texts, str) else "\n".join(map(str, texts))
-    for message in reversed(body.get("messages") or []):
-        if message.get("role") == "user":
-            content = message.get("content")
-            if isinstance(content, str):
-                return content
-            return "".join(part.get("text", "") for part in content or [])
-    return ""
+def _script(body: dict[str, Any]) -> Script:
+    text = asked_text(body)
+    found = directives(text)
+    match kind_of(body):
+        case "planning":
+            return _scripted(found, "planning", answer=_plan(planning_of(body), text, found))
+        case "combining":
+            return _scripted(found, "combining")
+    return _scripted(found, "model")
+
+
+def _scripted(found: list[Directive], name: str, **values: Any) -> Script:
+    directive = last_of(found, name)
+    if directive is None:
+        return Script(**values)
+    return Script(**{"key": directive.source, **values, **directive.value})
+
+
+def _plan(asked: dict[str, Any], text: str, found: list[Directive]) -> str:
+    """What a planning call answers."""
+    plan = last_of(found, "plan")
+    if asked.get("rejected"):
+        plan = last_of(found, "replan") or plan
+    if plan is not None:
+        return plan.value if isinstance(plan.value, str) else json.dumps(plan.value, ensure_ascii=False)
+    instruction = without(text, [each for each in found if each.name != "model"]) or "Answer."
+    task = {"id": "answer", "agent": asked["agents"][0]["name"], "title": "Answer", "instruction": instruction}
+    return json.dumps({"tasks": [{**task, "depends_on": []}]}, ensure_ascii=False)

@@ -1,6 +1,7 @@
 """A scripted OpenAI-compatible model on a real socket: `python -m tests.fakes.openai_server --port 9999`.
 
-POST /v1/chat/completions, streamed or whole, behaves as the script in the last user message says (see `openai_script`).
+POST /v1/chat/completions, streamed or whole, behaves as the script in what is asked says, and plans (see
+`openai_script`).
 POST /v1/embeddings makes vectors of words (see `openai_vectors`), and obeys the script in any of the texts.
 GET /v1/models lists its models. A server that is told its key, or its models, refuses others.
 GET /control/exchanges tells what was asked and how it ended, GET /control/embeddings the same of vectors; DELETE
@@ -26,7 +27,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from tests.e2e.ports import free_ports
-from tests.fakes.openai_script import Script, ScriptError, asked_text, script_of
+from tests.fakes.openai_calls import Kind, asked_text, kind_of
+from tests.fakes.openai_script import Script, ScriptError, script_of
 from tests.fakes.openai_vectors import DIMENSION, BadInput, embeddings, inputs_of
 
 MODEL = "fake-model"
@@ -50,7 +52,12 @@ class Exchange:
 
     @property
     def user_text(self) -> str:
+        """What is asked, without its context: of a task its instruction, of planning and combining the message."""
         return asked_text(self.body)
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.body)
 
     @property
     def model_seconds(self) -> float:
@@ -176,6 +183,11 @@ class OpenAIServer:
             retry = {} if script.retry_after is None else {"retry-after": f"{script.retry_after:g}"}
             connection.send_json(script.status, _error("the script says so", "scripted_error"), retry)
             return "refused"
+        if script.refuses and script.refuses in exchange.body:
+            parameter = None if script.refuses_plainly else script.refuses
+            message = f"Unsupported parameter: '{script.refuses}' is not supported with this model."
+            connection.send_json(400, _error(message, "invalid_request_error", parameter))
+            return "refused"
         if script.fault == "hang":
             await _forever()
         await asyncio.sleep(script.first_token_seconds)
@@ -297,8 +309,8 @@ def _usage(script: Script, exchange: Exchange) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _error(message: str, kind: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+def _error(message: str, kind: str, parameter: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": parameter, "code": None}}
 
 
 class _Connection(asyncio.Protocol):
@@ -419,9 +431,13 @@ class FakeModel:
         """Let answers that wait at the gate, and those that come to it later, go on."""
         self._loop.call_soon_threadsafe(self._server.open_gate, name)
 
-    def exchanges(self, text: str = "") -> list[Exchange]:
-        """The requests whose last user message contains the text, oldest first."""
-        return [exchange for exchange in list(self._server.exchanges) if text in exchange.user_text]
+    def exchanges(self, text: str = "", kind: Kind | None = None) -> list[Exchange]:
+        """The requests, of this kind, that ask what contains the text, oldest first."""
+        return [
+            exchange
+            for exchange in list(self._server.exchanges)
+            if text in exchange.user_text and kind in (None, exchange.kind)
+        ]
 
     def embeddings(self, text: str = "") -> list[Exchange]:
         """The requests for vectors of texts of which one contains this text, oldest first."""
@@ -432,7 +448,7 @@ class FakeModel:
 
     @staticmethod
     def _wait(future: "Future[None]") -> None:
-        future.result(timeout=10)
+        future.result(timeout=30)
 
 
 async def _serve(port: int, dimension: int, say: Callable[[str], object]) -> None:

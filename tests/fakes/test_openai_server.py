@@ -1,6 +1,7 @@
 """The fake model, seen through the real openai client."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,8 @@ import pytest_asyncio
 from openai.types.chat import ChatCompletionChunk
 
 from tests.e2e.polling import eventually
-from tests.fakes.openai_script import DEFAULT_ANSWER, Fault, Script
+from tests.fakes.openai_calls import COMBINING, PLANNING, SCHEMA, Kind
+from tests.fakes.openai_script import DEFAULT_ANSWER, Fault, Script, plan_directive
 from tests.fakes.openai_server import Exchange, FakeModel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +30,7 @@ def model() -> Iterator[FakeModel]:
 
 @pytest_asyncio.fixture
 async def client(model: FakeModel) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=5) as opened:
+    async with openai.AsyncOpenAI(api_key="sk-test", base_url=model.url, max_retries=0, timeout=30) as opened:
         yield opened
 
 
@@ -172,7 +174,7 @@ async def test_finish_reason_is_the_scripted_one(client: openai.AsyncOpenAI) -> 
 @pytest.mark.parametrize("script", [Script(fault="hang"), Script(fault="stall"), Script(first_token_seconds=60)])
 async def test_client_that_closes_early_is_seen(model: FakeModel, client: openai.AsyncOpenAI, script: Script) -> None:
     with pytest.raises(openai.APITimeoutError):
-        await stream(client.with_options(timeout=0.2), script)
+        await stream(client.with_options(timeout=0.5), script)
     await eventually(lambda: model.exchanges()[0].outcome == "closed_by_client")
     assert model.open_now() == []
 
@@ -198,6 +200,72 @@ async def test_requests_are_recorded_with_body_and_headers(model: FakeModel, cli
 async def test_script_that_cannot_be_meant_is_a_bad_request(client: openai.AsyncOpenAI, directive: str) -> None:
     with pytest.raises(openai.BadRequestError):
         await client.chat.completions.create(**ask(text=directive))
+
+
+# Plans
+
+ONE_TASK = {"id": "a", "agent": "Coder", "title": "A", "depends_on": []}
+
+
+async def said(client: openai.AsyncOpenAI, system: str, user: Any, **options: Any) -> str:
+    """What it answers, without streaming."""
+    content = user if isinstance(user, str) else json.dumps(user)
+    messages: Any = [{"role": "system", "content": system}, {"role": "user", "content": content}]
+    answer = await client.chat.completions.create(model="m", messages=messages, **options)
+    return answer.choices[0].message.content or ""
+
+
+async def planned(client: openai.AsyncOpenAI, request: str, system: str = PLANNING, **more: Any) -> str:
+    options = {} if system else {"response_format": {"type": "json_schema", "json_schema": {"name": SCHEMA}}}
+    return await said(client, system, {"request": request, "agents": [{"name": "Coder"}], **more}, **options)
+
+
+@pytest.mark.parametrize("system", [PLANNING, ""])
+async def test_plan_is_one_task_unless_scripted(client: openai.AsyncOpenAI, system: str) -> None:
+    answer = await planned(client, f'Go. #planning {{"chunks": 2}} {Script(answer="x").directive()}', system)
+    [task] = json.loads(answer)["tasks"]
+    assert task == {**task, "agent": "Coder", "instruction": 'Go.  #model {"answer": "x"}', "depends_on": []}
+
+
+async def test_plan_is_the_scripted_one_whose_tasks_are_scripted_inside(client: openai.AsyncOpenAI) -> None:
+    task = {**ONE_TASK, "instruction": f"Do it. {Script(answer='{done}').directive()}"}
+    request = f"Go. {plan_directive({'tasks': [task]})} {Script(answer='the message').directive()}"
+    assert json.loads(await planned(client, request)) == {"tasks": [task]}
+    context = f"# The request\n\n{json.dumps({'request': request})}\n\n# Your task\n\n"
+    assert await said(client, "Be brief.", context + task["instruction"]) == "{done}"
+    assert await said(client, "Be brief.", f"{context}Do it.") == DEFAULT_ANSWER
+
+
+async def test_rejected_plan_is_followed_by_another_or_the_same(client: openai.AsyncOpenAI) -> None:
+    first, rejected = plan_directive("no plan"), {"text": "no plan", "problems": ["It is no JSON."]}
+    assert await planned(client, f"Go. {first}") == "no plan"
+    assert await planned(client, f"Go. {first}", rejected=rejected) == "no plan"
+    second = plan_directive({"tasks": []}, "replan")
+    assert await planned(client, f"Go. {first} {second}", rejected=rejected) == '{"tasks": []}'
+
+
+async def test_each_kind_of_call_has_its_own_script(model: FakeModel, client: openai.AsyncOpenAI) -> None:
+    request = " ".join(Script(answer=name).directive(name) for name in ("model", "planning", "combining"))
+    assert await planned(client, request) == "planning"
+    assert await said(client, COMBINING, {"request": request}) == "combining"
+    assert await said(client, "", request) == "model"
+    kinds: list[Kind] = ["planning", "combining", "task"]
+    assert [[each.kind for each in model.exchanges(kind=kind)] for kind in kinds] == [[kind] for kind in kinds]
+    assert len(model.exchanges(request)) == 3
+
+
+@pytest.mark.parametrize("plainly", [False, True])
+async def test_parameter_is_refused_where_it_is_sent(client: openai.AsyncOpenAI, plainly: bool) -> None:
+    script = Script(refuses="response_format", refuses_plainly=plainly).directive("planning")
+    with pytest.raises(openai.BadRequestError, match="response_format") as refused:
+        await planned(client, script, system="")
+    assert refused.value.param == (None if plainly else "response_format")
+    assert "tasks" in await planned(client, script)
+
+
+async def test_script_that_was_cut_is_none(client: openai.AsyncOpenAI) -> None:
+    plan = plan_directive({"tasks": [{**ONE_TASK, "instruction": Script(answer="x").directive()}]})
+    assert len(await embed(client, plan[:40])) == 1
 
 
 async def test_models_are_listed(client: openai.AsyncOpenAI) -> None:
@@ -246,7 +314,7 @@ async def test_vectors_are_refused_as_often_as_the_script_of_any_text_says(clien
 @pytest.mark.parametrize("fault", ["hang", "reset"])
 async def test_vectors_may_never_come(client: openai.AsyncOpenAI, fault: Fault) -> None:
     with pytest.raises(openai.APIConnectionError):
-        await embed(client.with_options(timeout=0.2), Script(fault=fault, after_chunks=0).directive())
+        await embed(client.with_options(timeout=0.5), Script(fault=fault, after_chunks=0).directive())
 
 
 async def test_vectors_wait_at_their_gate(model: FakeModel, client: openai.AsyncOpenAI) -> None:

@@ -73,7 +73,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
             async with httpx.AsyncClient(
                 base_url=f"http://{settings.host}:{settings.http_port}",
                 headers={"authorization": f"Bearer {token}"},
-                timeout=10,
+                timeout=30,
             ) as client:
                 client.server = server  # type: ignore[attr-defined]
                 yield client

@@ -43,7 +43,7 @@ def _on_other_paths(text: bytes) -> bytes:
 async def answers(client: httpx.AsyncClient, path: str, status: int) -> None:
     """Return once `path` is answered with `status`."""
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await client.get(path)).status_code != status:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -133,7 +133,7 @@ async def test_late_backend_whose_routes_are_taken_changes_nothing(
     async with gateway(garden.address, address) as client:
         with structlog.testing.capture_logs() as lines:
             async with growing(meadow_of(garden_descriptors, moved=False), address):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while "routes not updated" not in [line["event"] for line in lines]:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
                 assert (await client.get(PLANT)).status_code == 200

@@ -35,7 +35,7 @@ class Wire:
 
     async def rest(self) -> bytes:
         """All that comes until the gateway ends the connection."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self.reader.read()
 
     async def refusal(self) -> Response:
@@ -93,7 +93,7 @@ async def test_deadline_of_a_head_ends_with_it(wire: Wire, garden: Garden, monke
         await wire.send(whole[:40])
         await asyncio.sleep(0)
         await wire.send(whole[40:])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             await wire.reader.readuntil(b"}")
         # Whoever keeps a connection may take their time before they ask again.
@@ -106,7 +106,7 @@ async def test_connection_that_says_nothing_is_closed_without_a_word(
 ) -> None:
     monkeypatch.setattr(client.server._server.config, "timeout_keep_alive", 0.05)  # type: ignore[attr-defined]
     reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await reader.read() == b""
     writer.close()
 
@@ -155,7 +155,7 @@ async def test_stream_ends_with_the_rubbish_that_follows_its_request_unharmed(wi
 
     garden.on("WatchBed", events)
     await wire.send(f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.token}\r\n\r\n".encode())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         begun = await wire.reader.readuntil(b"first")
         await wire.send(b"rubbish\r\n\r\n")
         go_on.set()
@@ -183,9 +183,8 @@ async def test_refused_connection_is_logged_without_what_it_sent(wire: Wire) -> 
     with structlog.testing.capture_logs() as lines:
         await wire.send(b"s3cret \x00\r\n\r\n")
         refused = await wire.refusal()
-        await eventually(lambda: lines)
-    [line] = lines
-    assert (line["event"], line["status"], line["reason"]) == ("connection refused", 400, "MALFORMED_REQUEST")
+        [line] = await eventually(lambda: [line for line in lines if line["event"] == "connection refused"])
+    assert (line["status"], line["reason"]) == (400, "MALFORMED_REQUEST")
     assert line["trace_id"] == refused.json["trace_id"]
     assert "s3cret" not in json.dumps(line)
 
@@ -226,7 +225,7 @@ async def test_trailer_is_no_header(wire: Wire, garden: Garden) -> None:
 
 async def test_trailer_has_a_limit_also_when_the_answer_is_given(wire: Wire) -> None:
     await wire.send(b"POST /garden/b/plants/p:water HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
     for _ in range(4):
         await wire.send(b"y" * 30_000)
@@ -236,7 +235,7 @@ async def test_trailer_has_a_limit_also_when_the_answer_is_given(wire: Wire) -> 
 async def test_rest_of_a_body_that_nobody_reads_is_not_waited_for(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "BODY_SECONDS", 0.05)
     await wire.send(b"POST /garden/b/plants/p:water HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await wire.reader.readuntil(b"\r\n\r\n")
     await wire.send(b"{")
     await wire.rest()

@@ -165,7 +165,7 @@ async def test_headers_come_before_the_first_frame(client: httpx.AsyncClient, ga
         await released.wait()
 
     garden.on("WatchBed", events(garden, wait, GROWN))
-    async with asyncio.timeout(5), client.stream("GET", EVENTS) as answer:
+    async with asyncio.timeout(30), client.stream("GET", EVENTS) as answer:
         assert answer.status_code == 200
         blocks = answer.aiter_text()
         assert await anext(blocks) == "retry: 1000\n"
@@ -180,7 +180,7 @@ async def test_client_that_goes_away_cancels_the_call(client: httpx.AsyncClient,
     garden.on("WatchBed", events(garden, GROWN, for_ever))
     async with client.stream("GET", EVENTS) as answer:
         await anext(answer.aiter_text())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not garden.cancelled:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -202,7 +202,7 @@ async def test_slow_client_slows_the_service_down(client: httpx.AsyncClient, gar
     async with client.stream("GET", EVENTS) as answer:
         await anext(answer.aiter_raw())
         before = -1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while sent != before:
                 before = sent
                 await asyncio.sleep(0.3)
@@ -253,4 +253,4 @@ async def test_gateway_that_stops_ends_its_streams_at_once(gateway: Gateway, sha
         stopping = asyncio.create_task(client.server.stop(10))  # type: ignore[attr-defined]
         assert json.loads(await anext(lines))["problem"]["reason"] == "GATEWAY_STOPPING"
         await stopping
-        assert asyncio.get_running_loop().time() - begun < 2
+        assert asyncio.get_running_loop().time() - begun < 8

@@ -69,7 +69,7 @@ class ScriptedAgents(ExecutionServiceServicer):
 
     async def execution(self, instruction: str, number: int = 1) -> Execution:
         """The execution with this instruction, when it has begun."""
-        async with asyncio.timeout(15), self._began:
+        async with asyncio.timeout(30), self._began:
             await self._began.wait_for(lambda: len(self.of(instruction)) >= number)
         return self.of(instruction)[number - 1]
 

@@ -87,7 +87,7 @@ class FakeStreams:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what arrived fulfils the condition."""
-        async with asyncio.timeout(10), self._arrived:
+        async with asyncio.timeout(30), self._arrived:
             await self._arrived.wait_for(condition)
 
     def types(self, run_id: str | None = None) -> list[str]:

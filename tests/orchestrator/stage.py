@@ -97,7 +97,7 @@ class Stage:
             sys.executable, "-m", "services.orchestrator", env={**os.environ, **self.environment}
         )
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while not _listens(self.settings.listen_address("orchestrator")):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             yield process
@@ -124,7 +124,7 @@ class Stage:
 
     def query(self, statement: str, *values: Any) -> list[Any]:
         """Read the orchestrator's database behind its back."""
-        with closing(sqlite3.connect(self.settings.data_dir / "orchestrator.db", timeout=10)) as connection:
+        with closing(sqlite3.connect(self.settings.data_dir / "orchestrator.db", timeout=30)) as connection:
             return connection.execute(statement, values).fetchall()
 
 
@@ -152,27 +152,27 @@ class Client:
     async def begin(self) -> None:
         """Have the project admitted, and a session."""
         request = lifecycle_service_pb2.AdmitProjectRequest(project_id=self.project_id)
-        await self.lifecycle.AdmitProject(request, metadata=self.internal, timeout=10, wait_for_ready=True)
+        await self.lifecycle.AdmitProject(request, metadata=self.internal, timeout=30, wait_for_ready=True)
         self.session_id = await self.new_session()
 
     async def delete_project(self) -> None:
         request = lifecycle_service_pb2.DeleteProjectRequest(project_id=self.project_id)
-        await self.lifecycle.DeleteProject(request, metadata=self.internal, timeout=10)
+        await self.lifecycle.DeleteProject(request, metadata=self.internal, timeout=30)
 
     async def new_session(self) -> str:
         request = session_service_pb2.CreateSessionRequest(project_id=self.project_id)
-        response = await self.sessions.CreateSession(request, metadata=self.metadata, timeout=10)
+        response = await self.sessions.CreateSession(request, metadata=self.metadata, timeout=30)
         return response.session.id
 
     async def delete_session(self) -> None:
         request = session_service_pb2.DeleteSessionRequest(project_id=self.project_id, session_id=self.session_id)
-        await self.sessions.DeleteSession(request, metadata=self.metadata, timeout=10)
+        await self.sessions.DeleteSession(request, metadata=self.metadata, timeout=30)
 
     def _message(self, content: str, fields: dict[str, Any]) -> dict[str, Any]:
         here = {"project_id": self.project_id, "session_id": self.session_id, "target_agent": "CodeAssistant"}
         return {**here, "content": content, **fields}
 
-    async def send(self, content: str, timeout: float = 15, **fields: Any) -> message_pb2.Message:
+    async def send(self, content: str, timeout: float = 30, **fields: Any) -> message_pb2.Message:
         """Send and wait for the answer. Raise ApiError."""
         request = run_service_pb2.SendMessageRequest(**self._message(content, fields))
         return (
@@ -182,49 +182,49 @@ class Client:
     async def create(self, content: str, **fields: Any) -> run_pb2.Run:
         """Send and do not wait. Raise ApiError."""
         request = run_service_pb2.CreateRunRequest(**self._message(content, fields))
-        return (await decoded(self.runs.CreateRun(request, metadata=self.metadata, timeout=10))).run
+        return (await decoded(self.runs.CreateRun(request, metadata=self.metadata, timeout=30))).run
 
     def stream(self, content: str, **fields: Any) -> Any:
         """Send and watch: the call."""
         request = run_service_pb2.StreamMessageRequest(**self._message(content, fields))
-        return self.runs.StreamMessage(request, metadata=self.metadata, timeout=20)
+        return self.runs.StreamMessage(request, metadata=self.metadata, timeout=30)
 
     def watch(self, after: str | None = "start", **fields: Any) -> Any:
         """The session's stream: the call."""
         request = event_service_pb2.SubscribeRequest(
             project_id=self.project_id, session_id=self.session_id, after=after, **fields
         )
-        return self.events.Subscribe(request, metadata=self.metadata, timeout=20, wait_for_ready=True)
+        return self.events.Subscribe(request, metadata=self.metadata, timeout=30, wait_for_ready=True)
 
     async def run(self, run_id: str) -> run_pb2.Run:
         request = run_service_pb2.GetRunRequest(project_id=self.project_id, run_id=run_id)
-        return (await decoded(self.runs.GetRun(request, metadata=self.metadata, timeout=10, wait_for_ready=True))).run
+        return (await decoded(self.runs.GetRun(request, metadata=self.metadata, timeout=30, wait_for_ready=True))).run
 
     async def until_said(self, *contents: str) -> None:
         """Wait until this is what was said in the session."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while await self.said() != [*contents]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def finished(self, run_id: str) -> run_pb2.Run:
         """The run, when it is over."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (run := await self.run(run_id)).state not in FINISHED:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return run
 
     async def cancel(self, run_id: str) -> run_pb2.Run:
         request = run_service_pb2.CancelRunRequest(project_id=self.project_id, run_id=run_id)
-        return (await decoded(self.runs.CancelRun(request, metadata=self.metadata, timeout=10))).run
+        return (await decoded(self.runs.CancelRun(request, metadata=self.metadata, timeout=30))).run
 
     async def timeline(self, run_id: str) -> list[event_pb2.Event]:
         request = run_service_pb2.ListRunEventsRequest(project_id=self.project_id, run_id=run_id)
-        return list((await self.runs.ListRunEvents(request, metadata=self.metadata, timeout=10)).events)
+        return list((await self.runs.ListRunEvents(request, metadata=self.metadata, timeout=30)).events)
 
     async def said(self) -> list[str]:
         """What was said in the session, in order."""
         request = session_service_pb2.ListMessagesRequest(project_id=self.project_id, session_id=self.session_id)
-        response = await self.sessions.ListMessages(request, metadata=self.metadata, timeout=10)
+        response = await self.sessions.ListMessages(request, metadata=self.metadata, timeout=30)
         return [message.content for message in response.messages]
 
     async def heard(self, finals: int, **fields: Any) -> list[event_pb2.Event]:
@@ -272,7 +272,7 @@ def answers(code: grpc.StatusCode, reason: str | None) -> Iterator[pytest.Except
     assert (caught.value.code, caught.value.reason) == (code, reason)
 
 
-async def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait until `condition()` holds. For what another service does, which tells nobody."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110

@@ -21,7 +21,6 @@ from services.orchestrator.model import (
     Outcome,
     Owner,
     RunState,
-    Usage,
 )
 from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
@@ -30,6 +29,7 @@ from services.runtime.ids import new_id
 from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.e2e.polling import eventually
+from tests.orchestrator.endings import done
 from tests.orchestrator.world import AskingAgents, Gate, World
 
 
@@ -38,7 +38,7 @@ async def world(database_place: Place) -> AsyncIterator[World]:
     world = World(await stores_in(database_place))
     yield world
     world.agents.go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await world.executor.drain()
 
 
@@ -65,7 +65,7 @@ async def test_renewing_does_not_cut_off_a_run_that_has_just_ended(
 ) -> None:
     first = await world.send(ann, chat)
     second = await world.send(ann, chat)
-    gate = Gate(world.stores.runs, "succeed", monkeypatch)
+    gate = Gate(world.stores.runs, "end", monkeypatch)
     world.agents.go.set()
     await gate.committed.wait()
     await world.executor._renew()
@@ -79,7 +79,7 @@ async def test_renewal_that_began_before_the_end_does_not_cut_it_off_either(
 ) -> None:
     first = await world.send(ann, chat)
     await world.agents.until(lambda: len(world.agents.began) == 1)
-    ended = Gate(world.stores.runs, "succeed", monkeypatch)
+    ended = Gate(world.stores.runs, "end", monkeypatch)
     renew = world.stores.runs.renew
 
     async def renew_late(process: str, run_ids: Any) -> set[str]:
@@ -99,13 +99,13 @@ async def test_drain_waits_for_an_end_that_is_being_committed(
 ) -> None:
     run_id = await world.send(ann, chat)
     await world.send(ann, chat)
-    gate = Gate(world.stores.runs, "succeed", monkeypatch)
+    gate = Gate(world.stores.runs, "end", monkeypatch)
     world.agents.go.set()
     await gate.committed.wait()
     draining = asyncio.create_task(world.executor.drain())
     await asyncio.sleep(0)
     gate.open.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await draining
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     # What it set free is for the next process, at once.
@@ -291,7 +291,7 @@ async def test_end_between_reading_and_waiting_is_not_missed(
     answer = (await world.stores.sessions.list_messages(ann, chat, 1, "")).elements[0]
     store: Any = EndsInBetween(world.waiting, answer)
     runs = RunService(store, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await runs.answer(ann, Accepted(accepted.run, joined=True), 3600.0) == answer
 
 
@@ -302,8 +302,8 @@ async def test_end_in_another_process_is_noticed(
     accepted = await world.stores.send(ann, chat, process="another process")
     run_service = RunService(world.stores.runs, world.agents, world.executor, world.waiting, lambda: NOW, new_id)
     waiting = asyncio.create_task(run_service.answer(ann, accepted, 60.0))
-    await world.stores.others.succeed(lease_of(accepted), "another process", "Done.", Usage(), NOW)
-    async with asyncio.timeout(10):
+    await world.stores.others.end(lease_of(accepted), "another process", done(lease_of(accepted)), NOW)
+    async with asyncio.timeout(30):
         assert (await waiting).content == "Done."
 
 

@@ -45,6 +45,7 @@ from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.held_database import HeldDatabase, meet, until_waiting
 from tests.losing_postgres import LosingPostgres, Loss, losing
+from tests.orchestrator.endings import again, broken, done
 from tests.orchestrator.fake_streams import FakeStreams
 from tests.orchestrator.world import World
 from tests.postgres import PostgresServer
@@ -80,7 +81,7 @@ async def a_world(stores: Stores, process: str = ONE, streams: FakeStreams | Non
         yield world
     finally:
         world.agents.go.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await world.executor.drain()
 
 
@@ -116,7 +117,7 @@ async def losing_commit(place: Place, proxy: LosingPostgres, loss: Loss, call: A
     """The call's result when its next commit is lost like that; what comes late comes when the call waits for it."""
     proxy.loses = loss
     calling = asyncio.ensure_future(call)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await proxy.lost.wait()
         if loss is Loss.LATE:
             await until_waiting(place, calling)
@@ -161,7 +162,7 @@ async def test_retry_whose_commits_answer_is_lost_runs_at_once(
     place: Place, proxy: LosingPostgres, world: World, stores: Stores, ann: Owner, chat: str
 ) -> None:
     failed = await stores.running(ann, chat)
-    await stores.runs.fail(failed, ONE, Failure("MODEL_FAILED", "it broke off"), NOW)
+    await stores.runs.end(failed, ONE, broken(failed, Failure("MODEL_FAILED", "it broke off")), NOW)
     again = NewRetry(new_id(), new_id(), failed.run_id, OnBusy.QUEUE)
     accepted: Accepted = await losing_commit(place, proxy, Loss.ANSWER, world.executor.retry(ann, again, None))
     assert (accepted.run.id, accepted.run.state) == (again.id, RunState.RUNNING)
@@ -237,7 +238,7 @@ async def test_owner_that_dies_between_commit_and_publish_leaves_nothing_untold(
     before = NOW - SECOND
     lease = lease_of(await stores.send(ann, chat, now=before))
     next_run = (await stores.send(ann, chat, now=before)).run.id
-    ended = await stores.runs.succeed(lease, ONE, "Done.", Usage(), before)
+    ended = await stores.runs.end(lease, ONE, done(lease), before)
     for n, event in enumerate([*lease.events, *ended.outbox.events][:told], start=1):
         streams._known[lease.run_id, n] = f"told {n}"
         streams.heard.append((lease.run_id, event))
@@ -308,7 +309,7 @@ async def test_of_two_messages_at_once_to_an_idle_session_one_runs_and_one_waits
     )
     assert (lease_of(early).position, early.run.state) == (0, RunState.RUNNING)
     assert (late.lease, late.run.state) == (None, RunState.QUEUED)
-    ended = await stores.runs.succeed(lease_of(early), ONE, "Done.", Usage(), NOW)
+    ended = await stores.runs.end(lease_of(early), ONE, done(lease_of(early)), NOW)
     assert ended.promoted is not None
     assert (ended.promoted.run_id, ended.promoted.position) == (late.run.id, 1)
 
@@ -318,8 +319,8 @@ async def test_of_two_messages_at_once_to_an_idle_session_one_runs_and_one_waits
 
 Ending = Callable[[SqlRunStore, Lease], Awaitable[Ended]]
 ENDS: dict[str, Ending] = {
-    "succeed": lambda store, lease: store.succeed(lease, ONE, "Done.", Usage(), NOW),
-    "fail": lambda store, lease: store.fail(lease, ONE, Failure("MODEL_FAILED", "it broke off"), NOW),
+    "succeed": lambda store, lease: store.end(lease, ONE, done(lease), NOW),
+    "fail": lambda store, lease: store.end(lease, ONE, broken(lease, Failure("MODEL_FAILED", "it broke off")), NOW),
 }
 
 
@@ -398,9 +399,9 @@ async def test_run_that_is_cancelled_while_it_is_taken_over_stops_at_its_new_own
     assert (await stores.row(lease.run_id)).state == RunState.CANCELLED
     for store, each, process in ((stores.runs, lease, ONE), (stores.others, over, TWO)):
         with pytest.raises(LeaseLost):
-            await store.begin_attempt(each, process, NOW)
+            await store.advance(each, process, again(each), Usage(), NOW)
         with pytest.raises(LeaseLost):
-            await store.succeed(each, process, "Too late.", Usage(), NOW)
+            await store.end(each, process, done(each, "Too late."), NOW)
         assert await store.renew(process, [lease.run_id]) == set()
     told = await stores.execute(sa.select(run_events).where(run_events.c.run_id == lease.run_id, run_events.c.final))
     assert [event.type for event in told] == ["run_cancelled"]

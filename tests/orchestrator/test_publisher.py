@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.orchestrator import publisher as module
-from services.orchestrator.model import Event, Lease, Task, TaskState
-from services.orchestrator.ports import Opening, Progress, Text
-from services.orchestrator.publisher import RunPublisher
+from services.orchestrator.model import Event
+from services.orchestrator.ports import Frame, Opening, Progress, Text
+from services.orchestrator.publisher import RunPublisher, TextOf
 from tests.conformance.orchestrator_stores import NOW
 from tests.orchestrator.fake_streams import FakeStreams, Line, rebuilt
 
@@ -21,9 +21,7 @@ def an_event(n: int, type: str = "agent_started", *, final: bool = False) -> Eve
     return Event(n, type, {}, NOW, final)
 
 
-def lease(generation: int = 1) -> Lease:
-    task = Task("answer", "agent", "CodeAssistant", "Hi", "Hi", TaskState.RUNNING, generation)
-    return Lease("run", "session", "project", "user", 1, 0, 0, "answer-id", task, generation)
+ANSWER = TextOf("answer-id", "answer", "agent")
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +53,7 @@ async def publishing(
     try:
         yield publisher
         publisher.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await task
     finally:
         await publisher.abandon()
@@ -65,10 +63,10 @@ async def test_events_progress_and_text_come_in_the_order_in_which_they_happened
     streams, recorder = FakeStreams(), Recorder()
     async with publishing(streams, recorder) as publisher:
         publisher.events([an_event(1, "message_received"), an_event(2)])
-        publisher.begin_text(lease())
+        publisher.begin_text(ANSWER, 1)
         publisher.progress(Progress("agent_working", {}))
-        publisher.text("Hel")
-        publisher.text("lo")
+        publisher.text(ANSWER, "Hel")
+        publisher.text(ANSWER, "lo")
         publisher.events([an_event(3, "agent_completed", final=True)])
     (frames,) = streams.connections
     assert [type(frame) for frame in frames] == [Event, Event, Progress, Text, Event]
@@ -80,11 +78,11 @@ async def test_events_progress_and_text_come_in_the_order_in_which_they_happened
 async def test_first_text_goes_at_once_and_the_rest_gathers(slow_coalescing: None) -> None:
     streams = FakeStreams()
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
-        publisher.text("a")
+        publisher.begin_text(ANSWER, 1)
+        publisher.text(ANSWER, "a")
         await streams.until(lambda: len(streams.texts()) == 1)
         for piece in "bcd":
-            publisher.text(piece)
+            publisher.text(ANSWER, piece)
             await asyncio.sleep(0)
         publisher.events([an_event(1)])
         await streams.until(lambda: len(streams.heard) == 1)
@@ -98,28 +96,28 @@ async def test_first_text_goes_at_once_and_the_rest_gathers(slow_coalescing: Non
 async def test_gathered_text_goes_after_its_time() -> None:
     streams = FakeStreams()
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
+        publisher.begin_text(ANSWER, 1)
         for piece in "abc":
-            publisher.text(piece)
+            publisher.text(ANSWER, piece)
             await streams.until(lambda piece=piece: rebuilt(streams.said())[1].endswith(piece))  # type: ignore[misc]
 
 
 async def test_last_text_goes_when_the_run_ends(slow_coalescing: None) -> None:
     streams = FakeStreams()
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
-        publisher.text("a")
+        publisher.begin_text(ANSWER, 1)
+        publisher.text(ANSWER, "a")
         await streams.until(lambda: len(streams.texts()) == 1)
-        publisher.text("b")
+        publisher.text(ANSWER, "b")
     assert rebuilt(streams.said()) == (1, "ab")
 
 
 async def test_offsets_count_code_points() -> None:
     streams = FakeStreams()
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
+        publisher.begin_text(ANSWER, 1)
         for piece in ("👋🏽", "é", "x"):
-            publisher.text(piece)
+            publisher.text(ANSWER, piece)
             await streams.until(lambda piece=piece: rebuilt(streams.said())[1].endswith(piece))  # type: ignore[misc]
     assert [text.offset for text in streams.texts()] == [0, 2, 3]
 
@@ -146,13 +144,13 @@ async def test_acknowledged_events_are_not_sent_again() -> None:
 async def test_stream_that_opens_again_begins_with_a_snapshot(slow_coalescing: None) -> None:
     streams = FakeStreams([Line(frames=2)])
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
-        publisher.text("Hello")
+        publisher.begin_text(ANSWER, 1)
+        publisher.text(ANSWER, "Hello")
         await streams.until(lambda: len(streams.texts()) == 1)
-        publisher.text(", wor")
+        publisher.text(ANSWER, ", wor")
         publisher.progress(Progress("agent_working", {}))  # Lets the text go, and breaks the line.
         await streams.until(lambda: len(streams.connections) == 2 and len(streams.connections[1]) >= 1)
-        publisher.text("ld")
+        publisher.text(ANSWER, "ld")
     first, *rest = [frame for frame in streams.connections[1] if isinstance(frame, Text)]
     assert (first.snapshot, first.text) == (True, "Hello, wor")
     assert [(text.snapshot, text.offset, text.text) for text in rest] == [(False, 10, "ld")]
@@ -161,7 +159,7 @@ async def test_stream_that_opens_again_begins_with_a_snapshot(slow_coalescing: N
 async def test_first_stream_begins_without_a_snapshot_of_nothing() -> None:
     streams = FakeStreams()
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
+        publisher.begin_text(ANSWER, 1)
         publisher.events([an_event(1)])
     assert streams.texts() == []
 
@@ -169,14 +167,14 @@ async def test_first_stream_begins_without_a_snapshot_of_nothing() -> None:
 async def test_later_generation_resets_the_text_at_once(slow_coalescing: None) -> None:
     streams = FakeStreams()
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
-        publisher.text("Wro")
+        publisher.begin_text(ANSWER, 1)
+        publisher.text(ANSWER, "Wro")
         await streams.until(lambda: len(streams.texts()) == 1)
-        publisher.text("ng")
+        publisher.text(ANSWER, "ng")
         publisher.events([an_event(1)])
-        publisher.begin_text(lease(2))
+        publisher.begin_text(ANSWER, 2)
         await streams.until(lambda: rebuilt(streams.said()) == (2, ""))
-        publisher.text("Right")
+        publisher.text(ANSWER, "Right")
     assert rebuilt(streams.said()) == (2, "Right")
     assert not any("ng" in text.text for text in streams.texts() if text.generation == 2)
 
@@ -186,17 +184,17 @@ async def test_who_is_superseded_says_nothing_more() -> None:
     async with publishing(streams, recorder) as publisher:
         publisher.events([an_event(1)])
         await streams.until(lambda: len(streams.openings) == 1)
-        publisher.text("more")
+        publisher.text(ANSWER, "more")
     assert (len(streams.openings), recorder) == (1, [])
 
 
 async def test_run_goes_on_while_nobody_can_be_told() -> None:
     streams = FakeStreams(usually=Line(frames=0))
     async with publishing(streams) as publisher:
-        publisher.begin_text(lease())
+        publisher.begin_text(ANSWER, 1)
         for n in range(1, 50):
             publisher.events([an_event(n)])
-            publisher.text("x")
+            publisher.text(ANSWER, "x")
         await streams.until(lambda: len(streams.openings) > 3)
         streams.usually = Line()
     assert [event.n for _, event in streams.heard] == list(range(1, 50))
@@ -211,7 +209,7 @@ async def test_farewell_is_bounded(line: Line) -> None:
     publisher.events([an_event(1), an_event(2)])
     await streams.until(lambda: len(streams.openings) >= 1)
     publisher.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await task
     assert publisher.left == 2
 
@@ -223,7 +221,7 @@ async def test_farewell_of_one_that_never_had_its_turn_is_bounded_too() -> None:
     task = publisher.open(after=[never])  # type: ignore[list-item]
     publisher.events([an_event(1)])
     publisher.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await task
     never.cancel()
     assert (publisher.left, streams.openings) == (1, [])
@@ -267,7 +265,7 @@ async def test_nothing_is_lost_or_reordered_wherever_the_stream_breaks(seed: int
     streams, recorder = FakeStreams(lines), Recorder()
     n, generation, expected = 0, 1, ""
     async with publishing(streams, recorder) as publisher:
-        publisher.begin_text(lease())
+        publisher.begin_text(ANSWER, 1)
         for _ in range(chance.randrange(10, 80)):
             match chance.choice(["event", "text", "text", "text", "progress", "wait", "again"]):
                 case "event":
@@ -276,14 +274,14 @@ async def test_nothing_is_lost_or_reordered_wherever_the_stream_breaks(seed: int
                 case "text":
                     piece = chance.choice(["a", "bb", "🎈", "né"])
                     expected += piece
-                    publisher.text(piece)
+                    publisher.text(ANSWER, piece)
                 case "progress":
                     publisher.progress(Progress("agent_working", {}))
                 case "wait":
                     await asyncio.sleep(chance.choice([0, 0, 0.001]))
                 case "again" if chance.random() < 0.2:
                     generation, expected = generation + 1, ""
-                    publisher.begin_text(lease(generation))
+                    publisher.begin_text(ANSWER, generation)
         n += 1
         publisher.events([an_event(n, "agent_completed", final=True)])
     assert [event.n for _, event in streams.heard] == list(range(1, n + 1))
@@ -291,3 +289,42 @@ async def test_nothing_is_lost_or_reordered_wherever_the_stream_breaks(seed: int
     # A watcher's text after each connection, as streams would merge them.
     if expected or generation > 1:
         assert rebuilt(streams.said()) == (generation, expected)
+
+
+async def test_texts_that_are_written_at_once_gather_each_by_itself(slow_coalescing: None) -> None:
+    streams = FakeStreams()
+    others = [TextOf(f"text-{number}", f"task-{number}", "agent") for number in range(3)]
+    async with publishing(streams) as publisher:
+        for text in others:
+            publisher.begin_text(text, 1)
+            publisher.text(text, f"{text.task_id}: ")
+        await streams.until(lambda: len(streams.texts()) == 3)
+        for piece in "abc":
+            for text in others:
+                publisher.text(text, piece)
+                await asyncio.sleep(0)
+    texts = streams.texts()
+    assert len(texts) == 6
+    for text in others:
+        mine: list[Frame] = [each for each in texts if each.message_id == text.message_id]
+        assert rebuilt(mine) == (1, f"{text.task_id}: abc")
+
+
+async def test_whole_text_is_sent_to_its_end_and_needs_no_snapshot_later() -> None:
+    streams = FakeStreams([Line(frames=3)])
+    whole, other = TextOf("text-1", "task-1", "agent"), TextOf("text-2", "task-2", "agent")
+    async with publishing(streams) as publisher:
+        for text in (whole, other):
+            publisher.begin_text(text, 1)
+            publisher.text(text, "Hel")
+        await streams.until(lambda: len(streams.texts()) == 2)
+        publisher.text(whole, "lo")
+        publisher.end_text(whole)
+        await streams.until(lambda: len(streams.connections) == 2)
+        publisher.text(other, "p")
+    assert rebuilt([each for each in streams.texts() if each.message_id == "text-1"]) == (1, "Hello")
+    again = [each for each in streams.connections[1] if isinstance(each, Text)]
+    assert [(each.message_id, each.snapshot, each.text) for each in again] == [
+        ("text-2", True, "Hel"),
+        ("text-2", False, "p"),
+    ]

@@ -151,10 +151,12 @@ async def test_agents_that_go_away_in_the_middle_are_asked_again(stage: Stage) -
             await stage.agents.execution("Recite.")
         async with stage.serving_agents():
             assert (await ann.finished(run.id)).state == SUCCEEDED
-        assert [each.request.attempt for each in stage.agents.of("Recite.")] == [1, 2]
+        # An attempt may have found nobody in between.
+        first, last = [each.request.attempt for each in stage.agents.of("Recite.")]
+        assert (first, last > 1) == (1, True)
         assert await ann.said() == ["Recite.", "Right"]
         kinds = [kind(event) for event in await ann.heard(finals=1)]
-        assert kinds == ["message_received", "agent_started", "agent_started", "agent_completed"]
+        assert kinds == ["message_received", *["agent_started"] * last, "agent_completed"]
 
 
 async def test_second_attempt_resets_the_text_of_the_first(ann: Client, stage: Stage) -> None:
@@ -204,7 +206,7 @@ async def test_cancelling_stops_the_task_and_tells_who_waits(ann: Client, stage:
     execution = await stage.agents.execution("Wait.")
     run = await ann.cancel(execution.request.run_id)
     assert run.state == CANCELLED
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await execution.over.wait()
     assert execution.stopped
     with answers(Code.ABORTED, "RUN_CANCELLED") as caught:
@@ -297,15 +299,16 @@ async def test_waiting_message_of_a_deleted_agent_fails_with_its_reason(ann: Cli
 async def test_send_that_ran_out_of_time_can_be_joined_in_all_three_ways(ann: Client, stage: Stage) -> None:
     stage.agents.script("Wait.", [HOLD, "Done."])
     with answers(Code.DEADLINE_EXCEEDED, "RUN_NOT_FINISHED") as caught:
-        await ann.send("Wait.", timeout=1.0, request_id="k")
+        await ann.send("Wait.", timeout=2.0, request_id="k")
     run_id = caught.value.metadata["run_id"]
+    execution = await stage.agents.execution("Wait.")
     # Its agent may be gone meanwhile: the run is what the key stands for.
     stage.agents.deleted = True
     assert (await ann.create("Wait.", request_id="k")).id == run_id
     joined = asyncio.create_task(ann.send("Wait.", request_id="k"))
     call = ann.stream("Wait.", request_id="k")
     assert kind((await call.read()).event) == "heartbeat"
-    stage.agents.executions[0].go.set()
+    execution.go.set()
     assert ((await joined).content, (await joined).run_id) == ("Done.", run_id)
     assert [kind(event) for event in await rest(call)][-2:] == ["agent_completed", "stream_ended"]
     assert (await ann.send("Wait.", request_id="k")).content == "Done."
@@ -347,11 +350,13 @@ async def test_whoever_leaves_while_sending_leaves_no_run_that_nobody_runs(ann: 
         sending.cancel()
 
     await asyncio.gather(*(send_and_leave(number) for number in range(40)))
+    # Each is answered, and none is unknown to its session. What is still being accepted has neither by now.
+    unanswered = "SELECT DISTINCT run_count * 2 - message_count FROM chat_sessions"
+    await eventually(lambda: stage.query(unanswered) == [(0,)])
     await eventually(lambda: stage.query("SELECT 1 FROM runs WHERE state != 'succeeded'") == [])
-    # None of them waited for a lease to expire, and none is unknown to its session.
+    # None of them waited for a lease to expire.
     epochs = stage.query("SELECT DISTINCT epoch, attempts FROM runs")
     assert epochs in ([], [(1, 0)])
-    assert stage.query("SELECT DISTINCT run_count * 2 - message_count FROM chat_sessions") == [(0,)]
 
 
 # Streams
@@ -399,19 +404,20 @@ async def test_streams_that_restart_in_the_middle_lose_no_state_event(stage: Sta
             await first.aclose()
             async with stage.serving_streams():
                 watching = ann.watch()
-                texts = []
+                text = ""
                 async for response in watching:
                     event = response.event
                     if kind(event) == "message_snapshot":
-                        texts.append(event.message_snapshot.text)
+                        text = event.message_snapshot.text
                         execution.go.set()
                     elif kind(event) == "message_delta":
-                        texts.append(event.message_delta.text)
+                        # The new streams service never heard the beginning of the text: a snapshot repairs it.
+                        assert event.message_delta.offset == len(text)
+                        text += event.message_delta.text
                     if event.final:
                         break
                 watching.cancel()
-                # The new streams service never heard the beginning of the text: a snapshot repairs it.
-                assert "".join(texts) == "Tyger Tyger"
+                assert text == "Tyger Tyger"
                 await ann.finished(run.id)
                 told = await ann.timeline(run.id)
                 assert [kind(event) for event in told] == ["message_received", "agent_started", "agent_completed"]

@@ -13,19 +13,9 @@ from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import Failure, Lease, OnBusy, Outbox, Owner, Usage
 from services.orchestrator.tables import run_events
 from services.orchestrator.teller import Teller
-from tests.conformance.orchestrator_stores import (
-    NOW,
-    ONE,
-    SECOND,
-    TWO,
-    Stores,
-    begin_attempt,
-    fail,
-    lease_of,
-    stores_in,
-    succeed,
-)
+from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, lease_of, stores_in
 from tests.databases import Place
+from tests.orchestrator.endings import again, broken, done
 from tests.orchestrator.fake_streams import FakeStreams, Line
 
 
@@ -82,7 +72,7 @@ async def test_live_run_is_told_and_what_was_told_is_recorded(stores: Stores, an
     teller = a_teller(stores, streams)
     lease = await stores.running(ann, await stores.session(ann))
     async with teller.speaking(lease) as speaker:
-        ended = await succeed(stores.runs, lease, ONE, "Hello.", Usage(), NOW)
+        ended = await stores.runs.end(lease, ONE, done(lease, "Hello."), NOW)
         speaker.events(ended.outbox.events)
     await teller.stop()
     assert streams.types() == ["message_received", "agent_started", "agent_completed"]
@@ -114,13 +104,39 @@ async def test_what_could_not_be_recorded_is_recorded_the_next_time(
     assert await unpublished(stores) == []
 
 
+async def test_stopping_waits_for_what_is_being_recorded(
+    stores: Stores, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = FakeStreams()
+    teller = a_teller(stores, streams)
+    lease = await stores.running(ann, await stores.session(ann))
+    begun, go, acknowledge = asyncio.Event(), asyncio.Event(), stores.runs.acknowledge
+
+    async def late(published: list[tuple[str, int, str]]) -> None:
+        begun.set()
+        await go.wait()
+        await acknowledge(published)
+
+    monkeypatch.setattr(stores.runs, "acknowledge", late)
+    async with teller.working(sweep_seconds=3600):
+        async with teller.speaking(lease):
+            await streams.until(lambda: len(streams.heard) == 2)
+        await begun.wait()
+        stopping = asyncio.create_task(teller.stop())
+        # Who has nothing to wait for would be done by then.
+        await asyncio.wait([stopping], timeout=0.05)
+        go.set()
+        await stopping
+    assert await unpublished(stores) == []
+
+
 async def test_who_lost_the_lease_stops_speaking(stores: Stores, ann: Owner) -> None:
     streams = FakeStreams(usually=Line(acknowledges=False))
     teller = a_teller(stores, streams, farewell_seconds=3600)
     lease = await stores.running(ann, await stores.session(ann))
     await speak_and_lose_the_lease(teller, lease, streams)
     assert teller._speaking == {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await teller.stop()
     assert len(await unpublished(stores)) == 2
 
@@ -138,7 +154,7 @@ async def test_end_of_a_replaced_run_comes_before_the_message_that_replaced_it(s
         teller.tell(outbox)
     lease = lease_of(accepted)
     async with teller.speaking(lease) as speaker:
-        speaker.events((await succeed(stores.runs, lease, ONE, "Hello.", Usage(), NOW)).outbox.events)
+        speaker.events((await stores.runs.end(lease, ONE, done(lease, "Hello."), NOW)).outbox.events)
     await streams.until(lambda: streams.types()[-1] == "agent_completed")
     assert [(run, event.type) for run, event in streams.heard] == [
         (first.run_id, "message_received"),
@@ -161,7 +177,7 @@ async def test_end_of_a_run_comes_before_what_it_set_free(stores: Stores, ann: O
     await stores.send(ann, chat)
     async with teller.speaking(lease) as speaker:
         await streams.until(lambda: len(streams.heard) == 2)
-        ended = await succeed(stores.runs, lease, ONE, "Hello.", Usage(), NOW)
+        ended = await stores.runs.end(lease, ONE, done(lease, "Hello."), NOW)
         speaker.events(ended.outbox.events)
     assert ended.promoted is not None
     async with teller.speaking(ended.promoted):
@@ -193,12 +209,12 @@ async def test_zombie_and_its_successor_are_heard_in_order_and_once(stores: Stor
         over = await stores.others.adopt(chat, TWO, NOW)
         assert isinstance(over, Lease)
         async with successor.speaking(over) as speaker:
-            over = await begin_attempt(stores.others, over, TWO, NOW)
+            over = await stores.others.advance(over, TWO, again(over), Usage(), NOW)
             speaker.events(over.events)
             await streams.until(lambda: len(streams.heard) == 3)
             # Wakes up and speaks on in its old epoch.
             ghost.events(lease.events)
-            speaker.events((await succeed(stores.others, over, TWO, "Hello.", Usage(), NOW)).outbox.events)
+            speaker.events((await stores.others.end(over, TWO, done(over, "Hello."), NOW)).outbox.events)
             await streams.until(lambda: len(streams.heard) == 4)
     await asyncio.gather(zombie.stop(), successor.stop())
     assert [event.n for _, event in streams.heard] == [1, 2, 3, 4]
@@ -244,7 +260,7 @@ async def test_sweep_of_one_session_keeps_its_runs_in_order(stores: Stores, ann:
     lease = await stores.running(ann, chat)
     second = (await stores.send(ann, chat, now=NOW + SECOND / 4)).run.id
     third = (await stores.send(ann, chat, now=NOW + SECOND / 2)).run.id
-    await fail(stores.runs, lease, ONE, Failure("MODEL_FAILED", "it broke off"), NOW)
+    await stores.runs.end(lease, ONE, broken(lease, Failure("MODEL_FAILED", "it broke off")), NOW)
     streams = FakeStreams([Line(frames=0), Line(frames=2)])
     await a_teller(stores, streams).sweep()
     assert [run for run, _ in streams.heard] == [lease.run_id] * 4 + [second, third]
@@ -254,7 +270,7 @@ async def test_sweep_gives_up_while_streams_are_away(stores: Stores, ann: Owner)
     await stores.running(ann, await stores.session(ann))
     streams = FakeStreams(usually=Line(frames=0))
     teller = a_teller(stores, streams, farewell_seconds=0.02)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await teller.sweep()
     assert len(await unpublished(stores)) == 2
 
@@ -262,19 +278,22 @@ async def test_sweep_gives_up_while_streams_are_away(stores: Stores, ann: Owner)
 async def test_sweep_that_is_refused_ends(stores: Stores, ann: Owner) -> None:
     await stores.running(ann, await stores.session(ann))
     streams = FakeStreams(usually=Line(refuses=True))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await a_teller(stores, streams).sweep()
     assert len(streams.openings) == 1
 
 
-async def test_stopping_waits_for_last_words_but_not_for_ever(stores: Stores, ann: Owner) -> None:
+async def test_stopping_waits_for_last_words_but_not_for_ever(
+    stores: Stores, ann: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LAST_WORDS_SECONDS", 1.0)
     streams = FakeStreams([Line(acknowledges=False)])
     teller = a_teller(stores, streams, farewell_seconds=3600)
     mute, heard = [await stores.running(ann, await stores.session(ann)) for _ in range(2)]
     teller.tell(an_outbox(mute))
     await streams.until(lambda: len(streams.heard) == 2)
     teller.tell(an_outbox(heard))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await teller.stop()
     assert await unpublished(stores) == [mute.run_id] * 2
     teller.tell(an_outbox(mute))

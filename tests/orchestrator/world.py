@@ -1,23 +1,29 @@
 """A process of the orchestrator without sockets: executor and store, between agents and streams of tests."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from services.orchestrator.conductor import Conductor
+from services.orchestrator.direct import Direct
 from services.orchestrator.executor import Executor
+from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import (
     Agent,
     ApprovalKind,
+    Failure,
     Lease,
     Message,
+    Mode,
     Owner,
     Question,
     Usage,
 )
-from services.orchestrator.ports import Completed, Delta, Happening, Paused
+from services.orchestrator.planner import Planner
+from services.orchestrator.ports import Assignment, Completed, Delta, Happening, Paused, Proposal, Rejected, Result
 from services.orchestrator.store import RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -25,6 +31,9 @@ from services.runtime.errors import CodelabError
 from services.runtime.ids import Clock, new_id
 from tests.conformance.orchestrator_stores import AGENT, NOW, ONE, Stores, a_message
 from tests.orchestrator.fake_streams import FakeStreams
+
+WORK_LIMITS = WorkLimits(tasks=12, model_calls=1_000, tokens=1_000_000, seconds=3600.0)
+"""What no run of the tests reaches by chance."""
 
 
 class HeldAgents:
@@ -46,9 +55,9 @@ class HeldAgents:
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         return AGENT
 
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Happening, None]:
-        self.histories.append(history)
-        await self._note(self.began, lease)
+    async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        self.histories.append(list(assignment.history))
+        await self._note(self.began, assignment.lease)
         try:
             await self.go.wait()
             for delta in self.said:
@@ -58,7 +67,25 @@ class HeldAgents:
                 raise self.failure
             yield Completed("Done.", Usage())
         finally:
-            await self._note(self.closed, lease)
+            await self._note(self.closed, assignment.lease)
+
+    async def propose(
+        self, lease: Lease, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
+    ) -> Proposal:
+        raise AssertionError("a direct run needs no plan")
+
+    async def choose(self, lease: Lease, request: str) -> Agent:
+        return AGENT
+
+    async def combine(
+        self,
+        lease: Lease,
+        request: str,
+        history: Sequence[Message],
+        results: Sequence[Result],
+        failed: Sequence[tuple[str, Failure]],
+    ) -> AsyncGenerator[Happening, None]:
+        yield Completed(" + ".join(result.output for result in results), Usage())
 
     async def _note(self, list: list[Lease], lease: Lease) -> None:
         list.append(lease)
@@ -66,7 +93,7 @@ class HeldAgents:
             self._changed.notify_all()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(condition)
 
 
@@ -78,7 +105,8 @@ class AskingAgents(HeldAgents):
         self._questions = questions
         self.asked: list[Question] = []
 
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Happening, None]:
+    async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        lease = assignment.lease
         await self._note(self.began, lease)
         if lease.decisions:
             yield Completed(" ".join(each.state for each in lease.decisions), Usage())
@@ -122,14 +150,16 @@ class World:
         process: str = ONE,
         clock: Clock = lambda: NOW,
         streams: FakeStreams | None = None,
+        limits: WorkLimits = WORK_LIMITS,
     ) -> None:
         self.stores = stores
         self.agents = agents or HeldAgents()
         self.streams = streams or FakeStreams()
         self.waiting = Waiting()
         self.teller = Teller(stores.runs, self.streams, clock)
+        works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
         self.executor = Executor(
-            stores.runs, stores.approvals[0], self.agents, self.teller, self.waiting, clock, process
+            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
         )
 
     async def send(self, owner: Owner, session_id: str) -> str:

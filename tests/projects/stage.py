@@ -255,7 +255,7 @@ def answers(code: grpc.StatusCode, reason: str | None) -> Iterator[pytest.Except
     assert (caught.value.code, caught.value.reason) == (code, reason)
 
 
-async def eventually(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], timeout: float = 30.0) -> None:
     """Wait until `condition()` holds. For what another task, service or process does, which tells nobody."""
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110

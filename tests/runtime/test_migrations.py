@@ -119,6 +119,6 @@ async def test_data_folder_is_migrated_by_itself_and_not_while_it_is_used(tmp_pa
     settings = Settings.load({"CODELAB_DATA_DIR": str(tmp_path)})
     async with open_database("agents", settings) as database:
         assert await migrations.current_revision(database) == migrations.revisions("agents")[-1]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         lines = await migrate(settings)
     assert [line.split(":")[0] for line in lines] == list(TABLES)

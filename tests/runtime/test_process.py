@@ -53,7 +53,7 @@ def outcome(script: str, *asked: tuple[str, signal.Signals]) -> tuple[int, str, 
             assert any(line == f"{awaited}\n" for line in process.stdout), process.stderr.read()
             process.send_signal(number)
         rest = process.stdout.read().split()
-        return process.wait(timeout=20), (rest or [asked[-1][0]])[-1], process.stderr.read()
+        return process.wait(timeout=30), (rest or [asked[-1][0]])[-1], process.stderr.read()
 
 
 @BOTH

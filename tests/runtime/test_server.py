@@ -79,7 +79,7 @@ class Running:
         """Raise ApiError."""
         try:
             request = pb.GetProjectRequest(project_id=project_id)
-            return (await self.projects.GetProject(request, timeout=5, metadata=self.metadata(**metadata))).project
+            return (await self.projects.GetProject(request, timeout=30, metadata=self.metadata(**metadata))).project
         except grpc.aio.AioRpcError as error:
             raise ApiError.of(error) from error
 
@@ -127,14 +127,14 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
 @pytest.mark.parametrize("service", ["", PROJECTS, WORKER_SPACES])
 async def test_health_is_told_per_service_without_a_token(running: Running, service: str) -> None:
     stub = health_pb2_grpc.HealthStub(running.channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_health_of_an_unknown_service_is_not_found(running: Running) -> None:
     stub = health_pb2_grpc.HealthStub(running.channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Check(health_pb2.HealthCheckRequest(service="x"), timeout=5)
+        await stub.Check(health_pb2.HealthCheckRequest(service="x"), timeout=30)
     assert caught.value.code() is StatusCode.NOT_FOUND
 
 
@@ -147,7 +147,7 @@ async def reflect(channel: grpc.aio.Channel, version: str, **question: str) -> A
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-    )(reflection_pb2.ServerReflectionRequest(**question), timeout=5)
+    )(reflection_pb2.ServerReflectionRequest(**question), timeout=30)
     try:
         return await call.read()
     finally:
@@ -178,7 +178,7 @@ async def test_reflection_can_be_turned_off(tmp_path: Path, version: str) -> Non
 
 async def test_call_without_a_token_is_refused_before_its_values_are_looked_at(running: Running) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await running.projects.CreateProject(pb.CreateProjectRequest(), timeout=5)
+        await running.projects.CreateProject(pb.CreateProjectRequest(), timeout=30)
     assert ApiError.of(caught.value).reason == "TOKEN_MISSING"
 
 
@@ -190,12 +190,12 @@ async def test_internal_call_takes_a_service_token_and_no_other(running: Running
     stub = worker_spaces_grpc.WorkerSpaceServiceStub(running.channel)
     request = worker_spaces.CreateWorkerSpaceRequest(project_id=new_id())
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.CreateWorkerSpace(request, timeout=5, metadata=running.metadata())
+        await stub.CreateWorkerSpace(request, timeout=30, metadata=running.metadata())
     assert caught.value.code() is StatusCode.PERMISSION_DENIED
     peers = Peers("projects", running.settings, running.minter)
-    assert await stub.CreateWorkerSpace(request, timeout=5, metadata=peers.metadata(USER, 5)) is not None
+    assert await stub.CreateWorkerSpace(request, timeout=30, metadata=peers.metadata(USER, 5)) is not None
     answer = await running.projects.GetProject(
-        pb.GetProjectRequest(project_id="p"), timeout=5, metadata=peers.metadata(USER, 5)
+        pb.GetProjectRequest(project_id="p"), timeout=30, metadata=peers.metadata(USER, 5)
     )
     assert answer.project.user_id == USER
 
@@ -240,7 +240,7 @@ async def test_every_kind_of_error_has_its_code(running: Running, kind: type[Cod
 async def test_bytes_that_are_no_message_are_refused_by_reason(running: Running, sent: bytes) -> None:
     call: Any = running.channel.unary_unary(f"/{PROJECTS}/GetProject")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(sent, timeout=5, metadata=running.metadata())
+        await call(sent, timeout=30, metadata=running.metadata())
     error = ApiError.of(caught.value)
     assert (error.code, error.reason) == (StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
     assert not running.servicer.began.is_set()
@@ -249,7 +249,7 @@ async def test_bytes_that_are_no_message_are_refused_by_reason(running: Running,
 async def test_nothing_is_parsed_for_those_without_a_token(running: Running) -> None:
     call: Any = running.channel.unary_unary(f"/{PROJECTS}/GetProject")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(b"\xff", timeout=5)
+        await call(b"\xff", timeout=30)
     assert caught.value.code() is StatusCode.UNAUTHENTICATED
 
 
@@ -281,7 +281,7 @@ async def test_error_too_large_for_metadata_keeps_its_code_and_reason(running: R
 
 async def test_method_that_is_not_there_is_unimplemented(running: Running) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await running.projects.GetCurrentUser(pb.GetCurrentUserRequest(), timeout=5, metadata=running.metadata())
+        await running.projects.GetCurrentUser(pb.GetCurrentUserRequest(), timeout=30, metadata=running.metadata())
     assert caught.value.code() is StatusCode.UNIMPLEMENTED
     assert ApiError.of(caught.value).reason == "UNIMPLEMENTED"
 
@@ -353,7 +353,7 @@ async def test_drain_reports_not_serving_and_lets_calls_finish(tmp_path: Path) -
         running.servicer.does = wait
         running.server.on_drain(drain)
         watching = health_pb2_grpc.HealthStub(running.channel).Watch(
-            health_pb2.HealthCheckRequest(service=PROJECTS), timeout=10
+            health_pb2.HealthCheckRequest(service=PROJECTS), timeout=30
         )
         assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
         call = asyncio.ensure_future(running.get())

@@ -9,6 +9,10 @@ from services.runtime.settings import SERVICES, Settings, unknown_variables
 WRONG = [
     ("CODELAB_USER_ACTIVE_RUNS", "0"),
     ("CODELAB_USER_QUEUED_RUNS", "-1"),
+    ("CODELAB_RUN_TASKS", "0"),
+    ("CODELAB_RUN_MODEL_CALLS", "0"),
+    ("CODELAB_RUN_TOKENS", "0"),
+    ("CODELAB_RUN_SECONDS", "0"),
     ("CODELAB_HTTP_PORT", "eight"),
     ("CODELAB_HTTP_PORT", "0"),
     ("CODELAB_HTTP_PORT", "65536"),

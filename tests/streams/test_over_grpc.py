@@ -34,7 +34,7 @@ async def rest(call: Any) -> list[Any]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what must come soon."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -155,7 +155,7 @@ async def test_state_events_are_counted_from_1_and_text_is_not(world: World, mad
 
 
 async def test_publishing_begins_with_open(world: World) -> None:
-    call = world.publisher.Publish(metadata=world.internal(), timeout=5)
+    call = world.publisher.Publish(metadata=world.internal(), timeout=30)
     frame = publish_service_pb2.PublishEvent(event=event("agent_started"))
     await call.write(publish_service_pb2.PublishRequest(event=frame))
     assert (await refused(call)).code is grpc.StatusCode.INVALID_ARGUMENT
@@ -175,7 +175,7 @@ async def test_heartbeats_come_every_15_s(world: World) -> None:
 async def test_a_token_is_needed_and_publishing_is_for_services(world: World) -> None:
     nobody = await refused(world.subscribe(metadata=(("x", "y"),)))
     assert nobody.code is grpc.StatusCode.UNAUTHENTICATED
-    ann = await refused(world.publisher.Publish(metadata=world.user(), timeout=5))
+    ann = await refused(world.publisher.Publish(metadata=world.user(), timeout=30))
     assert ann.code is grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -263,7 +263,7 @@ async def test_a_slow_reader_is_closed_alone_and_can_go_on(tmp_path: Path) -> No
         # A channel of its own, whose window is soon full.
         async with grpc.aio.insecure_channel(world.address, options=SMALL_WINDOW) as narrow, world.watching() as quick:
             request = event_service_pb2.SubscribeRequest(project_id=world.project_id, session_id=world.session_id)
-            slow = EventServiceStub(narrow).Subscribe(request, metadata=world.user(), timeout=20)
+            slow = EventServiceStub(narrow).Subscribe(request, metadata=world.user(), timeout=30)
             await read(slow)
             ids = []
             for n in range(1, 61):
@@ -287,7 +287,6 @@ async def test_a_reader_who_has_stopped_reading_is_cut_off(tmp_path: Path) -> No
     ):
         # gRPC offers no way to reset a call whose write is blocked, but what waits for it is freed.
         stalled = await _stall(world, publishing, narrow)
-        assert world.service.open_streams == 2
         await until(lambda: world.service.open_streams == 1)
         assert not stalled.done()
         stalled.cancel()
@@ -302,15 +301,14 @@ async def test_a_service_that_stops_ends_its_streams_and_waits_for_nobody(tmp_pa
         world.watching() as quick,
     ):
         stalled = await _stall(world, publishing, narrow)
-        assert world.service.open_streams == 3
         begun = time.monotonic()
         await world.service.stop()
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
         assert not stalled.done()
         stalled.cancel()
         # gRPC has nothing to wait for, least of all for the 10 s that it is given.
         await world.stop()
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 8
         frames = await rest(quick)
         assert (frames[-1].stream_ended.reason, frames[-1].stream_ended.resumable) == ("shutdown", True)
         assert (await refused(publishing.call)).code is grpc.StatusCode.UNAVAILABLE
@@ -321,9 +319,12 @@ SMALL_WINDOW = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0
 
 async def _stall(world: World, publishing: Any, narrow: grpc.aio.Channel) -> Any:
     """A reader who read the cursor and then nothing, with more waiting than its window holds."""
+    others = world.service.open_streams
     request = event_service_pb2.SubscribeRequest(project_id=world.project_id, session_id=world.session_id)
     stalled = EventServiceStub(narrow).Subscribe(request, metadata=world.user(), timeout=60)
     await read(stalled)
+    # Before it stalls: after that it may be cut off at any time.
+    assert world.service.open_streams == others + 1
     for n in range(1, 61):
         await publishing.send(event("tool_completed", output="x" * 20_000), n)
     return stalled

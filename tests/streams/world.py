@@ -124,7 +124,7 @@ class World:
     def subscribe(self, metadata: tuple[tuple[str, str], ...] | None = None, **fields: Any) -> Any:
         request = {"project_id": self.project_id, "session_id": self.session_id, **fields}
         return self.events.Subscribe(
-            event_service_pb2.SubscribeRequest(**request), metadata=metadata or self.user(), timeout=20
+            event_service_pb2.SubscribeRequest(**request), metadata=metadata or self.user(), timeout=30
         )
 
     @asynccontextmanager
@@ -139,7 +139,7 @@ class World:
 
     @asynccontextmanager
     async def publishing(self, epoch: int = 1, user_id: str = ANN) -> AsyncIterator[Publishing]:
-        call = self.publisher.Publish(metadata=self.internal(user_id), timeout=20)
+        call = self.publisher.Publish(metadata=self.internal(user_id), timeout=30)
         try:
             opening = publish_service_pb2.PublishOpen(
                 project_id=self.project_id, session_id=self.session_id, run_id=self.run_id, epoch=epoch
@@ -152,7 +152,7 @@ class World:
 
     async def close_session(self) -> None:
         request = publish_service_pb2.CloseSessionsRequest(project_id=self.project_id, session_ids=[self.session_id])
-        await self.publisher.CloseSessions(request, metadata=self.internal(), timeout=5)
+        await self.publisher.CloseSessions(request, metadata=self.internal(), timeout=30)
 
 
 async def read(call: Any) -> event_pb2.Event:

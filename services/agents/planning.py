@@ -1,0 +1,111 @@
+"""Thinking about a project's agents as a whole: who should do what, and what their results come to."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from services.agents.agent import AgentConfig, Owner
+from services.agents.answering import answering
+from services.agents.combining_prompt import FailedPart, combining_prompt
+from services.agents.errors import NoAgents, ProjectNotFound
+from services.agents.events import AnswerEvent, Completed
+from services.agents.models import Message, Model, ModelRequest, Throttled, Usage
+from services.agents.planning_prompt import PLAN_FORMAT, Rejected, planning_prompt
+from services.agents.quoting import TaskInput
+from services.agents.ranking import Candidate, Ranking
+from services.agents.store import AgentPosition, AgentStore
+from services.runtime.pages import MAX_PAGE_SIZE
+
+MOST_OFFERED = 20
+"""Agents that a planner is told about: their descriptions are a page or two."""
+MOST_CONSIDERED = 1_000
+"""Agents of a project that are ranked, the newest ones: each is embedded once."""
+# Of an answer, as agents have it by default: some models refuse to be permitted more.
+_MOST_TOKENS = AgentConfig().max_tokens
+_PLAN_TEMPERATURE = 0.0
+# As the agents of the starter pack have it that must not invent.
+_COMBINING_TEMPERATURE = 0.2
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the model answered when it was asked for a plan, the agents it could choose from, and what that cost."""
+
+    text: str
+    agents: tuple[Candidate, ...]
+    usage: Usage
+
+
+class Planning:
+    """The use cases. They pass no agent's queue and touch no agent's memory: the platform's model thinks."""
+
+    def __init__(self, store: AgentStore, ranking: Ranking, model: Model) -> None:
+        self._store = store
+        self._ranking = ranking
+        self._model = model
+
+    async def propose(
+        self, owner: Owner, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
+    ) -> Proposal:
+        """Ask the model for a plan; what it answers may be none. Raise NoAgents, or what the model raises."""
+        agents = await self._agents(owner)
+        if len(agents) > MOST_OFFERED:
+            agents = (await self._ranking.ranked(request, agents))[:MOST_OFFERED]
+        asked = ModelRequest(
+            planning_prompt(request, agents, history, max_tasks, rejected),
+            model="",
+            temperature=_PLAN_TEMPERATURE,
+            max_tokens=_MOST_TOKENS,
+            asked=request,
+            purpose="plan",
+            answer_format=PLAN_FORMAT,
+        )
+        completed = Completed("", Usage())
+        async with aclosing(answering(self._model, asked)) as events:
+            async for event in events:
+                if isinstance(event, Completed):
+                    completed = event
+        return Proposal(completed.output, tuple(agents), completed.usage)
+
+    async def choose(self, owner: Owner, request: str) -> Candidate:
+        """Return the agent that fits the request best. Raise NoAgents."""
+        return (await self._ranking.ranked(request, await self._agents(owner)))[0]
+
+    async def combine(
+        self, request: str, history: Sequence[Message], results: Sequence[TaskInput], failed: Sequence[FailedPart]
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """Yield how the model makes one answer of the results, Completed last. Closing the iterator ends its work.
+
+        Raise what the model raises.
+        """
+        asked = ModelRequest(
+            combining_prompt(request, history, results, failed),
+            model="",
+            temperature=_COMBINING_TEMPERATURE,
+            max_tokens=_MOST_TOKENS,
+            asked=request,
+            purpose="combination",
+        )
+        async with aclosing(answering(self._model, asked)) as events:
+            async for event in events:
+                # No agent's limit is concerned, and the call was repeated or fails.
+                if not isinstance(event, Throttled):
+                    yield event
+
+    async def _agents(self, owner: Owner) -> list[Candidate]:
+        """The project's agents, newest first. Raise NoAgents, also if there is no such project of this user."""
+        agents: list[Candidate] = []
+        after: AgentPosition | None = None
+        more = True
+        try:
+            while more and len(agents) < MOST_CONSIDERED:
+                page = await self._store.list_agents(owner, MAX_PAGE_SIZE, after)
+                if not page.agents:
+                    break
+                agents += map(Candidate.of, page.agents)
+                after, more = (page.agents[-1].created_at, page.agents[-1].id), page.more
+        except ProjectNotFound:
+            raise NoAgents from None
+        if not agents:
+            raise NoAgents
+        return agents

@@ -1,0 +1,144 @@
+"""What the holder of a lease writes to its run: one change at a time, and each is told once it is committed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from services.orchestrator.doubt import once_known
+from services.orchestrator.errors import LeaseLost
+from services.orchestrator.model import Ended, Ending, Event, Lease, Owner, Plan, Question, Task, Usage
+from services.orchestrator.publisher import RunPublisher
+from services.orchestrator.store import ApprovalStore, RunStore
+from services.runtime.database import DatabaseUnavailable
+from services.runtime.ids import Clock
+
+Result = TypeVar("Result")
+
+
+class Ledger:
+    """A run in hand. `lease` is what is committed of it.
+
+    A change that has begun is finished also if its caller is stopped: the next one, or the run's end, must know what is
+    stored. Where the database is away for a moment, or its answer is lost, what was worked out would be worked out
+    again: so it is asked what it has. Every change raises LeaseLost, or DatabaseUnavailable after some seconds.
+    """
+
+    def __init__(
+        self,
+        runs: RunStore,
+        approvals: ApprovalStore,
+        publisher: RunPublisher,
+        lease: Lease,
+        process: str,
+        clock: Clock,
+    ) -> None:
+        self.lease = lease
+        self._runs = runs
+        self._approvals = approvals
+        self._publisher = publisher
+        self._process = process
+        self._clock = clock
+        self._told = max((event.n for event in lease.events), default=0)
+        self._turn = asyncio.Lock()
+        self._changing: set[asyncio.Task[Any]] = set()
+
+    def now(self) -> datetime:
+        """The time by which changes are written."""
+        return self._clock()
+
+    async def plan(self, plan: Plan, spent: Usage) -> None:
+        """Give the run its tasks; see RunStore.plan."""
+        await self._change(
+            lambda: self._runs.plan(self.lease, self._process, plan, spent, self._clock()),
+            lambda stored: bool(stored.plan.tasks),
+        )
+
+    async def advance(self, tasks: Sequence[Task], spent: Usage) -> None:
+        """Store tasks as they are now; see RunStore.advance."""
+        await self._change(
+            lambda: self._runs.advance(self.lease, self._process, tasks, spent, self._clock()),
+            lambda stored: _same(stored, tasks),
+        )
+
+    async def ask(self, task: Task, questions: Sequence[Question], spent: Usage) -> None:
+        """Let a task wait for its user; see ApprovalStore.ask."""
+        asked = {question.id for question in questions}
+        await self._change(
+            lambda: self._approvals.ask(self.lease, self._process, task, questions, spent, self._clock()),
+            lambda stored: asked.issubset(each.id for each in stored.decisions),
+        )
+
+    async def park(self) -> bool:
+        """Give the run up until its user decides, and say so; False if that has happened meanwhile."""
+        async with self._turn:
+            lease = await self._approvals.park(self.lease, self._process)
+            if lease is not None:
+                self._take(lease)
+            return lease is None
+
+    async def end(self, ending: Ending) -> Ended:
+        """End the run; see RunStore.end."""
+        ended = await self._whole(self._end(ending))
+        self._tell(ended.outbox.events)
+        return ended
+
+    async def settled(self) -> None:
+        """Wait until what has begun to be written is written."""
+        if self._changing:
+            await asyncio.wait(self._changing)
+
+    async def _change(self, write: Callable[[], Awaitable[Lease]], done: Callable[[Lease], bool]) -> None:
+        await self._whole(self._written(write, done))
+
+    async def _written(self, write: Callable[[], Awaitable[Lease]], done: Callable[[Lease], bool]) -> None:
+        async with self._turn:
+            try:
+                lease = await write()
+            except DatabaseUnavailable:
+                lease = await once_known(lambda: self._again(write, done))
+            self._take(lease)
+
+    async def _again(self, write: Callable[[], Awaitable[Lease]], done: Callable[[Lease], bool]) -> Lease:
+        stored = await self._runs.standing(self.lease, self._process)
+        return stored if done(stored) else await write()
+
+    async def _end(self, ending: Ending) -> Ended:
+        async with self._turn:
+            try:
+                return await self._runs.end(self.lease, self._process, ending, self._clock())
+            except DatabaseUnavailable:
+                return await once_known(lambda: self._end_again(ending))
+
+    async def _end_again(self, ending: Ending) -> Ended:
+        lease = self.lease
+        ended = await self._runs.ended(Owner(lease.user_id, lease.project_id), lease.run_id, self._process)
+        if ended is None:
+            return await self._runs.end(lease, self._process, ending, self._clock())
+        if ended.outbox.epoch != lease.epoch:
+            raise LeaseLost(lease.run_id)
+        return ended
+
+    async def _whole(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.create_task(work, name=f"write {self.lease.run_id}")
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+        return await asyncio.shield(task)
+
+    def _take(self, lease: Lease) -> None:
+        self._tell(lease.events)
+        self.lease = replace(lease, events=())
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        # What is read again may have been told before.
+        new = [event for event in events if event.n > self._told]
+        if new:
+            self._told = new[-1].n
+            self._publisher.events(new)
+
+
+def _same(lease: Lease, tasks: Sequence[Task]) -> bool:
+    """Whether these tasks are stored like this."""
+    stored = {task.id: (task.state, task.attempt) for task in lease.plan.tasks}
+    return all(stored.get(task.id) == (task.state, task.attempt) for task in tasks)

@@ -1,0 +1,116 @@
+"""The tasks of a plan at work: each begins the moment those it depends on are done."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.orchestrator import graph
+from services.orchestrator.attempts import Hand, Tried, result_of, try_task
+from services.orchestrator.model import ApprovalState, Failure, Task, TaskState, Usage
+from services.orchestrator.ports import Agents, Completed, Paused
+
+
+class Performance:
+    """The graph while it runs. `changes` are tasks as they are now that are not committed yet."""
+
+    def __init__(self, agents: Agents, hand: Hand) -> None:
+        self.changes: list[Task] = []
+        self._agents = agents
+        self._hand = hand
+        self._ledger = hand.ledger
+        self._running: set[asyncio.Task[Tried]] = set()
+        self._spent = Usage()
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All of the plan, as they are now."""
+        return self._ledger.lease.plan.with_tasks(self.changes).tasks
+
+    @property
+    def seconds(self) -> float:
+        """Since the first task began."""
+        began = [task.started_at for task in self.tasks if task.started_at is not None]
+        return max(0.0, (self._ledger.now() - min(began)).total_seconds()) if began else 0.0
+
+    async def commit(self) -> None:
+        """Write down the changes. Raise LeaseLost."""
+        if self.changes:
+            changes, spent = list(self.changes), self._spent
+            await self._ledger.advance(changes, spent)
+            self.changes, self._spent = self.changes[len(changes) :], Usage()
+
+    async def run(self, begun_here: bool) -> bool:
+        """Run what can run until nothing is left; False if the run is parked instead.
+
+        What runs already was begun by this process, or is begun again. The last changes are left uncommitted, for the
+        end. Raise LeaseLost, LimitReached.
+        """
+        running = [task for task in self.tasks if task.state is TaskState.RUNNING]
+        if begun_here:
+            self._start(running)
+        else:
+            self.changes += [graph.begun(task, self._ledger.now()) for task in running]
+        try:
+            while True:
+                await self._go_on()
+                if self._running:
+                    done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                    for each in done:
+                        self._running.discard(each)
+                        await self._settle(each.result())
+                elif not self._waiting():
+                    return True
+                elif await self._park():
+                    return False
+        finally:
+            await self._stop()
+
+    async def _go_on(self) -> None:
+        """Skip what will never run and begin what can, in one change with what has ended."""
+        now = self._ledger.now()
+        self.changes += graph.skipped(self.tasks, now)
+        self.changes += [graph.begun(task, now) for task in graph.ready(self.tasks)]
+        self.changes += [graph.begun(task, now) for task in self._waiting() if self._decided(task)]
+        begun = [task for task in self.changes if task.state is TaskState.RUNNING]
+        if begun or self._running:
+            await self.commit()
+        self._start(begun)
+
+    def _start(self, tasks: Sequence[Task]) -> None:
+        outputs = {task.id: task for task in self.tasks}
+        for task in tasks:
+            results = [result_of(outputs[id]) for id in task.depends_on]
+            trying = try_task(self._agents, self._hand, task, results)
+            self._running.add(asyncio.create_task(trying, name=f"task {self._ledger.lease.run_id} {task.id}"))
+
+    async def _settle(self, tried: Tried) -> None:
+        task = replace(tried.task, usage=tried.task.usage + tried.spent)
+        now = self._ledger.now()
+        match tried.outcome:
+            case Paused(questions):
+                await self._ledger.ask(task, questions, tried.spent)
+                return
+            case Completed(output):
+                task = replace(task, state=TaskState.SUCCEEDED, output=output, finished_at=now)
+            case Failure() as error:
+                task = replace(task, state=TaskState.FAILED, error=error, finished_at=now)
+        self.changes.append(task)
+        self._spent += tried.spent
+        self._hand.publisher.end_text(self._hand.text_of(task))
+
+    def _waiting(self) -> list[Task]:
+        return [task for task in self.tasks if task.state is TaskState.WAITING_APPROVAL]
+
+    def _decided(self, task: Task) -> bool:
+        asked = [each for each in self._ledger.lease.decisions if each.task_id == task.id]
+        return all(each.state is not ApprovalState.PENDING for each in asked)
+
+    async def _park(self) -> bool:
+        await self.commit()
+        return await self._ledger.park()
+
+    async def _stop(self) -> None:
+        for each in self._running:
+            each.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
