@@ -57,7 +57,8 @@ class AgentsClient:
         call = self._stub.Execute(request, metadata=self._peers.metadata(lease.user_id, None))
         try:
             async for response in call:
-                yield _happening(response, lease)
+                if not response.HasField("model_called"):
+                    yield _happening(response, lease)
         except grpc.aio.AioRpcError as error:
             raise _agents_error(error) from None
         finally:
