@@ -123,7 +123,7 @@ async def test_tasks_of_a_dead_process_run_again_and_what_they_had_given_stays(
     agents.attempt(run_id, "a").succeed()
     await agents.until_running(run_id, "b", "c")
     agents.attempt(run_id, "b").succeed()
-    await agents.until_running(run_id, "c")
+    await first.streams.until(lambda: first.streams.types().count("task_completed") == 2)
     # It dies: nobody hears of it any more, and its lease is over.
     for task in list(first.executor._tasks):
         task.cancel()
