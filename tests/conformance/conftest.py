@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.agents.memory.store import MemoryStore
+from services.orchestrator.model import Owner
 from tests.conformance.memory_stores import BACKENDS
+from tests.conformance.orchestrator_stores import Stores, stores_in
+from tests.databases import Place
 
 
 @pytest.fixture(
@@ -16,3 +19,21 @@ async def memory_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     """An empty store of memories, of each kind."""
     async with BACKENDS[request.param](tmp_path / "memory") as store:
         yield store
+
+
+@pytest.fixture
+async def stores(database_place: Place) -> Stores:
+    """The orchestrator's stores of two replicas, empty."""
+    return await stores_in(database_place)
+
+
+@pytest.fixture
+async def ann(stores: Stores) -> Owner:
+    """Somebody with a project."""
+    return await stores.project()
+
+
+@pytest.fixture
+async def chat(stores: Stores, ann: Owner) -> str:
+    """A session of hers."""
+    return await stores.session(ann)

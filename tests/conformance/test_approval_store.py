@@ -25,25 +25,18 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.tables import approvals, run_tasks
 from services.runtime.ids import new_id
-from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, stores_in
-from tests.databases import Place
+from tests.conformance.orchestrator_stores import (
+    NOW,
+    ONE,
+    SECOND,
+    TWO,
+    Stores,
+    begin_attempt,
+    fail,
+    succeed,
+)
 
 EXPIRY = NOW + timedelta(minutes=5)
-
-
-@pytest.fixture
-async def stores(database_place: Place) -> Stores:
-    return await stores_in(database_place)
-
-
-@pytest.fixture
-async def ann(stores: Stores) -> Owner:
-    return await stores.project()
-
-
-@pytest.fixture
-async def chat(stores: Stores, ann: Owner) -> str:
-    return await stores.session(ann)
 
 
 def a_question(command: str = "make clean") -> Question:
@@ -52,7 +45,8 @@ def a_question(command: str = "make clean") -> Question:
 
 async def asking(stores: Stores, owner: Owner, chat: str, *questions: Question) -> Lease:
     """A run that works, and has asked."""
-    return await stores.approvals[0].ask(await stores.running(owner, chat), ONE, questions, NOW)
+    lease = await stores.running(owner, chat)
+    return await stores.approvals[0].ask(lease, ONE, lease.task, questions, Usage(), NOW)
 
 
 async def parked(stores: Stores, owner: Owner, chat: str, *questions: Question) -> Lease:
@@ -94,7 +88,7 @@ async def test_parked_run_is_nobodys_and_nobody_takes_it(stores: Stores, ann: Ow
     assert await stores.runs.orphaned(10) == []
     assert await stores.others.adopt(chat, TWO, NOW) is None
     with pytest.raises(LeaseLost):
-        await stores.runs.succeed(lease, ONE, "Done.", Usage(), NOW)
+        await succeed(stores.runs, lease, ONE, "Done.", Usage(), NOW)
     # The session is busy all the same.
     assert (await stores.send(ann, chat)).run.state is RunState.QUEUED
 
@@ -111,9 +105,9 @@ async def test_last_decision_lets_the_run_go_on_where_it_is_made(stores: Stores,
     assert two.lease is not None
     assert [each.state for each in two.lease.decisions] == [ApprovalState.APPROVED, ApprovalState.REJECTED]
     assert (two.lease.epoch, two.lease.fresh) == (lease.epoch + 1, False)
-    begun = await stores.others.begin_attempt(two.lease, TWO, NOW)
+    begun = await begin_attempt(stores.others, two.lease, TWO, NOW)
     assert (begun.task.state, begun.task.attempt) == (TaskState.RUNNING, 2)
-    await stores.others.succeed(begun, TWO, "Done.", Usage(), NOW)
+    await succeed(stores.others, begun, TWO, "Done.", Usage(), NOW)
     assert (await stores.runs.get_run(ann, lease.run_id)).state is RunState.SUCCEEDED
 
 
@@ -126,8 +120,8 @@ async def test_run_whose_questions_are_answered_before_it_parks_goes_on(stores: 
     kept = await stores.approvals[0].park(lease, ONE)
     assert kept is not None
     assert [each.state for each in kept.decisions] == [ApprovalState.APPROVED]
-    begun = await stores.runs.begin_attempt(kept, ONE, NOW)
-    await stores.runs.succeed(begun, ONE, "Done.", Usage(), NOW)
+    begun = await begin_attempt(stores.runs, kept, ONE, NOW)
+    await succeed(stores.runs, begun, ONE, "Done.", Usage(), NOW)
 
 
 async def test_decision_against_parking_leaves_the_run_to_exactly_one(stores: Stores, ann: Owner) -> None:
@@ -171,7 +165,7 @@ async def test_question_is_progress_takeovers_are_counted_from_it(stores: Stores
     taken = await stores.runs.adopt(chat, ONE, NOW)
     assert isinstance(taken, Lease)
     assert (await stores.row(lease.run_id)).attempts == 1
-    await stores.approvals[0].ask(taken, ONE, [a_question()], NOW)
+    await stores.approvals[0].ask(taken, ONE, taken.task, [a_question()], Usage(), NOW)
     assert (await stores.row(lease.run_id)).attempts == 0
 
 
@@ -229,7 +223,7 @@ async def test_run_that_ends_takes_its_questions_with_it(stores: Stores, ann: Ow
         case "replaced":
             await stores.send(ann, chat, on_busy=OnBusy.REPLACE)
         case "failed":
-            assert isinstance(await stores.runs.fail(lease, ONE, Failure("X", "x"), NOW), Ended)
+            assert isinstance(await fail(stores.runs, lease, ONE, Failure("X", "x"), NOW), Ended)
     assert await decided_already(decide(stores, ann, question)) == "cancelled"
     assert await stores.approvals[0].expire(ONE, EXPIRY, 10) == []
 

@@ -51,7 +51,18 @@ from services.runtime.ownership import OwnerGuard
 from services.streams.memory_store import MemoryEventStore
 from services.streams.store import EventStore, NewEvent, RunKey, SessionKey, TextSnapshot, View
 from tests.conformance.forgetful import ForgetfulDatabase, caught, guards, owner_columns
-from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, TWO, Stores, a_key, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import (
+    LIMITS,
+    NOW,
+    ONE,
+    TWO,
+    Stores,
+    a_key,
+    a_message,
+    lease_of,
+    stores_in,
+    succeed,
+)
 from tests.databases import Place
 
 SERVICES = ("projects", "agents", "orchestrator")
@@ -269,7 +280,7 @@ class Estate:
         made.session_id = (await stores.sessions.create_session(owner, new_id(), f"Chat of {name}", None, NOW)).id
         accepted = await stores.send(owner, made.session_id, f"Question of {name}", key=made.key)
         made.run_id = accepted.run.id
-        await stores.runs.succeed(lease_of(accepted), ONE, f"Answer to {name}", Usage(), NOW)
+        await succeed(stores.runs, lease_of(accepted), ONE, f"Answer to {name}", Usage(), NOW)
         made.lease = await stores.running(owner, made.session_id, f"Second question of {name}")
         return made
 
@@ -363,10 +374,12 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
         "ended": lambda: forgetful.ended(mine, hers.run_id, ONE),
     }
     exempt = {
-        "begin_attempt": UNDER_A_LEASE,
-        "succeed": UNDER_A_LEASE,
-        "fail": UNDER_A_LEASE,
+        "plan": UNDER_A_LEASE,
+        "advance": UNDER_A_LEASE,
+        "standing": UNDER_A_LEASE,
+        "end": UNDER_A_LEASE,
         "history": UNDER_A_LEASE,
+        "asked": UNDER_A_LEASE,
         "renew": HOUSEKEEPING,
         "release": HOUSEKEEPING,
         "acknowledge": HOUSEKEEPING,
@@ -387,7 +400,7 @@ async def test_approval_store_decides_nothing_of_others(database_place: Place, a
     mine = await stores.project(None if asker == ANOTHER_USER else theirs.user_id)
     hers = await Estate.of(stores, theirs, "Ann")
     question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
-    await stores.approvals[0].ask(hers.lease, ONE, [question], NOW)
+    await stores.approvals[0].ask(hers.lease, ONE, hers.lease.task, [question], Usage(), NOW)
 
     questions: Questions = {
         "decide": lambda: missing(forgetful.decide(mine, question.id, True, None, ONE, NOW)),
@@ -431,7 +444,9 @@ async def test_what_belongs_to_a_run_leaves_with_the_runs_user_alone(database_pl
     assert (await disowned(messages, lambda: forgetful.get_outcome(ann, estate.run_id))).answer is None
     assert await disowned(messages, lambda: forgetful.history(lease, 10)) == []
     with pytest.raises(LeaseLost):
-        await disowned(tasks, lambda: forgetful.begin_attempt(lease, ONE, NOW))
+        await disowned(messages, lambda: forgetful.asked(lease))
+    with pytest.raises(NoResultFound):
+        await disowned(tasks, lambda: forgetful.standing(lease, ONE))
     await stores.expire(lease.run_id)
     with pytest.raises(NoResultFound):
         await disowned(tasks, lambda: forgetful.adopt(estate.session_id, TWO, NOW))

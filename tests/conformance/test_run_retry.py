@@ -17,44 +17,37 @@ from services.orchestrator.errors import (
 )
 from services.orchestrator.model import (
     Accepted,
-    Failure,
     Lease,
     NewRetry,
     OnBusy,
     Owner,
     RunState,
     TaskState,
-    Usage,
 )
-from services.orchestrator.tables import messages, run_tasks, runs
+from services.orchestrator.tables import messages, runs
 from services.runtime.errors import CodelabError, RequestIdReused
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
-from tests.conformance.orchestrator_stores import LIMITS, NOW, ONE, TWO, Stores, a_key, a_message, lease_of, stores_in
-from tests.databases import Place
-
-FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
-COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
-
-
-@pytest.fixture
-async def stores(database_place: Place) -> Stores:
-    return await stores_in(database_place)
-
-
-@pytest.fixture
-async def ann(stores: Stores) -> Owner:
-    return await stores.project()
-
-
-@pytest.fixture
-async def chat(stores: Stores, ann: Owner) -> str:
-    return await stores.session(ann)
+from tests.conformance.orchestrator_stores import (
+    COST,
+    FAILURE,
+    LIMITS,
+    NOW,
+    ONE,
+    TWO,
+    Stores,
+    a_key,
+    a_message,
+    begin_attempt,
+    fail,
+    lease_of,
+    succeed,
+)
 
 
 async def failed_run(stores: Stores, owner: Owner, session_id: str, content: str = "Hi!") -> Lease:
     lease = await stores.running(owner, session_id, content)
-    await stores.runs.fail(lease, ONE, FAILURE, NOW)
+    await fail(stores.runs, lease, ONE, FAILURE, NOW)
     return lease
 
 
@@ -96,7 +89,7 @@ async def test_retry_does_the_task_again_and_answers_the_same_message(stores: St
         None,
     )
     assert [event.type for event in lease.events] == ["agent_started"]
-    await stores.runs.succeed(lease, ONE, "At last.", COST, NOW)
+    await succeed(stores.runs, lease, ONE, "At last.", COST, NOW)
     assert await stores.runs.get_run(ann, run.id) == (await stores.others.get_run(ann, run.id))
     assert (await stores.runs.get_run(ann, failed.run_id)).state is RunState.FAILED
     assert await said(stores, ann, chat) == ["Hi!", "At last."]
@@ -111,57 +104,26 @@ async def test_what_is_read_of_a_retry_is_what_was_accepted(stores: Stores, ann:
     assert await stores.runs.find(ann, chat, None, NOW) is None
 
 
-async def test_finished_tasks_are_copied_and_only_the_others_done_again(stores: Stores, ann: Owner, chat: str) -> None:
-    failed = await failed_run(stores, ann, chat)
-    done = {
-        "run_id": failed.run_id,
-        "id": "research",
-        "user_id": ann.user_id,
-        "ordinal": 1,
-        "agent_id": failed.task.agent_id,
-        "agent_name": "Librarian",
-        "title": "Research",
-        "instruction": "Look it up.",
-        "depends_on": ["start"],
-        "state": TaskState.SUCCEEDED,
-        "attempt": 2,
-        "generation": 2,
-        "output": "Found.",
-        "prompt_tokens": 3,
-        "completion_tokens": 4,
-        "model_calls": 1,
-        "started_at": NOW,
-        "finished_at": NOW,
-    }
-    await stores.execute(sa.insert(run_tasks).values(done))
-    accepted = await retry(stores, ann, failed.run_id)
-    again, research = accepted.run.plan.tasks
-    assert (again.state, again.attempt) == (TaskState.RUNNING, 1)
-    assert research == (await stores.runs.get_run(ann, failed.run_id)).plan.tasks[1]
-    assert lease_of(accepted).task == again
-    assert await stores.runs.get_run(ann, accepted.run.id) == accepted.run
-
-
 async def test_history_of_a_retry_ends_before_the_message_that_it_answers(
     stores: Stores, ann: Owner, chat: str
 ) -> None:
     first = await stores.running(ann, chat, "one")
-    await stores.runs.succeed(first, ONE, "1", COST, NOW)
+    await succeed(stores.runs, first, ONE, "1", COST, NOW)
     failed = await failed_run(stores, ann, chat, "two")
     third = await stores.running(ann, chat, "three")
-    await stores.runs.succeed(third, ONE, "3", COST, NOW)
+    await succeed(stores.runs, third, ONE, "3", COST, NOW)
     lease = lease_of(await retry(stores, ann, failed.run_id))
     assert [each.content for each in await stores.runs.history(lease, 10)] == ["one", "1"]
-    await stores.runs.fail(lease, ONE, FAILURE, NOW)
+    await fail(stores.runs, lease, ONE, FAILURE, NOW)
     once_more = lease_of(await retry(stores, ann, lease.run_id))
     assert [each.content for each in await stores.runs.history(once_more, 10)] == ["one", "1"]
-    await stores.runs.succeed(once_more, ONE, "2", COST, NOW)
+    await succeed(stores.runs, once_more, ONE, "2", COST, NOW)
     assert await said(stores, ann, chat) == ["one", "1", "two", "three", "3", "2"]
 
 
 async def test_retry_that_is_taken_over_keeps_its_history(stores: Stores, ann: Owner, chat: str) -> None:
     first = await stores.running(ann, chat, "one")
-    await stores.runs.succeed(first, ONE, "1", COST, NOW)
+    await succeed(stores.runs, first, ONE, "1", COST, NOW)
     failed = await failed_run(stores, ann, chat, "two")
     lease = lease_of(await retry(stores, ann, failed.run_id))
     await stores.expire(lease.run_id)
@@ -182,7 +144,7 @@ async def test_run_that_works_or_waits_or_succeeded_cannot_be_retried(stores: St
     for run_id, state in ((lease.run_id, "running"), (waiting.id, "queued")):
         error = await refused(RunNotRetryable, retry(stores, ann, run_id))
         assert error.metadata["state"] == state
-    await stores.runs.succeed(lease, ONE, "Done.", COST, NOW)
+    await succeed(stores.runs, lease, ONE, "Done.", COST, NOW)
     assert (await refused(RunNotRetryable, retry(stores, ann, lease.run_id))).metadata["state"] == "succeeded"
 
 
@@ -191,7 +153,7 @@ async def test_run_is_retried_once_and_its_retry_in_turn(stores: Stores, ann: Ow
     again = lease_of(await retry(stores, ann, failed.run_id))
     error = await refused(RunRetried, retry(stores, ann, failed.run_id))
     assert error.metadata["retried_by"] == again.run_id
-    await stores.runs.fail(again, ONE, FAILURE, NOW)
+    await fail(stores.runs, again, ONE, FAILURE, NOW)
     assert (await retry(stores, ann, again.run_id)).run.retry_of == again.run_id
 
 
@@ -220,10 +182,10 @@ async def test_retry_in_a_busy_session_waits_refuses_or_replaces(stores: Stores,
     await refused(SessionBusy, retry(stores, ann, failed.run_id, OnBusy.REJECT))
     waiting = await retry(stores, ann, failed.run_id)
     assert (waiting.run.state, waiting.lease, waiting.outbox) == (RunState.QUEUED, None, ())
-    ended = await stores.runs.succeed(busy, ONE, "Done.", COST, NOW)
+    ended = await succeed(stores.runs, busy, ONE, "Done.", COST, NOW)
     assert ended.promoted is not None
     assert ended.promoted.run_id == waiting.run.id
-    await stores.runs.fail(await stores.runs.begin_attempt(ended.promoted, ONE, NOW), ONE, FAILURE, NOW)
+    await fail(stores.runs, await begin_attempt(stores.runs, ended.promoted, ONE, NOW), ONE, FAILURE, NOW)
     busy = await stores.running(ann, chat, "Meanwhile")
     replacing = await retry(stores, ann, waiting.run.id, OnBusy.REPLACE)
     assert (replacing.run.state, replacing.stopped) == (RunState.RUNNING, (busy.run_id,))
@@ -265,7 +227,7 @@ async def test_active_runs_of_a_user_are_limited_over_sessions_and_projects(stor
     await stores.running(bob, await stores.session(bob))
     # A session that is busy takes messages all the same: they wait.
     assert (await stores.send(ann, leases[0].session_id)).run.state is RunState.QUEUED
-    await stores.runs.fail(leases[1], ONE, FAILURE, NOW)
+    await fail(stores.runs, leases[1], ONE, FAILURE, NOW)
     await stores.running(ann, chat)
 
 

@@ -22,21 +22,17 @@ from services.orchestrator.model import (
     ACTIVE,
     Accepted,
     Ended,
-    Event,
-    Failure,
-    Lease,
     Mode,
     OnBusy,
     Owner,
     Role,
     RunState,
     TaskState,
-    Usage,
 )
 from services.orchestrator.sql_run_store import MAX_TAKEOVERS
 from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.store import RunStore
-from services.orchestrator.tables import chat_sessions, messages, run_events, run_tasks, runs
+from services.orchestrator.tables import chat_sessions, runs
 from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
@@ -44,6 +40,8 @@ from services.runtime.pages import PAGE_BYTES
 from tests import databases
 from tests.conformance.orchestrator_stores import (
     AGENT,
+    COST,
+    FAILURE,
     NOW,
     ONE,
     SECOND,
@@ -51,20 +49,20 @@ from tests.conformance.orchestrator_stores import (
     Stores,
     a_key,
     a_message,
+    begin_attempt,
+    fail,
     lease_of,
+    nothing_can_be_written,
+    promoted,
     stores_in,
+    succeed,
+    taken,
+    timeline,
+    types,
 )
 from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.postgres import PostgresServer
-
-FAILURE = Failure("MODEL_UNAVAILABLE", "the model is out of reach")
-COST = Usage(prompt_tokens=7, completion_tokens=5, model_calls=1)
-
-
-@pytest.fixture
-async def stores(database_place: Place) -> Stores:
-    return await stores_in(database_place)
 
 
 @pytest.fixture
@@ -79,37 +77,8 @@ async def store(stores: Stores) -> RunStore:
     return stores.runs
 
 
-@pytest.fixture
-async def ann(stores: Stores) -> Owner:
-    return await stores.project()
-
-
-@pytest.fixture
-async def chat(stores: Stores, ann: Owner) -> str:
-    return await stores.session(ann)
-
-
-def types(events: tuple[Event, ...] | list[Event]) -> list[tuple[int, str, bool]]:
-    return [(event.n, event.type, event.final) for event in events]
-
-
-def promoted(ended: Ended | None) -> Lease:
-    assert ended is not None
-    assert ended.promoted is not None
-    return ended.promoted
-
-
-def taken(adopted: Lease | Ended | None) -> Lease:
-    assert isinstance(adopted, Lease)
-    return adopted
-
-
 async def state_of(store: RunStore, owner: Owner, run_id: str) -> RunState:
     return (await store.get_run(owner, run_id)).state
-
-
-async def timeline(store: RunStore, owner: Owner, run_id: str) -> list[tuple[int, str, bool]]:
-    return types((await store.list_events(owner, run_id, 100, "")).elements)
 
 
 # Accepting
@@ -131,11 +100,11 @@ async def test_message_to_an_idle_session_runs_at_once(stores: Stores, store: Ru
         ann.project_id,
         chat,
     )
-    assert (lease.epoch, lease.position, lease.generation, lease.answer_id, lease.fresh) == (
+    assert (lease.epoch, lease.position, lease.answer_id, lease.mode, lease.fresh) == (
         1,
         0,
-        1,
         new.answer_id,
+        Mode.DIRECT,
         True,
     )
     assert types(lease.events) == [(1, "message_received", False), (2, "agent_started", False)]
@@ -184,7 +153,7 @@ async def test_reject_refuses_a_busy_session_and_leaves_nothing(
         await stores.send(ann, chat, on_busy=OnBusy.REJECT, key=a_key(), now=NOW + SECOND)
     assert refused.value.metadata["run_id"] == lease.run_id
     assert await stores.sessions.get_session(ann, chat) == before
-    await store.succeed(lease, ONE, "Hello.", COST, NOW)
+    await succeed(store, lease, ONE, "Hello.", COST, NOW)
     # Its key was not used up.
     assert (await stores.send(ann, chat, on_busy=OnBusy.REJECT, key=a_key())).lease is not None
 
@@ -209,7 +178,7 @@ async def test_replace_cancels_what_runs_and_what_waits_in_order(
     for run_id in (running.run_id, *waiting):
         assert await state_of(store, ann, run_id) is RunState.CANCELLED
     with pytest.raises(LeaseLost):
-        await store.succeed(running, ONE, "Too late.", COST, NOW)
+        await succeed(store, running, ONE, "Too late.", COST, NOW)
 
 
 async def test_replacing_nothing_is_sending(stores: Stores, ann: Owner, chat: str) -> None:
@@ -228,7 +197,7 @@ async def test_of_messages_at_once_one_runs_and_the_rest_waits_in_order(
     process = next((ONE, TWO)[n % 2] for n, each in enumerate(accepted) if each.lease)
     while True:
         order.append(lease.position)
-        ended = await store.succeed(lease, process, "Hello.", COST, NOW)
+        ended = await succeed(store, lease, process, "Hello.", COST, NOW)
         if ended.promoted is None:
             break
         lease = ended.promoted
@@ -272,7 +241,7 @@ async def test_same_key_joins_the_first_run_as_it_is_now(
     stores: Stores, store: RunStore, ann: Owner, chat: str
 ) -> None:
     first = await stores.send(ann, chat, key=a_key())
-    await store.succeed(lease_of(first), ONE, "Hello.", COST, NOW)
+    await succeed(store, lease_of(first), ONE, "Hello.", COST, NOW)
     session = await stores.sessions.get_session(ann, chat)
     again = await stores.send(ann, chat, key=a_key(), now=NOW + SECOND, on_busy=OnBusy.REPLACE)
     assert (again.run.id, again.run.state, again.joined) == (first.run.id, RunState.SUCCEEDED, True)
@@ -343,7 +312,7 @@ async def test_no_key_finds_nothing(stores: Stores, store: RunStore, ann: Owner,
 
 async def test_success_stores_the_answer_and_tells_it(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
     lease = await stores.running(ann, chat)
-    ended = await store.succeed(lease, ONE, "Hello, Ann.", COST, NOW + 2 * SECOND)
+    ended = await succeed(store, lease, ONE, "Hello, Ann.", COST, NOW + 2 * SECOND)
     run = await store.get_run(ann, lease.run_id)
     assert (run.state, run.message_id, run.usage, run.finished_at) == (
         RunState.SUCCEEDED,
@@ -374,7 +343,7 @@ async def test_failure_keeps_the_users_message_and_says_why(
     stores: Stores, store: RunStore, ann: Owner, chat: str
 ) -> None:
     lease = await stores.running(ann, chat)
-    ended = await store.fail(lease, ONE, FAILURE, NOW)
+    ended = await fail(store, lease, ONE, FAILURE, NOW)
     run = await store.get_run(ann, lease.run_id)
     assert (run.state, run.error, run.message_id) == (RunState.FAILED, FAILURE, None)
     assert (run.plan.tasks[0].state, run.plan.tasks[0].error) == (TaskState.FAILED, FAILURE)
@@ -396,9 +365,9 @@ async def test_every_end_promotes_the_sessions_next(
     ended: Ended | None
     match end:
         case "succeed":
-            ended = await store.succeed(lease, ONE, "Hello.", COST, NOW)
+            ended = await succeed(store, lease, ONE, "Hello.", COST, NOW)
         case "fail":
-            ended = await store.fail(lease, ONE, FAILURE, NOW)
+            ended = await fail(store, lease, ONE, FAILURE, NOW)
         case _:
             _, ended = await store.cancel(ann, lease.run_id, ONE, NOW)
     next_lease = promoted(ended)
@@ -408,8 +377,8 @@ async def test_every_end_promotes_the_sessions_next(
     assert await state_of(store, ann, first) is RunState.RUNNING
     assert await state_of(store, ann, second) is RunState.QUEUED
     assert await store.renew(ONE, [first, second, beside.run.id]) == {first, beside.run.id}
-    begun = await store.begin_attempt(next_lease, ONE, NOW)
-    assert (begun.task.attempt, begun.generation, types(begun.events)) == (1, 1, [(2, "agent_started", False)])
+    begun = await begin_attempt(store, next_lease, ONE, NOW)
+    assert (begun.task.attempt, types(begun.events)) == (1, [(2, "agent_started", False)])
 
 
 # History
@@ -422,13 +391,13 @@ async def test_history_is_what_was_said_at_earlier_positions(
     for content in ("two", "three"):
         await stores.send(ann, chat, content)
     assert await store.history(first, 10) == []
-    second = promoted(await store.succeed(first, ONE, "1", COST, NOW))
+    second = promoted(await succeed(store, first, ONE, "1", COST, NOW))
     # The third message is older than this answer, and comes after it all the same.
     assert [each.content for each in await store.history(second, 10)] == ["one", "1"]
-    third = promoted(await store.fail(second, ONE, FAILURE, NOW))
+    third = promoted(await fail(store, second, ONE, FAILURE, NOW))
     assert [each.content for each in await store.history(third, 10)] == ["one", "1", "two"]
     assert [each.content for each in await store.history(third, 2)] == ["1", "two"]
-    await store.succeed(third, ONE, "3", COST, NOW)
+    await succeed(store, third, ONE, "3", COST, NOW)
     said = (await stores.sessions.list_messages(ann, chat, 10, "")).elements
     assert [each.content for each in said] == ["one", "1", "two", "three", "3"]
 
@@ -490,7 +459,7 @@ async def test_cancelling_a_queued_run_leaves_the_rest(stores: Stores, store: Ru
         [(1, "message_received", False), (2, "run_cancelled", True)],
         None,
     )
-    assert promoted(await store.succeed(lease, ONE, "Hello.", COST, NOW)).run_id == last
+    assert promoted(await succeed(store, lease, ONE, "Hello.", COST, NOW)).run_id == last
 
 
 async def test_cancelling_twice_changes_nothing(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
@@ -507,9 +476,9 @@ async def test_finished_run_cannot_be_cancelled(
 ) -> None:
     lease = await stores.running(ann, chat)
     if end == "succeeded":
-        await store.succeed(lease, ONE, "Hello.", COST, NOW)
+        await succeed(store, lease, ONE, "Hello.", COST, NOW)
     else:
-        await store.fail(lease, ONE, FAILURE, NOW)
+        await fail(store, lease, ONE, FAILURE, NOW)
     row = await stores.row(lease.run_id)
     with pytest.raises(RunFinished):
         await store.cancel(ann, lease.run_id, ONE, NOW)
@@ -538,7 +507,7 @@ async def test_of_a_cancellation_and_an_end_at_once_one_wins(
     lease = await stores.running(ann, chat)
     waiting = (await stores.send(ann, chat)).run.id
     both: list[Awaitable[Any]] = [
-        store.succeed(lease, ONE, "Hello.", COST, NOW),
+        succeed(store, lease, ONE, "Hello.", COST, NOW),
         stores.others.cancel(ann, lease.run_id, TWO, NOW),
     ]
     results = await asyncio.gather(*(both if seed % 2 else reversed(both)), return_exceptions=True)
@@ -551,21 +520,6 @@ async def test_of_a_cancellation_and_an_end_at_once_one_wins(
 
 
 # Leases
-
-
-async def nothing_can_be_written(stores: Stores, store: RunStore, lease: Lease, process: str) -> None:
-    """Whatever a process tries under a lease that it has lost changes no row."""
-    queries = [sa.select(table) for table in (chat_sessions, messages, runs, run_tasks, run_events)]
-    before = [await stores.execute(query) for query in queries]
-    writes: list[Callable[[], Awaitable[Any]]] = [
-        lambda: store.begin_attempt(lease, process, NOW + SECOND),
-        lambda: store.succeed(lease, process, "Too late.", COST, NOW + SECOND),
-        lambda: store.fail(lease, process, FAILURE, NOW + SECOND),
-    ]
-    for write in writes:
-        with pytest.raises(LeaseLost):
-            await write()
-    assert [await stores.execute(query) for query in queries] == before
 
 
 async def test_lease_that_has_not_expired_cannot_be_taken(stores: Stores, ann: Owner, chat: str) -> None:
@@ -585,12 +539,11 @@ async def test_expired_lease_is_taken_over_with_what_is_left_to_tell(
     assert (over.run_id, over.epoch, over.fresh) == (lease.run_id, lease.epoch + 1, False)
     assert types(over.events) == [(2, "agent_started", False)]
     assert await stores.others.orphaned(10) == []
-    begun = await stores.others.begin_attempt(over, TWO, NOW)
-    # A later attempt, and a later generation of the text.
-    assert (begun.task.attempt, begun.generation, begun.epoch) == (2, 2, over.epoch)
+    begun = await begin_attempt(stores.others, over, TWO, NOW)
+    assert (begun.task.attempt, begun.epoch) == (2, over.epoch)
     await nothing_can_be_written(stores, store, lease, ONE)
     assert await store.renew(ONE, [lease.run_id]) == set()
-    ended = await stores.others.succeed(begun, TWO, "Hello.", COST, NOW)
+    ended = await succeed(stores.others, begun, TWO, "Hello.", COST, NOW)
     assert types(ended.outbox.events) == [(4, "agent_completed", True)]
 
 
@@ -623,7 +576,7 @@ async def test_expired_owner_who_was_faster_than_the_takeover_keeps_its_run(
 ) -> None:
     lease = await stores.running(ann, chat)
     await stores.expire(lease.run_id)
-    await store.begin_attempt(lease, ONE, NOW)
+    await begin_attempt(store, lease, ONE, NOW)
     assert await stores.others.adopt(chat, TWO, NOW) is None
 
 
@@ -634,7 +587,7 @@ async def test_renewing_is_for_live_runs_of_the_process_alone(
     others = lease_of(await stores.send(ann, await stores.session(ann), process=TWO))
     unnamed = await stores.running(ann, await stores.session(ann))
     done = await stores.running(ann, await stores.session(ann))
-    await store.succeed(done, ONE, "Hello.", COST, NOW)
+    await succeed(store, done, ONE, "Hello.", COST, NOW)
     every = [mine.run_id, others.run_id, unnamed.run_id, done.run_id]
     for run_id in every:
         await stores.expire(run_id)
@@ -650,7 +603,7 @@ async def test_run_that_gets_nowhere_is_failed_after_so_many_takeovers(
     waiting = (await stores.send(ann, chat)).run.id
     for _ in range(MAX_TAKEOVERS):
         await stores.expire(lease.run_id)
-        await store.begin_attempt(taken(await store.adopt(chat, ONE, NOW)), ONE, NOW)
+        await begin_attempt(store, taken(await store.adopt(chat, ONE, NOW)), ONE, NOW)
     await stores.expire(lease.run_id)
     abandoned = await store.adopt(chat, TWO, NOW)
     assert isinstance(abandoned, Ended)
@@ -704,60 +657,6 @@ async def test_orphaned_sessions_come_in_batches(stores: Stores, store: RunStore
 
 async def test_adopting_what_does_not_exist_finds_nothing(store: RunStore) -> None:
     assert await store.adopt(new_id(), ONE, NOW) is None
-
-
-# Not having heard the answer
-
-
-async def test_what_was_accepted_can_be_read_as_it_was_answered(
-    stores: Stores, store: RunStore, ann: Owner, chat: str
-) -> None:
-    first, second = await stores.send(ann, chat), await stores.send(ann, chat)
-    for accepted in (first, second):
-        assert await store.accepted(ann, accepted.run.id, ONE) == accepted
-    assert await store.accepted(ann, new_id(), ONE) is None
-
-
-async def test_what_was_accepted_is_nobodys_to_begin_once_somebody_has_it(
-    stores: Stores, store: RunStore, ann: Owner, chat: str
-) -> None:
-    lease, second = await stores.running(ann, chat), (await stores.send(ann, chat)).run.id
-    await stores.expire(lease.run_id)
-    over = taken(await stores.others.adopt(chat, TWO, NOW))
-    found = await store.accepted(ann, lease.run_id, ONE)
-    assert found is not None
-    assert (found.run.id, found.lease, found.outbox) == (lease.run_id, None, ())
-    await stores.others.succeed(await stores.others.begin_attempt(over, TWO, NOW), TWO, "Hello.", COST, NOW)
-    for process in (ONE, TWO):
-        found = await store.accepted(ann, second, process)
-        assert found is not None
-        assert (found.run.state, found.lease) == (RunState.RUNNING, None)
-
-
-@pytest.mark.parametrize("end", ["succeed", "fail", "cancel"])
-async def test_what_followed_from_an_end_can_be_read_as_it_was_answered(
-    stores: Stores, store: RunStore, ann: Owner, chat: str, end: str
-) -> None:
-    lease = await stores.running(ann, chat)
-    await stores.send(ann, chat)
-    assert await store.ended(ann, lease.run_id, ONE) is None
-    await store.acknowledge([(lease.run_id, 1, "e-1"), (lease.run_id, 2, "e-2")])
-    ended: Ended | None
-    match end:
-        case "succeed":
-            ended = await store.succeed(lease, ONE, "Hello.", COST, NOW)
-        case "fail":
-            ended = await store.fail(lease, ONE, FAILURE, NOW)
-        case _:
-            _, ended = await store.cancel(ann, lease.run_id, ONE, NOW)
-    assert await store.ended(ann, lease.run_id, ONE) == ended
-    # Another process was not given what was promoted, and what has begun is not given again.
-    for process, begun in ((TWO, False), (ONE, True)):
-        if begun:
-            await store.begin_attempt(promoted(ended), ONE, NOW)
-        found = await store.ended(ann, lease.run_id, process)
-        assert found is not None
-        assert found.promoted is None
 
 
 @pytest.mark.server_backed
@@ -824,7 +723,7 @@ async def test_unpublished_is_what_is_old_enough_by_its_first_event(
     stores: Stores, store: RunStore, ann: Owner, chat: str
 ) -> None:
     lease = await stores.running(ann, chat)
-    await store.succeed(lease, ONE, "Hello.", COST, NOW + 60 * SECOND)
+    await succeed(store, lease, ONE, "Hello.", COST, NOW + 60 * SECOND)
     assert await store.unpublished(NOW, 10, ()) == []
     (outbox,) = await store.unpublished(NOW + SECOND, 10, ())
     # The end is young, but must not be left behind: nor may it overtake.
@@ -937,7 +836,7 @@ async def test_page_tokens_are_good_for_their_own_list_alone(
 
 async def test_timeline_is_paged_oldest_first(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:
     lease = await stores.running(ann, chat)
-    await store.fail(lease, ONE, FAILURE, NOW)
+    await fail(store, lease, ONE, FAILURE, NOW)
     first = await store.list_events(ann, lease.run_id, 3, "")
     second = await store.list_events(ann, lease.run_id, 3, first.next_page_token)
     assert [event.n for event in first.elements + second.elements] == [1, 2, 3, 4]

@@ -16,23 +16,19 @@ from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
 from services.runtime.pages import PAGE_BYTES
-from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, Stores, a_key, stores_in
-from tests.databases import Place
-
-
-@pytest.fixture
-async def stores(database_place: Place) -> Stores:
-    return await stores_in(database_place)
+from tests.conformance.orchestrator_stores import (
+    NOW,
+    ONE,
+    SECOND,
+    Stores,
+    a_key,
+    succeed,
+)
 
 
 @pytest.fixture
 async def store(stores: Stores) -> SessionStore:
     return stores.sessions
-
-
-@pytest.fixture
-async def ann(stores: Stores) -> Owner:
-    return await stores.project()
 
 
 @pytest.fixture(params=["another user", "the same user's other project"])
@@ -87,7 +83,7 @@ async def test_deleting_a_project_returns_its_active_runs_once(stores: Stores, a
     one, other = await stores.session(ann), await stores.session(ann)
     running = [(await stores.send(ann, each)).run.id for each in (one, one, other)]
     done = await stores.running(ann, await stores.session(ann))
-    await stores.runs.succeed(done, ONE, "Done.", Usage(), NOW)
+    await succeed(stores.runs, done, ONE, "Done.", Usage(), NOW)
     assert sorted(await stores.sessions.delete_project(ann)) == sorted(running)
     assert await stores.sessions.delete_project(ann) == []
 
@@ -265,7 +261,7 @@ async def test_page_tokens_are_good_for_their_own_list_alone(stores: Stores, sto
     session_id = await stores.session(ann)
     await stores.session(ann)
     lease = await stores.running(ann, session_id)
-    await stores.runs.succeed(lease, ONE, "Hello.", Usage(), NOW)
+    await succeed(stores.runs, lease, ONE, "Hello.", Usage(), NOW)
     sessions = (await store.list_sessions(ann, 1, "")).next_page_token
     spoken = (await store.list_messages(ann, session_id, 1, "")).next_page_token
     raw = base64.urlsafe_b64decode(sessions + "===")
@@ -283,7 +279,7 @@ async def test_messages_are_paged_backwards_and_read_forwards(stores: Stores, st
     session_id = await stores.session(ann)
     for number in range(3):
         lease = await stores.running(ann, session_id, f"question {number}")
-        await stores.runs.succeed(lease, ONE, f"answer {number}", Usage(), NOW)
+        await succeed(stores.runs, lease, ONE, f"answer {number}", Usage(), NOW)
     first = await store.list_messages(ann, session_id, 4, "")
     assert [each.content for each in first.elements] == ["question 1", "answer 1", "question 2", "answer 2"]
     second = await store.list_messages(ann, session_id, 4, first.next_page_token)
@@ -329,7 +325,7 @@ async def test_deleted_session_is_missing_for_every_method(stores: Stores, store
         with pytest.raises(RunNotFound):
             await stores.runs.get_run(ann, lease.run_id)
         with pytest.raises(LeaseLost):
-            await stores.runs.succeed(lease, ONE, "Too late.", Usage(), NOW)
+            await succeed(stores.runs, lease, ONE, "Too late.", Usage(), NOW)
         assert (await store.list_sessions(ann, 10, "")).total == 0
 
 
@@ -356,7 +352,7 @@ async def test_purging_leaves_no_row(stores: Stores, store: SessionStore, ann: O
     session_id = (await store.create_session(ann, new_id(), "Chat", a_key("s"), NOW)).id
     lease = (await stores.send(ann, session_id, key=a_key("m"))).lease
     assert lease is not None
-    await stores.runs.succeed(lease, ONE, "Hello.", Usage(), NOW)
+    await succeed(stores.runs, lease, ONE, "Hello.", Usage(), NOW)
     await store.delete_session(ann, session_id, NOW)
     await store.purge_sessions(ann, [session_id])
     left = {
