@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
 from services.agents import ranking
+from services.agents.agent import Agent, AgentConfig, Owner
 from services.agents.memory.embedding.hashing import HashingEmbedder
 from services.agents.memory.model import Vector
 from services.agents.ranking import Candidate, Ranking
@@ -57,6 +59,12 @@ async def test_descriptions_are_embedded_once_and_those_not_used_for_long_are_le
         await ranked.ranked("?", agents)
     described = [text.partition(":")[0] for text in embedder.embedded if text != "?"]
     assert described == ["Ann", "Zed", "Twin A", "Twin B", "Ann"]
+
+
+def test_candidate_is_the_beginning_of_its_agent() -> None:
+    config, now = AgentConfig(system_prompt="x" * 100_000), datetime(2026, 1, 2, tzinfo=UTC)
+    agent = Agent("id", Owner("user", "project"), "Ann", config, "ready", 1, now, now)
+    assert Candidate.of(agent) == Candidate("id", "Ann", "x" * 600 + "…")
 
 
 async def test_one_agent_is_the_best_without_being_embedded() -> None:
