@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-rest test-all soak check lock contract-baseline bench bench-memory bench-durability
-.PHONY: clean always
+.PHONY: bench-orchestration clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ bench-memory: $(VENV)/.dev $(DESCRIPTORS) ## Measure the memory: writing, search
 
 bench-durability: $(VENV)/.dev $(DESCRIPTORS) ## Measure what it costs that runs survive, on both databases
 	@$(BIN)/python -m tests.bench.durability $(ARGS)
+
+bench-orchestration: $(VENV)/.dev $(DESCRIPTORS) ## Measure planned runs: beside their model's own time, and many at once
+	@$(BIN)/python -m tests.bench.orchestration $(ARGS)
 
 clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
 	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

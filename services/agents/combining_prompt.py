@@ -6,7 +6,7 @@ from typing import Any
 
 from services.agents.models import Message
 from services.agents.prompt import HISTORY_TOKENS
-from services.agents.quoting import REQUEST_TOKENS, TaskInput, line, shared_out, shortened
+from services.agents.quoting import REQUEST_TOKENS, TaskInput, beginning, line, shared_out, shortened
 from services.agents.tokens import latest_that_fit
 
 _LONGEST_DETAIL = 500
@@ -50,7 +50,7 @@ def combining_prompt(
         "results": shared_out(results),
     }
     if failed:
-        values["failed"] = [{"title": each.title, "detail": each.detail[:_LONGEST_DETAIL]} for each in failed]
+        values["failed"] = [{"title": each.title, "detail": beginning(each.detail, _LONGEST_DETAIL)} for each in failed]
     return (
         Message("system", _SYSTEM + (_FAILED if failed else "")),
         *latest_that_fit(history, HISTORY_TOKENS),

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.agents.models import AnswerFormat, Message
-from services.agents.quoting import REQUEST_TOKENS, line, shortened
+from services.agents.quoting import REQUEST_TOKENS, beginning, line, shortened
 from services.agents.ranking import Candidate
 from services.agents.tokens import latest_that_fit
 
 HISTORY_TOKENS = 4_000
 """Most tokens of session history: a plan needs to know what is talked about, not every word of it."""
-LONGEST_ABOUT = 600
-"""Code points of its system prompt that the planner sees of an agent: people say first what it is."""
 REJECTED_TOKENS = 3_000
 """Most tokens of a rejected answer; a plan of twelve tasks has fewer."""
 _MOST_PROBLEMS = 20
@@ -97,17 +95,12 @@ def planning_prompt(
     values: dict[str, Any] = {
         "request": shortened(request, REQUEST_TOKENS),
         "max_tasks": max_tasks,
-        "agents": [{"name": each.name, "about": _beginning(each.about, LONGEST_ABOUT)} for each in agents],
+        "agents": [{"name": each.name, "about": each.about} for each in agents],
     }
     if earlier := latest_that_fit(history, HISTORY_TOKENS):
         values["conversation"] = [{"role": each.role, "said": each.content} for each in earlier]
     if rejected is None:
         return (Message("system", _SYSTEM), Message("user", line(values)))
-    problems = [_beginning(each, _LONGEST_PROBLEM) for each in rejected.problems[:_MOST_PROBLEMS]]
+    problems = [beginning(each, _LONGEST_PROBLEM) for each in rejected.problems[:_MOST_PROBLEMS]]
     values["rejected"] = {"answer": shortened(rejected.text, REJECTED_TOKENS), "problems": problems}
     return (Message("system", _SYSTEM + _MEND), Message("user", line(values)))
-
-
-def _beginning(text: str, characters: int) -> str:
-    text = text.strip()
-    return text if len(text) <= characters else f"{text[:characters]}…"

@@ -32,6 +32,12 @@ def line(values: Mapping[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False).translate(_LINE_ENDS)
 
 
+def beginning(text: str, characters: int) -> str:
+    """The beginning of the text: so many code points and a mark if there are more."""
+    text = text.strip()
+    return text if len(text) <= characters else f"{text[:characters]}…"
+
+
 def shortened(text: str, tokens: int) -> str:
     """The text if its quotation is estimated at so many tokens at most; else so much of it, and how much is missing."""
     if _wanted(text, tokens) <= tokens:
@@ -61,8 +67,8 @@ def _quoted_tokens(text: str) -> int:
 
 
 def _ends(text: str, kept: int) -> tuple[str, str]:
-    beginning = round(kept * _FROM_THE_BEGINNING)
-    return text[:beginning], text[len(text) - kept + beginning :]
+    first = round(kept * _FROM_THE_BEGINNING)
+    return text[:first], text[len(text) - kept + first :]
 
 
 def _parts_tokens(text: str, kept: int) -> int:
@@ -70,5 +76,5 @@ def _parts_tokens(text: str, kept: int) -> int:
 
 
 def _parted(text: str, kept: int) -> str:
-    beginning, end = _ends(text, kept)
-    return f"{beginning}… [{len(text) - kept:,} of {len(text):,} characters are left out here] …{end}"
+    first, last = _ends(text, kept)
+    return f"{first}… [{len(text) - kept:,} of {len(text):,} characters are left out here] …{last}"

@@ -15,11 +15,15 @@ from services.agents.agent import Agent
 from services.agents.errors import EmbeddingRefused, EmbeddingUnavailable
 from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.model import Vector
+from services.agents.quoting import beginning
 
 log = structlog.get_logger()
 
-# Code points of the system prompt: small embedding models read no more, and people say first what an agent is.
-_LONGEST_ABOUT = 1_000
+LONGEST_ABOUT = 600
+"""Code points of its system prompt that others see of an agent: people say first what it is."""
+# Of them, what is embedded: with the bundled model the starter pack is told apart no better by more, and a hundred
+# agents that are met for the first time take seconds.
+_LONGEST_DESCRIPTION = 400
 _DESCRIPTIONS_KEPT = 2_000
 # Embedded in parts, so that what was made before time was up is there the next time.
 _BATCH = 32
@@ -34,12 +38,12 @@ class Candidate:
     id: str
     name: str
     about: str
-    """The beginning of its system prompt, 1,000 code points of it at most."""
+    """The beginning of its system prompt."""
 
     @classmethod
     def of(cls, agent: Agent) -> Self:
         """The agent as a candidate."""
-        return cls(agent.id, agent.name, agent.config.system_prompt.strip()[:_LONGEST_ABOUT])
+        return cls(agent.id, agent.name, beginning(agent.config.system_prompt, LONGEST_ABOUT))
 
 
 class Ranking:
@@ -71,7 +75,7 @@ class Ranking:
     async def _scores(self, request: str, agents: Sequence[Candidate]) -> dict[str, float]:
         """The cosine of each agent's description and the request, by agent id."""
         [asked] = await self._embedder.embed([request])
-        described = {agent.id: f"{agent.name}: {agent.about}" for agent in agents}
+        described = {agent.id: f"{agent.name}: {agent.about[:_LONGEST_DESCRIPTION]}" for agent in agents}
         known = await self._embedded(list(dict.fromkeys(described.values())))
         cosines = {text: _cosine(asked, vector) for text, vector in known.items()}
         return {agent_id: cosines[text] for agent_id, text in described.items()}

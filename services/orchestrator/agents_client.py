@@ -46,13 +46,14 @@ _PASSING = (
 
 
 class AgentsClient:
-    """`Agents` by the service's ExecutionService."""
+    """`Agents` by the service's ExecutionService and PlanningService."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._stub = ExecutionServiceStub(peers.channel("agents", pb.DESCRIPTOR.services_by_name["ExecutionService"]))
-        planning = planning_pb.DESCRIPTOR.services_by_name["PlanningService"]
-        self._planning = PlanningServiceStub(peers.channel("agents", planning))
+        # Not PlanningService: what the channel repeats by itself would ask the model again, and nobody would count it.
+        channel = peers.channel("agents", pb.DESCRIPTOR.services_by_name["ExecutionService"])
+        self._stub = ExecutionServiceStub(channel)
+        self._planning = PlanningServiceStub(channel)
 
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         request = pb.ResolveAgentRequest(project_id=project_id, target=target)

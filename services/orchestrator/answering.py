@@ -45,7 +45,12 @@ class Answering:
         """How the run ends that a limit has stopped: the model is asked no more."""
         now, error = hand.ledger.now(), Failure(limit.reason, limit.detail)
         cancelled = [
-            replace(task, state=TaskState.CANCELLED, finished_at=now, usage=task.usage + hand.meter.spent_by(task.id))
+            replace(
+                task,
+                state=TaskState.CANCELLED,
+                finished_at=now,
+                usage=task.usage + hand.meter.spent_by(task.id, task.attempt),
+            )
             for task in performance.tasks
             if task.state is TaskState.RUNNING
         ]

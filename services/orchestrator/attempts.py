@@ -78,7 +78,7 @@ async def try_task(agents: Agents, hand: Hand, task: Task, results: Sequence[Res
     while True:
         text = hand.text_of(task)
         hand.publisher.begin_text(text, task.attempt)
-        spending = hand.meter.attempt(task.id)
+        spending = hand.meter.attempt(task.id, task.attempt)
         assignment = Assignment(hand.ledger.lease, task, hand.history, tuple(results), hand.request or None)
         try:
             outcome = await listen(agents.execute(assignment), hand, text, spending)
@@ -104,21 +104,24 @@ async def listen(
     happenings: AsyncGenerator[Happening, None], hand: Hand, text: TextOf, spending: Spending
 ) -> Completed | Paused:
     """Tell watchers what happens, count what it costs, and return the end. Raise CodelabError."""
-    async with aclosing(happenings):
-        async for happening in happenings:
-            match happening:
-                case Delta():
-                    spending.wrote(happening.text)
-                    hand.publisher.text(text, happening.text)
-                case ModelCalled():
-                    spending.called(happening.prompt_tokens)
-                case Completed():
-                    spending.ended(happening.usage)
-                    return happening
-                case Paused():
-                    return happening
-                case _:
-                    hand.publisher.progress(happening)
+    try:
+        async with aclosing(happenings):
+            async for happening in happenings:
+                match happening:
+                    case Delta():
+                        spending.wrote(happening.text)
+                        hand.publisher.text(text, happening.text)
+                    case ModelCalled():
+                        spending.called(happening.prompt_tokens)
+                    case Completed():
+                        spending.ended(happening.usage)
+                        return happening
+                    case Paused():
+                        return happening
+                    case _:
+                        hand.publisher.progress(happening)
+    finally:
+        spending.over()
     raise AgentsUnreachable("the agents service ended the task without a result")
 
 

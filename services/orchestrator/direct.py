@@ -23,7 +23,7 @@ class Direct:
         except LimitReached as limit:
             task = hand.ledger.lease.task
             error = Failure(limit.reason, limit.detail)
-            spent = task.usage + hand.meter.spent_by(task.id)
+            spent = task.usage + hand.meter.spent_by(task.id, task.attempt)
             failed = replace(task, state=TaskState.FAILED, finished_at=hand.ledger.now(), error=error, usage=spent)
             return Ending(error=error, tasks=(failed,), spent=hand.uncounted, stop_reason=limit.reason)
 

@@ -14,6 +14,11 @@ from services.runtime.ids import Clock
 _BYTES_A_TOKEN = 3
 
 
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a text has."""
+    return len(text.encode(errors="replace")) // _BYTES_A_TOKEN
+
+
 @dataclass(frozen=True)
 class WorkLimits:
     """Most that one run may have and spend."""
@@ -38,38 +43,37 @@ class Spending:
 
     def __init__(self, meter: "Meter") -> None:
         self._meter = meter
-        self._estimate = Usage(model_calls=1)
+        self._spent = Usage()
         self._bytes = 0
-        self._counted: Usage | None = None
-        self._begun = False
+        self.expected_calls = 1
+        """Calls to the model that will be made and are not counted yet."""
 
     def called(self, prompt_tokens: int) -> None:
-        """A call to the model begins, with about so many tokens. The first was counted when the attempt began."""
-        calls = 1 if self._begun else 0
-        self._begun = True
-        self._estimate += Usage(prompt_tokens, 0, calls)
-        self._meter.check()
+        """A call to the model begins, with about so many tokens."""
+        self.expected_calls = 0
+        self._spend(Usage(prompt_tokens, 0, 1))
 
     def wrote(self, text: str) -> None:
         """The model wrote more."""
         self._bytes += len(text.encode(errors="replace"))
-        self._meter.check()
+        self._spend(Usage(0, self._bytes // _BYTES_A_TOKEN - self._spent.completion_tokens, 0))
 
     def ended(self, usage: Usage) -> None:
         """The attempt is done, and cost this."""
-        self._counted = usage
-        self._meter.check()
+        self.expected_calls = 0
+        self._spend(usage - self._spent)
+
+    def over(self) -> None:
+        """The attempt is over, done or not: it calls the model no more."""
+        self.expected_calls = 0
 
     def spent(self) -> Usage:
-        """What it cost so far. An attempt that broke off before it reached the model cost nothing."""
-        if self._counted is not None:
-            return self._counted
-        return self._estimate + Usage(0, self._bytes // _BYTES_A_TOKEN, 0) if self._begun else Usage()
+        """What it cost so far."""
+        return self._spent
 
-    @property
-    def reserved(self) -> Usage:
-        """`spent`, with the call that is about to be made."""
-        return self.spent() if self._begun or self._counted is not None else Usage(model_calls=1)
+    def _spend(self, more: Usage) -> None:
+        self._spent += more
+        self._meter.count(more)
 
 
 class Meter:
@@ -80,45 +84,44 @@ class Meter:
 
     def __init__(self, limits: WorkLimits, usage: Usage, working_since: datetime, clock: Clock) -> None:
         self._limits = limits
-        self._before = usage
+        self._usage = usage
         self._working_since = working_since
         self._clock = clock
-        self._past = Usage()
-        self._latest: dict[str, Spending] = {}
+        self._attempts: dict[tuple[str, int], Spending] = {}
         self._stop: LimitReached | None = None
         self._timeout: asyncio.Timeout | None = None
 
     @property
     def usage(self) -> Usage:
         """What the run has cost in all."""
-        return self._sum(reserved=False)
+        return self._usage
 
-    def attempt(self, name: str) -> Spending:
-        """Begin an attempt at something, with a call to the model. Raise LimitReached if it may not be made."""
-        if self._sum(reserved=True).model_calls >= self._limits.model_calls:
+    def attempt(self, name: str, number: int = 1) -> Spending:
+        """Begin an attempt at something, with a call to the model. Raise LimitReached if that may not be made.
+
+        Whoever begins it says when it is over: the call counts as one that will be made until then.
+        """
+        expected = sum(spending.expected_calls for spending in self._attempts.values())
+        if self._usage.model_calls + expected >= self._limits.model_calls:
             self._reach(self._too_many_calls())
+        elif self._usage.tokens >= self._limits.tokens:
+            self._reach(self._too_many_tokens())
         if self._stop is not None:
             raise self._stop
-        before = self._latest.get(name)
-        if before is not None:
-            self._past += before.spent()
-        spending = self._latest[name] = Spending(self)
+        spending = self._attempts[name, number] = Spending(self)
         return spending
 
-    def spent_by(self, name: str) -> Usage:
-        """What the latest attempt of this name has cost."""
-        spending = self._latest.get(name)
+    def spent_by(self, name: str, number: int) -> Usage:
+        """What this attempt has cost; nothing, if it was not begun under this lease."""
+        spending = self._attempts.get((name, number))
         return Usage() if spending is None else spending.spent()
 
-    def check(self) -> None:
-        """Stop the run if it has spent more than it may."""
-        spent = self._sum(reserved=False)
-        if spent.tokens > self._limits.tokens:
-            detail = (
-                f"the run may use {self._limits.tokens:,} tokens: raise CODELAB_RUN_TOKENS, or ask for less at once"
-            )
-            self._reach(LimitReached(RUN_TOKEN_LIMIT, detail))
-        elif spent.model_calls > self._limits.model_calls:
+    def count(self, more: Usage) -> None:
+        """The run has cost more. Stop it if that is more than it may."""
+        self._usage += more
+        if self._usage.tokens > self._limits.tokens:
+            self._reach(self._too_many_tokens())
+        elif self._usage.model_calls > self._limits.model_calls:
             self._reach(self._too_many_calls())
 
     @asynccontextmanager
@@ -135,17 +138,17 @@ class Meter:
         finally:
             self._timeout = None
 
-    def _sum(self, *, reserved: bool) -> Usage:
-        total = self._before + self._past
-        for spending in self._latest.values():
-            total += spending.reserved if reserved else spending.spent()
-        return total
-
     def _reach(self, stop: LimitReached) -> None:
         if self._stop is None:
             self._stop = stop
-            if self._timeout is not None:
+            # Once its time is up the block is stopped already.
+            if self._timeout is not None and not self._timeout.expired():
                 self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    def _too_many_tokens(self) -> LimitReached:
+        tokens = self._limits.tokens
+        detail = f"the run may use {tokens:,} tokens: raise CODELAB_RUN_TOKENS, or ask for less at once"
+        return LimitReached(RUN_TOKEN_LIMIT, detail)
 
     def _too_many_calls(self) -> LimitReached:
         calls = self._limits.model_calls

@@ -10,7 +10,7 @@ import structlog
 
 from services.orchestrator.attempts import ATTEMPTS, pause_before
 from services.orchestrator.errors import ModelTimeout, ModelUnavailable, NoAgents
-from services.orchestrator.limits import Meter
+from services.orchestrator.limits import Meter, estimate_tokens
 from services.orchestrator.model import (
     DIRECT_TASK,
     Failure,
@@ -33,6 +33,8 @@ Result = TypeVar("Result")
 
 # Where these keep the planner from its plan, they would keep every agent from its task.
 _FATAL = (ModelUnavailable.reason, ModelTimeout.reason, NoAgents.reason)
+# As far as anybody knows, these came before the model.
+_UNASKED = (AgentsUnreachable.reason, NoAgents.reason)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,14 @@ class Planner:
     ) -> Proposal:
         async def ask() -> Proposal:
             spending = meter.attempt("plan")
-            proposal = await self._agents.propose(lease, request, history, self._max_tasks, rejected)
+            # Nobody tells when the model is called, nor what a call cost that failed.
+            spending.called(estimate_tokens(request if rejected is None else request + rejected.text))
+            try:
+                proposal = await self._agents.propose(lease, request, history, self._max_tasks, rejected)
+            except CodelabError as error:
+                if error.reason in _UNASKED:
+                    spending.ended(Usage())
+                raise
             spending.ended(proposal.usage)
             return proposal
 

@@ -40,6 +40,8 @@ class _Writing:
         self.due = False
         """Whether it stands in the queue."""
         self.over = False
+        self.shown = False
+        """Whether watchers have its beginning."""
         self.unsent: list[str] = []
         self._text = Text(of.message_id, of.task_id, of.agent_id, generation, 0, "")
         self._pieces: list[str] = []
@@ -201,30 +203,35 @@ class RunPublisher:
             yield event
         for writing in [each for each in self._texts.values() if each.begun]:
             yield writing.snapshot()
+            self._forget(writing)
         loop = asyncio.get_running_loop()
         quiet_until, together = 0.0, 0
         while not self._closed or self._queue:
             if not self._queue:
                 await self._change()
                 continue
-            if not together and not self._closed and self._only_text():
+            if not together and not self._closed and self._only_more_text():
                 if loop.time() < quiet_until:
                     # Nothing waits behind the texts: let more of them gather.
                     await self._change(quiet_until - loop.time())
                     continue
-                quiet_until, together = loop.time() + COALESCE_SECONDS, len(self._queue)
+                together = len(self._queue)
             together = max(0, together - 1)
             frame = self._queue.popleft()
             if not isinstance(frame, _Writing):
                 yield frame
                 continue
             frame.due = False
-            if self._texts.get(frame.message_id) is frame:  # Not begun anew or ended since.
+            if self._texts.get(frame.message_id) is frame:  # Not begun anew since.
+                frame.shown = True
+                if not together:
+                    quiet_until = loop.time() + COALESCE_SECONDS
                 yield frame.frame()
                 self._forget(frame)
 
-    def _only_text(self) -> bool:
-        return all(isinstance(frame, _Writing) for frame in self._queue)
+    def _only_more_text(self) -> bool:
+        """Whether nothing waits but more of what watchers have the beginning of."""
+        return all(isinstance(frame, _Writing) and frame.shown for frame in self._queue)
 
     async def _change(self, seconds: float | None = None) -> None:
         """Wait until something is to be published, or for so long."""

@@ -16,6 +16,8 @@ from codelab.agents.v1 import (
     execution_service_pb2,
     execution_service_pb2_grpc,
     memory_service_pb2_grpc,
+    planning_service_pb2,
+    planning_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -51,6 +53,7 @@ class Agents:
         self.agents = agent_service_pb2_grpc.AgentServiceStub(channel)
         self.executions = execution_service_pb2_grpc.ExecutionServiceStub(channel)
         self.memories = memory_service_pb2_grpc.MemoryServiceStub(channel)
+        self.planning = planning_service_pb2_grpc.PlanningServiceStub(channel)
         self._minter = minter
 
     def user(self) -> User:
@@ -108,6 +111,22 @@ class Agents:
         request = execution_service_pb2.ResolveAgentRequest(project_id=project_id or user.project_id, target=target)
         return (await self.executions.ResolveAgent(request, metadata=user.metadata, timeout=SECONDS)).agent
 
+    async def propose(
+        self, user: User, request: str, max_tasks: int = 12, **fields: Any
+    ) -> planning_service_pb2.ProposePlanResponse:
+        values = {"project_id": user.project_id, **fields}
+        asked = planning_service_pb2.ProposePlanRequest(request=request, max_tasks=max_tasks, **values)
+        return await self.planning.ProposePlan(asked, metadata=user.metadata, timeout=SECONDS)
+
+    async def choose(self, user: User, request: str, project_id: str | None = None) -> str:
+        """The name of the agent that was chosen."""
+        asked = planning_service_pb2.ChooseAgentRequest(project_id=project_id or user.project_id, request=request)
+        return (await self.planning.ChooseAgent(asked, metadata=user.metadata, timeout=SECONDS)).agent.name
+
+    def combine(self, user: User, request: str, **fields: Any) -> "Combination":
+        asked = planning_service_pb2.CombineResultsRequest(project_id=user.project_id, request=request, **fields)
+        return self.planning.CombineResults(asked, metadata=user.metadata, timeout=SECONDS)
+
     def execute(
         self, user: User, agent_id: str, instruction: str, timeout: float = SECONDS, **fields: Any
     ) -> "Execution":
@@ -125,6 +144,9 @@ class Agents:
         return self.executions.Execute(request, metadata=user.metadata, timeout=timeout)
 
 
+Combination = grpc.aio.UnaryStreamCall[
+    planning_service_pb2.CombineResultsRequest, planning_service_pb2.CombineResultsResponse
+]
 Execution = grpc.aio.UnaryStreamCall[execution_service_pb2.ExecuteRequest, execution_service_pb2.ExecuteResponse]
 
 

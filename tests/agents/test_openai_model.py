@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ import openai
 import pytest
 
 from services.agents.errors import ModelFailed, ModelRefused, ModelUnavailable
-from services.agents.models import Message, ModelRequest, Throttled, Usage
+from services.agents.models import AnswerFormat, Message, ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL
 from services.agents.openai_failures import Failure, failure_of
@@ -228,6 +229,64 @@ def test_most_tokens_of_an_answer_have_the_name_that_the_endpoint_knows(url: str
     assert OpenAIModel("key", url, "m", 1.0, 0).parameters(asking(), "m")[name] == 100
 
 
+# Formats
+
+OBJECT = AnswerFormat("object", {"type": "object", "properties": {}, "required": [], "additionalProperties": False})
+
+
+def formatted(script: Script | None = None, model: str = "") -> ModelRequest:
+    return replace(asking(script, model), answer_format=OBJECT)
+
+
+def formats(model: FakeModel) -> list[bool]:
+    return ["response_format" in exchange.body for exchange in model.exchanges()]
+
+
+async def test_format_is_asked_for_as_openai_wants_it(endpoint: OpenAIModel, model: FakeModel) -> None:
+    await answer(endpoint, formatted())
+    described = {"name": "object", "schema": OBJECT.schema, "strict": True}
+    assert model.exchanges()[0].body["response_format"] == {"type": "json_schema", "json_schema": described}
+
+
+@pytest.mark.parametrize("plainly", [False, True])
+async def test_model_that_knows_no_formats_is_asked_without_and_never_again_with_one(
+    model: FakeModel, endpoint: OpenAIModel, plainly: bool
+) -> None:
+    script = Script(answer="{}", refuses="response_format", refuses_plainly=plainly)
+    for _ in range(2):
+        text, usage = await answer(endpoint, formatted(script))
+        assert text == "{}"
+    assert usage.model_calls == 1
+    await answer(endpoint, formatted(script, "another-model"))
+    assert formats(model) == [True, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "parameter"),
+    [
+        (400, {"message": "This response_format type is unavailable now", "param": None}, "response_format"),
+        (400, {"message": "invalid value: `json_schema`", "param": "response_format.type"}, "response_format"),
+        (400, "'response_format.json_schema.schema' must be an object", "response_format"),
+        (422, {"message": "Failed to deserialize: response_format: unknown variant"}, "response_format"),
+        (400, {"message": "Structured outputs are not supported by this backend"}, "response_format"),
+        (400, {"message": "json_schema is odd", "param": "messages"}, "messages"),
+        (400, {"message": "This model's maximum context length is 8192 tokens"}, None),
+        (400, {"message": "odd", "param": ["odd"]}, None),
+        (404, {"message": "there is no such response_format"}, None),
+    ],
+)
+def test_refused_format_is_known_however_it_is_worded(status: int, body: Any, parameter: str | None) -> None:
+    assert failure(status_error(status, body)).refused_parameter == parameter
+
+
+@pytest.mark.parametrize(
+    "script", [Script(answer="I must not.", refusal="policy"), Script(answer='{"tas', finish_reason="content_filter")]
+)
+async def test_refusal_is_no_answer_where_a_format_is_asked_for(endpoint: OpenAIModel, script: Script) -> None:
+    with pytest.raises(ModelRefused, match="refuses to answer"):
+        await answer(endpoint, formatted(script))
+
+
 # Reading chunks
 
 
@@ -277,7 +336,7 @@ def test_usage_that_is_no_number_counts_nothing() -> None:
 # Failures
 
 
-def status_error(status: int, body: dict[str, str] | None = None) -> openai.APIStatusError:
+def status_error(status: int, body: object = None) -> openai.APIStatusError:
     request = httpx2.Request("POST", "http://model")
     kind = openai.BadRequestError if status == 400 else openai.APIStatusError
     return kind("the driver's text", response=httpx2.Response(status, request=request), body=body)

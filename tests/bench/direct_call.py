@@ -28,6 +28,7 @@ from tests.bench import figures
 from tests.e2e.client import AGENT, Api, Chat, answer, signed_in
 from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_script import Script
+from tests.fakes.openai_server import Exchange
 from tests.postgres import PostgresServer
 
 ANSWER = "A sentence of the answer. " * 8
@@ -96,11 +97,15 @@ class ModelProcess:
             process.kill()
             await process.wait()
 
-    async def exchanges(self) -> dict[str, dict[str, float]]:
-        """Received, first piece and end of each call since the last time, by the marker in its message."""
+    async def calls(self) -> list[Exchange]:
+        """What was asked since the last time, oldest first."""
         listed = (await self._http.get("/control/exchanges")).json()
         await self._http.delete("/control/exchanges")
-        return {each["body"]["messages"][-1]["content"].split()[0]: each for each in listed}
+        return [Exchange(**each) for each in listed]
+
+    async def exchanges(self) -> dict[str, Exchange]:
+        """What was asked since the last time, by the marker in its message."""
+        return {each.user_text.split()[0]: each for each in await self.calls()}
 
 
 async def measure(layout: Layout, calls: int, embedding: str, server: PostgresServer | None = None) -> Report:
@@ -153,24 +158,27 @@ async def load(suite: Suite, api: Api, model: ModelProcess, callers: int, calls:
     )
     cpu = {name: 1000 * (seconds - cpu_before[name]) for name, seconds in cpu_seconds(suite).items()}
     own = await model.exchanges()
-    overhead = sorted(
-        1000 * (seconds - (own[marker]["ended_at"] - own[marker]["received_at"])) for marker, seconds in waited.items()
-    )
+    overhead = sorted(1000 * (seconds - own[marker].model_seconds) for marker, seconds in waited.items())
     # CLOCK_MONOTONIC is one clock for all processes of a machine.
     seen = await asyncio.gather(*(first_text(each[0], 2, model_of(pieces)) for each in chats))
     own_first = await model.exchanges()
-    first = [1000 * (at - own_first[marker]["first_piece_at"]) for each in seen for marker, at in each]
+    first = [1000 * (at - first_piece(own_first[marker])) for each in seen for marker, at in each]
     return Load(
         callers=callers,
         calls=len(waited),
         pieces=pieces,
-        model_ms_p50=milliseconds([1000 * (own[marker]["ended_at"] - own[marker]["received_at"]) for marker in waited]),
+        model_ms_p50=milliseconds([1000 * own[marker].model_seconds for marker in waited]),
         overhead_ms_p50=milliseconds(overhead),
         overhead_ms_p95=round(overhead[max(0, round(0.95 * len(overhead)) - 1)], 1),
         first_text_ms_p50=milliseconds(first),
         cpu_ms=round(sum(cpu.values()) / len(waited), 1),
         cpu_ms_by_process={name: round(each / len(waited), 1) for name, each in cpu.items()},
     )
+
+
+def first_piece(exchange: Exchange) -> float:
+    assert exchange.first_piece_at is not None
+    return exchange.first_piece_at
 
 
 def milliseconds(values: list[float]) -> float:

@@ -191,12 +191,6 @@ async def test_fifty_messages_at_once_are_each_answered_with_their_own_words(ann
         assert text == f"You are in {session_id}."
 
 
-async def test_message_without_target_agent_is_not_implemented_yet(ann: Api) -> None:
-    chat = await ann.new_chat()
-    problem(await chat.send("Plan this.", target_agent=None), 501, "ORCHESTRATION_NOT_AVAILABLE")
-    assert await chat.messages() == []
-
-
 async def test_unknown_agent_is_not_found_and_leaves_nothing(ann: Api) -> None:
     chat = await ann.new_chat()
     for target in ("Nobody", str(uuid.uuid4())):

@@ -28,6 +28,7 @@ SERVED = {
         "codelab.agents.v1.AgentService",
         "codelab.agents.v1.ExecutionService",
         "codelab.agents.v1.MemoryService",
+        "codelab.agents.v1.PlanningService",
         "codelab.agents.v1.WorkerSpaceService",
     },
     "orchestrator": {

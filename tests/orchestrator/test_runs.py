@@ -7,7 +7,7 @@ import grpc
 import pytest
 from codelab.orchestrator.v1 import run_pb2, run_service_pb2
 
-from services.orchestrator import executor
+from services.orchestrator import attempts
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import DeadlineExceeded, Internal, Unavailable
 from services.runtime.ids import new_id
@@ -128,12 +128,6 @@ async def test_what_nobody_foresaw_is_told_without_its_inside(ann: Client, stage
     assert run.error.detail
 
 
-async def test_message_without_an_agent_is_not_planned_yet(ann: Client) -> None:
-    with answers(Code.UNIMPLEMENTED, "ORCHESTRATION_NOT_AVAILABLE"):
-        await ann.send("Hi!", target_agent=None)
-    assert await ann.said() == []
-
-
 async def test_unknown_agent_leaves_nothing_behind(ann: Client) -> None:
     with answers(Code.NOT_FOUND, "AGENT_NOT_FOUND"):
         await ann.send("Hi!", target_agent="Nobody")
@@ -175,13 +169,13 @@ async def test_second_attempt_resets_the_text_of_the_first(ann: Client, stage: S
 
 
 async def test_agents_that_stay_away_fail_the_run(ann: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.001)
     stage.agents.script("Try.", [VANISH])
     with answers(Code.INTERNAL, "RUN_FAILED") as caught:
         await ann.send("Try.")
     assert caught.value.metadata["run_reason"] == "AGENTS_UNAVAILABLE"
     assert "Socket" not in str(caught.value)
-    assert [each.request.attempt for each in stage.agents.executions] == list(range(1, executor.ATTEMPTS + 1))
+    assert [each.request.attempt for each in stage.agents.executions] == list(range(1, attempts.ATTEMPTS + 1))
 
 
 async def test_task_that_ends_without_a_result_is_tried_again(ann: Client, stage: Stage) -> None:
@@ -192,7 +186,7 @@ async def test_task_that_ends_without_a_result_is_tried_again(ann: Client, stage
 async def test_task_is_tried_again_when_the_database_of_agents_is_back(
     ann: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.001)
     stage.agents.script("Try.", [DatabaseUnavailable("restarting")], ["Done."])
     assert (await ann.send("Try.")).content == "Done."
 
