@@ -134,16 +134,19 @@ class Meter:
         except TimeoutError:
             if self._timeout is None or not self._timeout.expired():
                 raise
-            raise self._stop or LimitReached(RUN_TIME_LIMIT, self._out_of_time()) from None
+            raise self._stop or self._out_of_time() from None
         finally:
             self._timeout = None
 
     def _reach(self, stop: LimitReached) -> None:
-        if self._stop is None:
-            self._stop = stop
-            # Once its time is up the block is stopped already.
-            if self._timeout is not None and not self._timeout.expired():
-                self._timeout.reschedule(asyncio.get_running_loop().time())
+        if self._stop is not None:
+            return
+        if self._timeout is not None and self._timeout.expired():
+            # The block ends for its time already.
+            stop = self._out_of_time()
+        elif self._timeout is not None:
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+        self._stop = stop
 
     def _too_many_tokens(self) -> LimitReached:
         tokens = self._limits.tokens
@@ -155,5 +158,6 @@ class Meter:
         detail = f"the run may call the model {calls:,} times: raise CODELAB_RUN_MODEL_CALLS, or ask for less at once"
         return LimitReached(RUN_MODEL_CALL_LIMIT, detail)
 
-    def _out_of_time(self) -> str:
-        return f"the run may take {self._limits.seconds:g} s: raise CODELAB_RUN_SECONDS, or ask for less at once"
+    def _out_of_time(self) -> LimitReached:
+        detail = f"the run may take {self._limits.seconds:g} s: raise CODELAB_RUN_SECONDS, or ask for less at once"
+        return LimitReached(RUN_TIME_LIMIT, detail)
