@@ -127,6 +127,6 @@ def told(events: Iterable[Event]) -> list[Event]:
 def tellable(tasks: Iterable[Event]) -> list[Event]:
     """The tasks without what no event tells of them."""
     return [
-        {name: value for name, value in task.items() if name not in _UNTOLD or task["state"] in ("succeeded",)}
+        {name: value for name, value in task.items() if name not in _UNTOLD or task["state"] == "succeeded"}
         for task in tasks
     ]

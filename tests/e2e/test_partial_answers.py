@@ -145,10 +145,14 @@ async def test_planned_run_is_cancelled_wherever_it_stands_down_to_the_model(
 ) -> None:
     chat = await ann.new_chat()
     never = {"chunks": 4, "gate": f"never {uuid.uuid4()}"}
-    held = {name: giving("abcdefgh", **never) if name == moment else None for name in ("planning", "combining")}
-    middle = giving("ijklmnop", **never) if moment == "in mid-graph" else Script()
+    planning, graph, combining = (
+        giving("abcdefgh", **never) if moment == each else Script()
+        for each in ("planning", "in mid-graph", "combining")
+    )
     errand = Errand(
-        [Step("done"), Step("left", ["done"], middle), Step("right", ["done"], middle), Step("end", ["left"])], **held
+        [Step("done"), Step("left", ["done"], graph), Step("right", ["done"], graph), Step("end", ["left"])],
+        combining,
+        planning,
     )
     run_id = (await chat.start(errand.content, target_agent=None))["id"]
     at_work = 2 if moment == "in mid-graph" else 1
