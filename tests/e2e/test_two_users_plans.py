@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,7 +99,7 @@ async def test_plans_of_two_users_that_run_at_the_same_time_never_meet(
     ann: Api, bob: Api, model: FakeModel, seed: int
 ) -> None:
     chance = random.Random(seed)
-    people = [await person(api, f"{name}{chance.getrandbits(64):x}") for api, name in ((ann, "Anna"), (bob, "Robert"))]
+    people = [await person(api, f"{name}-{uuid.uuid4()}") for api, name in ((ann, "Anna"), (bob, "Robert"))]
     seen: dict[str, list[Event]] = {each.word: [] for each in people}
     for _ in range(ROUNDS):
         planned = [(each, chat, errand(chance, each.word)) for each in people for chat in each.chats]
