@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker
 .PHONY: bench-orchestration clean always
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
 up: $(VENV)/.runtime $(DESCRIPTORS) ## Install what is needed, then run the whole suite in the foreground
 	@exec $(BIN)/codelab up

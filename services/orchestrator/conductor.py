@@ -31,21 +31,22 @@ class Conductor:
         try:
             async with hand.meter.limiting():
                 planned = bool(hand.ledger.lease.plan.tasks)
-                if not planned:
-                    await self._plan(hand)
+                if not planned and (error := await self._plan(hand)) is not None:
+                    return Ending(error=error, spent=hand.uncounted)
                 if not await performance.run(begun_here=not planned):
                     return None
                 ending = await self._answering.of(hand, performance)
         except LimitReached as limit:
             ending = self._answering.stopped(hand, performance, limit)
-        except CodelabError as error:
-            log.warning("no plan", run_id=hand.ledger.lease.run_id, reason=error.reason)
-            ending = Ending(error=Failure(error.reason, error.detail))
         return replace(ending, spent=hand.uncounted, execution_seconds=performance.seconds)
 
-    async def _plan(self, hand: Hand) -> None:
-        """Make a plan and begin it, in one change. Raise what the planner raises."""
-        planned = await self._planner.plan(hand.ledger.lease, hand.request, hand.history, hand.meter)
+    async def _plan(self, hand: Hand) -> Failure | None:
+        """Make a plan and begin it, in one change; or return why there is none. Raise LeaseLost, LimitReached."""
+        try:
+            planned = await self._planner.plan(hand.ledger.lease, hand.request, hand.history, hand.meter)
+        except CodelabError as error:
+            log.warning("no plan", run_id=hand.ledger.lease.run_id, reason=error.reason)
+            return Failure(error.reason, error.detail)
         log.info(
             "plan made",
             run_id=hand.ledger.lease.run_id,
@@ -56,3 +57,4 @@ class Conductor:
         )
         first = [graph.begun(task, hand.ledger.now()) for task in graph.ready(planned.plan.tasks)]
         await hand.ledger.plan(planned.plan.with_tasks(first), planned.spent)
+        return None

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import RunNotFound, RunNotRetryable, RunRetried, SessionBusy, SessionNotFound
 from services.orchestrator.model import (
+    DIRECT_TASK,
     RETRYABLE,
     Accepted,
     Agent,
@@ -28,6 +29,7 @@ from services.orchestrator.model import (
     Task,
     TaskState,
     Usage,
+    title_of,
 )
 from services.orchestrator.sql_leases import LEASE_END
 from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
@@ -46,10 +48,7 @@ from services.orchestrator.timeline import Happened, changed, planned, received
 from services.runtime.database import Database
 from services.runtime.idempotency import RequestKey
 
-# A direct run's plan is this one task.
-DIRECT_TASK = "answer"
 _INSERT_RUN = sa.insert(runs).values(lease_until=LEASE_END)
-_TITLE_LENGTH = 80
 
 
 class _Known(Exception):
@@ -282,7 +281,7 @@ def _direct_task(agent: Agent, content: str) -> Task:
         id=DIRECT_TASK,
         agent_id=agent.id,
         agent_name=agent.name,
-        title=content.strip().split("\n", 1)[0][:_TITLE_LENGTH],
+        title=title_of(content),
         instruction=content,
         state=TaskState.PENDING,
         attempt=0,

@@ -1,13 +1,13 @@
 """The orchestrator's stores in dictionaries: what runs cost where nothing outlives the process.
 
-They keep the contract of services.orchestrator.store as far as an executor and its teller use it, and that of sessions
-as far as a message needs one: no request keys, no lists, no deletion. One process, one event loop: a method that
-does not await is a transaction.
+They keep the contract of services.orchestrator.store as far as an executor and its teller use it for direct runs, and
+that of sessions as far as a message needs one: no request keys, no lists, no deletion. One process, one event loop: a
+method that does not await is a transaction.
 """
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +21,13 @@ from services.orchestrator.errors import (
 )
 from services.orchestrator.model import (
     ACTIVE,
+    DIRECT_TASK,
     FINISHED,
     LEASED,
     Accepted,
     Decided,
     Ended,
+    Ending,
     Event,
     Failure,
     Lease,
@@ -44,7 +46,9 @@ from services.orchestrator.model import (
     Task,
     TaskState,
     Usage,
+    title_of,
 )
+from services.orchestrator.timeline import changed, ended, received
 from services.runtime.idempotency import RequestKey
 
 _MAX_TAKEOVERS = 3
@@ -62,33 +66,24 @@ class _Run:
     epoch: int
     lease_until: float
     attempts: int = 0
-    generation: int = 0
     events: list[Event] = field(default_factory=list)
 
     @property
     def task(self) -> Task:
         return self.run.plan.tasks[0]
 
-    def change(self, *, task: dict[str, Any] | None = None, **values: Any) -> None:
-        plan = self.run.plan if task is None else Plan((replace(self.task, **task),))
-        self.run = replace(self.run, plan=plan, **values)
+    def change(self, **values: Any) -> None:
+        self.run = replace(self.run, **values)
 
     def happen(self, now: datetime, type: str, payload: dict[str, Any], final: bool = False) -> Event:
         event = Event(len(self.events) + 1, type, payload, now, final)
         self.events.append(event)
         return event
 
-    def begin(self, now: datetime) -> Event:
-        """Begin the task's next attempt."""
-        self.generation += 1
-        self.change(
-            task={
-                "state": TaskState.RUNNING,
-                "attempt": self.task.attempt + 1,
-                "started_at": self.task.started_at or now,
-            }
-        )
-        return self.happen(now, "agent_started", self.of_task(agent_name=self.task.agent_name))
+    def store(self, task: Task, now: datetime) -> list[Event]:
+        """Store the task as it is now; what is told of that."""
+        self.change(plan=Plan((task,)))
+        return [self.happen(now, *happened) for happened in changed(Mode.DIRECT, [task])]
 
     def untold(self) -> tuple[Event, ...]:
         return tuple(event for event in self.events if event.id is None)
@@ -103,8 +98,10 @@ class _Run:
             position=self.position,
             asked_at=self.position,
             answer_id=self.answer_id,
-            task=self.task,
-            generation=self.generation,
+            mode=Mode.DIRECT,
+            plan=self.run.plan,
+            working_since=self.run.started_at or self.run.created_at,
+            usage=self.run.usage,
             events=events,
             fresh=fresh,
         )
@@ -112,9 +109,6 @@ class _Run:
     def outbox(self, events: tuple[Event, ...]) -> Outbox:
         owner = self.owner
         return Outbox(self.run.id, self.run.session_id, owner.project_id, owner.user_id, self.epoch, events)
-
-    def of_task(self, **more: Any) -> dict[str, Any]:
-        return {"agent_id": self.task.agent_id, "task_id": self.task.id, **more}
 
 
 @dataclass
@@ -212,29 +206,18 @@ class DictRunStore:
         before = [messages[position] for position in range(2 * lease.position) if position in messages]
         return before[-limit:]
 
-    async def begin_attempt(self, lease: Lease, process: str, now: datetime) -> Lease:
+    async def asked(self, lease: Lease) -> str:
+        return self._rows.sessions[lease.session_id].messages[2 * lease.position].content
+
+    async def advance(self, lease: Lease, process: str, tasks: Sequence[Task], spent: Usage, now: datetime) -> Lease:
         row = self._fence(lease, process)
-        begun = row.begin(now)
+        told = [event for task in tasks for event in row.store(task, now)]
+        row.change(usage=row.run.usage + spent)
         self._rows.untold[row.run.id] = row
-        return row.lease(events=(begun,), fresh=True)
+        return row.lease(events=tuple(told), fresh=True)
 
-    async def succeed(self, lease: Lease, process: str, output: str, usage: Usage, now: datetime) -> Ended:
-        row = self._fence(lease, process)
-        agent_id, session_id = row.task.agent_id, row.run.session_id
-        answer = Message(row.answer_id, session_id, row.run.id, Role.ASSISTANT, output, agent_id, now)
-        self._rows.sessions[session_id].say(2 * row.position + 1, answer)
-        end = {"state": TaskState.SUCCEEDED, "finished_at": now, "output": output, "usage": usage}
-        row.change(task=end, state=RunState.SUCCEEDED, finished_at=now, usage=usage, message_id=answer.id)
-        assert row.run.started_at is not None
-        payload = {
-            "duration_ms": round((now - row.run.started_at).total_seconds() * 1000),
-            **row.of_task(agent_name=row.task.agent_name, output=output, usage=asdict(usage)),
-            "message": _values(answer),
-        }
-        return self._ended(row, [row.happen(now, "agent_completed", payload, final=True)], process, now)
-
-    async def fail(self, lease: Lease, process: str, error: Failure, now: datetime) -> Ended:
-        return self._fail(self._fence(lease, process), process, error, now)
+    async def end(self, lease: Lease, process: str, ending: Ending, now: datetime) -> Ended:
+        return self._end(self._fence(lease, process), lease, process, ending, now)
 
     async def cancel(self, owner: Owner, run_id: str, process: str, now: datetime) -> tuple[Run, Ended | None]:
         row = self._own(owner, run_id)
@@ -265,8 +248,10 @@ class DictRunStore:
         row.lease_until = self._lease_end()
         if row.attempts <= _MAX_TAKEOVERS:
             return row.lease(events=row.untold(), fresh=False)
-        untold = row.untold()
-        ended = self._fail(row, process, Failure("RUN_ABANDONED", "the run never got further"), now)
+        untold, error = row.untold(), Failure("RUN_ABANDONED", "the run never got further")
+        failed = replace(row.task, state=TaskState.FAILED, error=error, finished_at=now)
+        lease = row.lease(events=untold, fresh=False)
+        ended = self._end(row, lease, process, Ending(error=error, tasks=(failed,)), now)
         return replace(ended, outbox=row.outbox(untold + ended.outbox.events))
 
     async def release(self, process: str) -> None:
@@ -293,8 +278,9 @@ class DictRunStore:
 
     def _insert(self, session: _Session, new: NewRun, process: str | None, now: datetime) -> _Run:
         """Begun if there is a process to begin it, else queued."""
-        title = new.content.strip().split("\n", 1)[0][:80]
-        task = Task("answer", new.agent.id, new.agent.name, title, new.content, TaskState.PENDING, 0)
+        assert new.agent is not None
+        title = title_of(new.content)
+        task = Task(DIRECT_TASK, new.agent.id, new.agent.name, title, new.content, TaskState.PENDING, 0)
         state, started, epoch = (RunState.QUEUED, None, 0) if process is None else (RunState.RUNNING, now, 1)
         run = Run(
             id=new.id,
@@ -317,29 +303,40 @@ class DictRunStore:
         session.runs.append(row)
         message = Message(new.message_id, new.session_id, new.id, Role.USER, new.content, None, now)
         session.say(2 * row.position, message)
-        row.happen(now, "message_received", {"message": _values(message)})
+        row.happen(now, *received(message))
         if process is not None:
-            row.begin(now)
+            row.store(replace(task, state=TaskState.RUNNING, attempt=1, started_at=now), now)
         return row
 
-    def _fail(self, row: _Run, process: str, error: Failure, now: datetime) -> Ended:
-        end = {"state": TaskState.FAILED, "finished_at": now, "error": error}
-        row.change(task=end, state=RunState.FAILED, finished_at=now, error=error)
-        payload = row.of_task(error=asdict(error))
-        events = [row.happen(now, "agent_failed", payload), row.happen(now, "run_failed", payload, final=True)]
-        return self._ended(row, events, process, now)
+    def _end(self, row: _Run, lease: Lease, process: str, ending: Ending, now: datetime) -> Ended:
+        session_id, answer = row.run.session_id, None
+        if ending.answer is not None:
+            answer = Message(row.answer_id, session_id, row.run.id, Role.ASSISTANT, ending.answer, ending.agent_id, now)
+            self._rows.sessions[session_id].say(2 * row.position + 1, answer)
+        for task in ending.tasks:
+            row.store(task, now)
+        row.change(
+            state=RunState.SUCCEEDED if ending.error is None else RunState.FAILED,
+            error=ending.error,
+            stop_reason=ending.stop_reason,
+            finished_at=now,
+            usage=row.run.usage + ending.spent,
+            message_id=None if answer is None else answer.id,
+        )
+        assert row.run.started_at is not None
+        *happened, last = ended(lease, ending, answer, (now - row.run.started_at).total_seconds())
+        events = [*(row.happen(now, *each) for each in happened), row.happen(now, *last, final=True)]
+        row.process = None
+        self._rows.untold[row.run.id] = row
+        return Ended(row.outbox(tuple(events)), self._promote(session_id, process, now))
 
     def _cancel(self, row: _Run, reason: str, now: datetime) -> Outbox:
         row.process, row.epoch = None, row.epoch + 1
-        row.change(task={"state": TaskState.CANCELLED, "finished_at": now}, state=RunState.CANCELLED, finished_at=now)
+        cancelled = replace(row.task, state=TaskState.CANCELLED, finished_at=now)
+        row.change(plan=Plan((cancelled,)), state=RunState.CANCELLED, finished_at=now)
         row.happen(now, "run_cancelled", {"reason": reason}, final=True)
         self._rows.untold[row.run.id] = row
         return row.outbox(row.untold())
-
-    def _ended(self, row: _Run, events: list[Event], process: str, now: datetime) -> Ended:
-        row.process = None
-        self._rows.untold[row.run.id] = row
-        return Ended(row.outbox(tuple(events)), self._promote(row.run.session_id, process, now))
 
     def _promote(self, session_id: str, process: str, now: datetime) -> Lease | None:
         waiting = self._rows.sessions[session_id].unfinished()
@@ -376,10 +373,6 @@ class DictRunStore:
 
     def _lease_end(self) -> float:
         return time.monotonic() + self._lease_seconds
-
-
-def _values(message: Message) -> dict[str, Any]:
-    return {**asdict(message), "timestamp": message.timestamp.isoformat()}
 
 
 class DictApprovalStore:

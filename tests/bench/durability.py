@@ -23,16 +23,44 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.executor import Executor
-from services.orchestrator.model import Agent, Event, Lease, Message, NewRun, OnBusy, Owner, RunLimits, RunState, Usage
-from services.orchestrator.ports import Completed, Delta, Frame, Opening
+from services.orchestrator.direct import Direct
+from services.orchestrator.executor import Executor, Work
+from services.orchestrator.graph import begun
+from services.orchestrator.limits import WorkLimits
+from services.orchestrator.model import (
+    Agent,
+    Ending,
+    Event,
+    Failure,
+    Lease,
+    Message,
+    Mode,
+    NewRun,
+    OnBusy,
+    Owner,
+    RunLimits,
+    RunState,
+    TaskState,
+    Usage,
+)
+from services.orchestrator.ports import (
+    Assignment,
+    Completed,
+    Delta,
+    Frame,
+    Happening,
+    Opening,
+    Proposal,
+    Rejected,
+    Result,
+)
 from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
@@ -56,7 +84,7 @@ RUNS_A_SESSION = 5
 CALLERS = (1, 10, 50)
 ROUNDS = 4
 RENEWED = 50
-_STEPS = ("accept", "begin_attempt", "renew", "succeed", "acknowledge")
+_STEPS = ("accept", "advance", "renew", "end", "acknowledge")
 
 
 def answer_to(content: str) -> str:
@@ -70,11 +98,30 @@ class Agents:
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         return AGENT
 
-    async def execute(self, lease: Lease, history: list[Message]) -> AsyncGenerator[Delta | Completed, None]:
-        output = answer_to(lease.task.instruction)
+    async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        output = answer_to(assignment.task.instruction)
         yield Delta(0, output[:20])
         yield Delta(20, output[20:])
         yield Completed(output, USAGE)
+
+    async def propose(
+        self, lease: Lease, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
+    ) -> Proposal:
+        raise AssertionError("direct runs need no plan")
+
+    async def choose(self, lease: Lease, request: str) -> Agent:
+        return AGENT
+
+    async def combine(
+        self,
+        lease: Lease,
+        request: str,
+        history: Sequence[Message],
+        results: Sequence[Result],
+        failed: Sequence[tuple[str, Failure]],
+    ) -> AsyncGenerator[Happening, None]:
+        raise AssertionError("direct runs have one result")
+        yield
 
 
 class Streams:
@@ -107,6 +154,7 @@ class Streams:
 
 
 LIMITS = RunLimits(active=1000, queued=1000)
+WORK_LIMITS = WorkLimits(tasks=12, model_calls=1000, tokens=1_000_000, seconds=3600.0)
 
 
 class Counting:
@@ -148,8 +196,9 @@ class House:
     def __post_init__(self) -> None:
         self.streams, self.waiting = Streams(), Waiting()
         self.teller = Teller(self.runs, self.streams, utc_now)
+        works: dict[Mode, Work] = {Mode.DIRECT: Direct(Agents())}
         self.executor = Executor(
-            self.runs, self.approvals, Agents(), self.teller, self.waiting, utc_now, process=new_id()
+            self.runs, self.approvals, works, WORK_LIMITS, self.teller, self.waiting, utc_now, process=new_id()
         )
 
     @asynccontextmanager
@@ -199,6 +248,13 @@ class Cost:
 
 def a_message(session_id: str, content: str) -> NewRun:
     return NewRun(new_id(), new_id(), new_id(), session_id, content, AGENT, OnBusy.QUEUE)
+
+
+def an_ending(lease: Lease) -> Ending:
+    """How the lease's run ends."""
+    output = answer_to(lease.task.instruction)
+    task = replace(lease.task, state=TaskState.SUCCEEDED, output=output, usage=USAGE, finished_at=utc_now())
+    return Ending(answer=output, agent_id=task.agent_id, tasks=(task,), spent=USAGE)
 
 
 @asynccontextmanager
@@ -260,8 +316,10 @@ async def single_steps(house: House, contents: Sequence[str]) -> dict[str, Cost]
         house, count, lambda: _each(news, lambda new: runs.accept(owner, new, None, process, utc_now()))
     )
     leases = [each.lease for each in accepted if each.lease is not None]
-    costs["begin_attempt"], leases = await _measured(
-        house, count, lambda: _each(leases, lambda lease: runs.begin_attempt(lease, process, utc_now()))
+    costs["advance"], leases = await _measured(
+        house,
+        count,
+        lambda: _each(leases, lambda it: runs.advance(it, process, [begun(it.task, utc_now())], Usage(), utc_now())),
     )
     ids = [lease.run_id for lease in leases]
     batches = [ids[first : first + RENEWED] for first in range(0, count, RENEWED)]
@@ -269,10 +327,10 @@ async def single_steps(house: House, contents: Sequence[str]) -> dict[str, Cost]
         house, len(batches), lambda: _each(batches, lambda batch: runs.renew(process, batch))
     )
     assert set().union(*kept) == set(ids)
-    costs["succeed"], _ = await _measured(
+    costs["end"], _ = await _measured(
         house,
         count,
-        lambda: _each(leases, lambda it: runs.succeed(it, process, answer_to(it.task.instruction), USAGE, utc_now())),
+        lambda: _each(leases, lambda it: runs.end(it, process, an_ending(it), utc_now())),
     )
     told = [[(run_id, n, f"1-{n}") for n in range(1, EVENTS_A_RUN + 2)] for run_id in ids]
     costs["acknowledge"], _ = await _measured(house, count, lambda: _each(told, runs.acknowledge))

@@ -26,10 +26,10 @@ from tests import postgres
 from tests.bench import figures
 from tests.bench.direct_call import ModelProcess, cpu_seconds
 from tests.e2e.client import Api, Chat, answer, signed_in
+from tests.e2e.plans import Errand, Step
 from tests.e2e.suite import Layout, Suite, clean_environment, run_codelab, running
 from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import Exchange
-from tests.fakes.scripted_plan import ScriptedPlan, ScriptedTask, calls_by_marker
 from tests.postgres import PostgresServer
 
 AIMS = {"of_critical_path": 1.05, "ten_at_once_of_alone": 1.3}
@@ -97,41 +97,42 @@ class Bench:
     async def load(
         self, shape: Mapping[str, tuple[float, str]], at_once: int, rounds: int, alone: float | None
     ) -> Load:
-        plan = scripted(shape, self.slowness)
         chats = [await self.api.new_chat(self.project_id) for _ in range(at_once)]
         await self.model.calls()
-        took: dict[str, float] = {}
+        sent: list[tuple[Errand, float]] = []
         cpu = sum(cpu_seconds(self.suite).values())
         for _ in range(rounds):
-            took |= dict(await asyncio.gather(*(send(chat, plan) for chat in chats)))
+            sent += await asyncio.gather(*(send(chat, errand_of(shape, self.slowness)) for chat in chats))
         cpu = sum(cpu_seconds(self.suite).values()) - cpu
-        calls = calls_by_marker(await self.model.calls())
-        critical = {marker: plan.critical_seconds(calls[marker]) for marker in took}
-        ratios = [took[marker] / critical[marker] for marker in took]
-        waits = [1000 * wait for marker in took for wait in begins(plan, calls[marker])]
+        asked = await self.model.calls()
+        calls = [calls_for(errand, asked) for errand, _ in sent]
+        took = [seconds for _, seconds in sent]
+        critical = [critical_seconds(errand, own) for (errand, _), own in zip(sent, calls, strict=True)]
+        ratios = [seconds / least for seconds, least in zip(took, critical, strict=True)]
+        waits = [1000 * wait for (errand, _), own in zip(sent, calls, strict=True) for wait in begins(errand, own)]
         return Load(
-            tasks=len(plan.tasks),
+            tasks=len(shape),
             at_once=at_once,
             runs=len(took),
-            critical_p50=round(statistics.median(critical.values()), 3),
-            took_p50=round(statistics.median(took.values()), 3),
-            took_worst=round(max(took.values()), 3),
+            critical_p50=round(statistics.median(critical), 3),
+            took_p50=round(statistics.median(took), 3),
+            took_worst=round(max(took), 3),
             of_critical_p50=round(statistics.median(ratios), 3),
             of_critical_worst=round(max(ratios), 3),
-            worst_of_alone=None if alone is None else round(max(took.values()) / alone, 3),
+            worst_of_alone=None if alone is None else round(max(took) / alone, 3),
             begins_ms_p50=round(statistics.median(waits), 1),
             cpu_ms=round(1000 * cpu / len(took), 1),
         )
 
 
-def scripted(shape: Shape, slowness: float) -> ScriptedPlan:
-    """The plan of this shape, its tasks shared out among the agents; planning and combining take 0.3 s each."""
-    tasks = [
-        ScriptedTask(id, tuple(after), model_of(seconds * slowness, f"What {id} found. "), AGENTS[place % len(AGENTS)])
+def errand_of(shape: Shape, slowness: float) -> Errand:
+    """A message with this plan, its tasks shared out among the agents; planning and combining take 0.3 s each."""
+    steps = [
+        Step(id, tuple(after), model_of(seconds * slowness, f"What {id} found. "), AGENTS[place % len(AGENTS)])
         for place, (id, (seconds, after)) in enumerate(shape.items())
     ]
     quick = 0.3 * slowness
-    return ScriptedPlan(tasks, Script(first_token_seconds=quick), model_of(quick, "All of it, in short. "))
+    return Errand(steps, model_of(quick, "All of it, in short. "), Script(first_token_seconds=quick))
 
 
 def model_of(seconds: float, sentence: str) -> Script:
@@ -141,21 +142,36 @@ def model_of(seconds: float, sentence: str) -> Script:
     return Script(answer=text, chunks=PIECES, first_token_seconds=first, token_seconds=(seconds - first) / (PIECES - 1))
 
 
-async def send(chat: Chat, plan: ScriptedPlan) -> tuple[str, float]:
-    """Send the message without naming an agent; returns its marker and the seconds until its answer."""
-    marker = f"m-{uuid.uuid4().hex}"
+async def send(chat: Chat, errand: Errand) -> tuple[Errand, float]:
+    """Send the message without naming an agent; returns it with the seconds until its answer."""
+    body = {"content": errand.content}
     started = time.monotonic()
-    body = {"content": plan.message(marker)}
     message = await answer(chat.http.post(f"{chat.path}/message", json=body, timeout=WAITS_SECONDS))
     waited = time.monotonic() - started
-    assert message["content"] == plan.answer
-    return marker, waited
+    assert errand.combining is not None
+    assert message["content"] == errand.combining.answer
+    return errand, waited
 
 
-def begins(plan: ScriptedPlan, calls: Mapping[str, Exchange]) -> list[float]:
+def calls_for(errand: Errand, asked: Sequence[Exchange]) -> dict[str, Exchange]:
+    """The model's calls for a message: `planning`, `combining`, and those of its tasks by their ids."""
+    instructions = {task["instruction"]: task["id"] for task in errand.plan["tasks"]}
+    own = [each for each in asked if errand.marker in each.user_text]
+    return {instructions[each.user_text] if each.kind == "task" else each.kind: each for each in own}
+
+
+def critical_seconds(errand: Errand, calls: Mapping[str, Exchange]) -> float:
+    """The shortest that a run can take that made these calls: the model's own time, as it measured it."""
+    done: dict[str, float] = {}
+    for step in errand.steps:
+        done[step.id] = max((done[id] for id in step.depends_on), default=0.0) + calls[step.id].model_seconds
+    return calls["planning"].model_seconds + max(done.values()) + calls["combining"].model_seconds
+
+
+def begins(errand: Errand, calls: Mapping[str, Exchange]) -> list[float]:
     """Seconds from when each call but the first could be made until it was."""
-    waited_for = {task.id: task.after or ("planning",) for task in plan.tasks}
-    waited_for["combining"] = tuple(task.id for task in plan.tasks)
+    waited_for = {step.id: tuple(step.depends_on) or ("planning",) for step in errand.steps}
+    waited_for["combining"] = tuple(step.id for step in errand.steps)
     ended = {name: call.received_at + call.model_seconds for name, call in calls.items()}
     return [calls[name].received_at - max(ended[each] for each in before) for name, before in waited_for.items()]
 

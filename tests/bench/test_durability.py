@@ -12,4 +12,4 @@ async def test_bench_tells_what_runs_and_steps_cost_on_each_store() -> None:
         ["3", "dictionaries"],
         ["3", "SQLite"],
     ]
-    assert [line[1] for line in lines if line[:1] == ["succeed"]] == ["dictionaries", "SQLite"]
+    assert [line[1] for line in lines if line[:1] == ["end"]] == ["dictionaries", "SQLite"]

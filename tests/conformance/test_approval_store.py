@@ -23,18 +23,23 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.tables import approvals, run_tasks
+from services.orchestrator.tables import approvals, run_tasks, runs
 from services.runtime.ids import new_id
 from tests.conformance.orchestrator_stores import (
+    COST,
     NOW,
     ONE,
     SECOND,
     TWO,
     Stores,
     begin_attempt,
+    beginning,
+    done,
     fail,
     succeed,
+    taken,
 )
+from tests.conformance.planned_runs import PLANNING_COST, at_work, folded, known, task_of
 
 EXPIRY = NOW + timedelta(minutes=5)
 
@@ -167,6 +172,64 @@ async def test_question_is_progress_takeovers_are_counted_from_it(stores: Stores
     assert (await stores.row(lease.run_id)).attempts == 1
     await stores.approvals[0].ask(taken, ONE, taken.task, [a_question()], Usage(), NOW)
     assert (await stores.row(lease.run_id)).attempts == 0
+
+
+async def test_time_in_which_a_run_was_parked_is_not_counted_as_work(stores: Stores, ann: Owner, chat: str) -> None:
+    question = a_question()
+    lease = await parked(stores, ann, chat, question)
+    # As if its user had taken an hour, and half an hour before that.
+    await stores.execute(sa.update(runs).values(parked_at=runs.c.parked_at - 3600, parked_seconds=1800.0))
+    going_on = (await decide(stores, ann, question)).lease
+    assert going_on is not None
+    assert timedelta(hours=1.5) <= going_on.working_since - lease.working_since < timedelta(hours=2)
+    await stores.expire(lease.run_id)
+    assert taken(await stores.others.adopt(chat, TWO, NOW)).working_since == going_on.working_since
+
+
+# Several tasks that wait
+
+
+async def two_waiting(stores: Stores, owner: Owner, chat: str, *questions: Question) -> Lease:
+    """A planned run two of whose tasks wait, each for one of these questions but the second for all that are left."""
+    lease = await at_work(stores, owner, chat)
+    for task_id, asked in (("read", questions[:1]), ("look", questions[1:])):
+        lease = await stores.approvals[0].ask(lease, ONE, task_of(lease, task_id), asked, COST, NOW)
+    return lease
+
+
+async def test_parked_run_goes_on_when_one_of_its_tasks_can(stores: Stores, ann: Owner, chat: str) -> None:
+    of_read, one, other = a_question("one"), a_question("two"), a_question("three")
+    lease = await two_waiting(stores, ann, chat, of_read, one, other)
+    assert [each.task_id for each in lease.decisions] == ["read", "look", "look"]
+    run = await stores.runs.get_run(ann, lease.run_id)
+    assert (run.plan, run.usage, run.state) == (lease.plan, PLANNING_COST + COST + COST, RunState.RUNNING)
+    events = (await stores.runs.list_events(ann, lease.run_id, 100, "")).elements
+    assert folded(events) == known(run.plan)
+    assert await stores.approvals[0].park(lease, ONE) is None
+    assert (await decide(stores, ann, one)).lease is None
+    going_on = (await decide(stores, ann, other)).lease
+    assert going_on is not None
+    # What the other task waits for is known to whoever goes on.
+    assert [each.state for each in going_on.decisions] == ["pending", "approved", "approved"]
+    begun = beginning(task_of(going_on, "look"))
+    going_on = await stores.others.advance(going_on, TWO, [begun], Usage(), NOW)
+    assert len(going_on.decisions) == 3
+    assert (await stores.others.standing(going_on, TWO)).decisions == going_on.decisions
+    # It decides beside the work, and nobody is given the run: the one who has it sees when it would park.
+    assert (await decide(stores, ann, of_read)).lease is None
+    going_on = await stores.others.advance(going_on, TWO, [done(begun, "Looked.")], COST, NOW)
+    kept = await stores.approvals[1].park(going_on, TWO)
+    assert kept is not None
+    assert [(each.task_id, each.state) for each in kept.decisions] == [("read", "approved")]
+
+
+async def test_run_one_of_whose_tasks_can_go_on_is_not_parked(stores: Stores, ann: Owner, chat: str) -> None:
+    of_read, of_look = a_question(), a_question()
+    lease = await two_waiting(stores, ann, chat, of_read, of_look)
+    await decide(stores, ann, of_look)
+    kept = await stores.approvals[0].park(lease, ONE)
+    assert kept is not None
+    assert [each.state for each in kept.decisions] == ["pending", "approved"]
 
 
 async def test_deciding_again_is_the_same_or_refused(stores: Stores, ann: Owner, chat: str) -> None:

@@ -96,7 +96,7 @@ def usage_of(exchanges: Iterable[Exchange]) -> dict[str, int]:
     total = {"prompt_tokens": 0, "completion_tokens": 0, "model_calls": 0}
     for exchange in exchanges:
         words = sum(len(str(message["content"]).split()) for message in exchange.body["messages"])
-        cost = (words, len(script_of(exchange.body).answer.split()), 1)
+        cost = (words, len(script_of(exchange.body).text.split()), 1)
         total = {name: total[name] + more for name, more in zip(total, cost, strict=True)}
     return total
 
@@ -127,6 +127,6 @@ def told(events: Iterable[Event]) -> list[Event]:
 def tellable(tasks: Iterable[Event]) -> list[Event]:
     """The tasks without what no event tells of them."""
     return [
-        {name: value for name, value in task.items() if name not in _UNTOLD or task["state"] in ("succeeded",)}
+        {name: value for name, value in task.items() if name not in _UNTOLD or task["state"] == "succeeded"}
         for task in tasks
     ]

@@ -66,6 +66,8 @@ class ScriptError(Exception):
 @dataclass(frozen=True)
 class Script:
     answer: str = DEFAULT_ANSWER
+    repeat: int = 1
+    """How many times the answer is said: a message has no room for a long one."""
     chunks: int = 8
     """Pieces the answer is streamed in; fewer if it has fewer code points."""
     first_token_seconds: float = 0.0
@@ -100,10 +102,16 @@ class Script:
     def faulty(self) -> bool:
         return self.status != 200 or self.fault is not None
 
+    @property
+    def text(self) -> str:
+        """All that is answered."""
+        return self.answer * self.repeat
+
     def pieces(self) -> Iterator[str]:
-        size = max(1, math.ceil(len(self.answer) / max(1, self.chunks)))
-        for start in range(0, len(self.answer), size):
-            yield self.answer[start : start + size]
+        text = self.text
+        size = max(1, math.ceil(len(text) / max(1, self.chunks)))
+        for start in range(0, len(text), size):
+            yield text[start : start + size]
 
     def directive(self, name: str = "model") -> str:
         """The text that asks for this script, of a task, or of what `name` says: append it to a message."""

@@ -288,7 +288,7 @@ def _chunk(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _completion(script: Script, exchange: Exchange) -> dict[str, Any]:
-    message = {"role": "assistant", "content": script.answer, "refusal": None}
+    message = {"role": "assistant", "content": script.text, "refusal": None}
     if script.refusal is not None:
         message.update(content=None, refusal=script.refusal)
     choice = {"index": 0, "message": message, "finish_reason": script.finish_reason, "logprobs": None}
@@ -305,7 +305,7 @@ def _completion(script: Script, exchange: Exchange) -> dict[str, Any]:
 def _usage(script: Script, exchange: Exchange) -> dict[str, int]:
     """Deterministic counts that a test can recompute: words."""
     prompt = sum(len(str(message.get("content", "")).split()) for message in exchange.body["messages"])
-    completion = len(script.answer.split())
+    completion = len(script.text.split())
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 

@@ -5,6 +5,7 @@ import contextlib
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,20 @@ from tests import postgres, redis_server
 from tests.e2e.client import Api, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.faults import invariants
+from tests.e2e.faults.errands import PARTS, Part
 from tests.e2e.faults.faults import LEASE_SECONDS, Fault
-from tests.e2e.faults.ledger import Ledger, PostgresLedger, RunRow, SqliteLedger, events_of, runs_of
+from tests.e2e.faults.ledger import (
+    Ledger,
+    PostgresLedger,
+    RunRow,
+    SqliteLedger,
+    TaskRow,
+    events_of,
+    runs_of,
+    tasks_of,
+)
 from tests.e2e.faults.load import Load
+from tests.e2e.faults.planned import part_of
 from tests.e2e.faults.tally import Tally
 from tests.e2e.faults.transactions import NotHit
 from tests.e2e.polling import eventually
@@ -32,7 +44,7 @@ WAVES = 20
 # of the suite and its tests on two cores.
 MACHINE_SECONDS = 6.0
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + MACHINE_SECONDS
-_STRIKES_WITHIN = 0.6
+_STRIKES_WITHIN = 0.5
 QUICK = {
     "CODELAB_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     # Nobody who is only slow, or was frozen for a while, is to be taken for dead.
@@ -52,6 +64,8 @@ class Strike:
     random: random.Random
     load: Load
     in_flight: list[RunRow] = field(default_factory=list)
+    tasks: dict[str, list[TaskRow]] = field(default_factory=dict)
+    """Of those in flight, as they were then."""
     at: float | None = None
     """When it struck, in Unix time."""
     hit: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,11 +77,22 @@ class Strike:
     async def look(self) -> None:
         """See what is in flight."""
         self.in_flight = await runs_of(self.ledger, [chat.session_id for chat in self.load.chats])
+        self.tasks = await tasks_of(self.ledger, [run.id for run in self.in_flight])
 
-    async def sees_runs(self) -> bool:
-        """Whether there are some to strike."""
+    def at_work(self, run: RunRow) -> bool:
+        """Whether its owner was at a task, or about to be: who takes it over begins with that."""
+        return run.leased and (not run.planned or part_of(run, self.tasks.get(run.id, [])) == "working")
+
+    @property
+    def parts(self) -> Counter[Part]:
+        """What the planned runs in flight are at."""
+        parts = [part_of(run, self.tasks.get(run.id, [])) for run in self.in_flight]
+        return Counter(part for part in parts if part is not None)
+
+    async def sees_runs(self, part: Part) -> bool:
+        """Whether there are some to strike, and a planned one that is at this."""
         await self.look()
-        return sum(1 for run in self.in_flight if not run.over) >= 3
+        return sum(1 for run in self.in_flight if not run.over) >= 3 and part in self.parts
 
     async def pause(self, at_least: float, at_most: float) -> None:
         await asyncio.sleep(self.random.uniform(at_least, at_most))
@@ -131,12 +156,12 @@ class Game:
         chance = random.Random(f"{drawn} strike")
         strike = Strike(self.suite, self.ledger, self.postgres, self.redis, chance, load)
         label = f"seed {self.seed}, fault {number}, {fault.name}"
-        wrong = await self._strike(fault, strike, load)
+        wrong = await self._strike(fault, strike, load, PARTS[number % len(PARTS)])
         self.tally.faults[fault.name] += 1
         wrong += await invariants.every_run_ends(self.ledger, load)
         if not wrong:
             done = invariants.all_was_done_once(
-                self.ledger, load, self.model, self.tally.seen, spares_runs=fault.spares_runs
+                *(self.ledger, load, self.model, self.tally.seen), before=strike.tasks, spares_runs=fault.spares_runs
             )
             wrong += await _found(done)
             wrong += await self._takeovers(fault, strike)
@@ -167,11 +192,11 @@ class Game:
         self._watched.remove(load)
         await load.close()
 
-    async def _strike(self, fault: Fault, strike: Strike, load: Load) -> list[str]:
+    async def _strike(self, fault: Fault, strike: Strike, load: Load, part: Part) -> list[str]:
         healed = asyncio.Event()
         until = {"once": None, "until struck": strike.hit, "until healed": healed}[fault.load]
         working = asyncio.create_task(self._work(load, until), name="load")
-        await eventually(strike.sees_runs, what="a load")
+        await eventually(lambda: strike.sees_runs(part), what=f"a load, and a run in its part {part}")
         await strike.pause(0, _STRIKES_WITHIN)
         await strike.look()
         wrong: list[str] = []
@@ -185,6 +210,7 @@ class Game:
             strike.hit.set()
             healed.set()
         self.tally.in_flight[fault.name] += sum(1 for run in strike.in_flight if not run.over)
+        self.tally.parts[fault.name] += strike.parts
         # A replica that a failed fault left dead or frozen must not fail the next.
         await self.suite.restore()
         await working
@@ -198,7 +224,7 @@ class Game:
 
     async def _takeovers(self, fault: Fault, strike: Strike) -> list[str]:
         """How long runs that were leased at the strike waited for the next who works on them."""
-        leased = {run.id: run.epoch for run in strike.in_flight if run.leased}
+        leased = {run.id: run.epoch for run in strike.in_flight if strike.at_work(run)}
         events = await events_of(self.ledger, leased)
         taken = []
         for run_id, epoch in leased.items():

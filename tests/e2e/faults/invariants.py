@@ -10,7 +10,8 @@ import httpx
 
 from tests.e2e.client import FINAL_STATES, Chat, answer
 from tests.e2e.events import Event
-from tests.e2e.faults.ledger import EventRow, Ledger, RunRow, events_of, runs_of
+from tests.e2e.faults import planned
+from tests.e2e.faults.ledger import EventRow, Ledger, RunRow, TaskRow, events_of, runs_of, tasks_of
 from tests.e2e.faults.load import Load, Sent
 from tests.e2e.polling import eventually
 from tests.fakes.openai_server import Exchange, FakeModel
@@ -36,15 +37,23 @@ async def every_run_ends(ledger: Ledger, load: Load) -> list[str]:
 
 
 async def all_was_done_once(
-    ledger: Ledger, load: Load, model: FakeModel, seen: Counter[str], *, spares_runs: bool
+    ledger: Ledger,
+    load: Load,
+    model: FakeModel,
+    seen: Counter[str],
+    *,
+    before: Mapping[str, Sequence[TaskRow]],
+    spares_runs: bool,
 ) -> list[str]:
     """Runs, histories, agents and the model's exchanges, once every run is over.
 
+    `before`: the tasks of runs when the fault struck.
     `spares_runs`: the fault touched nobody who asks the model, so that every run asked it exactly once.
     """
     runs = await runs_of(ledger, [chat.session_id for chat in load.chats])
     events = await events_of(ledger, [run.id for run in runs])
-    wrong: list[str] = []
+    tasks = await tasks_of(ledger, [run.id for run in runs])
+    wrong = planned.stayed_done(before, tasks)
     for chat in load.chats:
         mine = [sent for sent in load.sent if sent.chat is chat]
         in_session = [run for run in runs if run.session_id == chat.session_id]
@@ -52,11 +61,18 @@ async def all_was_done_once(
             wrong.append(f"session {chat.session_id} has {len(in_session)} runs for {len(mine)} messages: {in_session}")
             continue
         for sent, run in zip(mine, in_session, strict=True):
-            seen[f"run {run.state} {run.reason or ''}".strip()] += 1
+            kind = "planned run" if run.planned else "run"
+            seen[f"{kind} {run.state} {run.reason or ''}".strip()] += 1
             if sent.run_id not in (None, run.id):
                 wrong.append(f"{sent.marker} was promised run {sent.run_id} and became {run}")
             wrong += _ended_well(sent, run)
-            wrong += _asked_once(sent, run, events[run.id], model.exchanges(sent.marker), spares_runs)
+            exchanges = model.exchanges(sent.marker)
+            wrong += _left_in_peace(sent, run, events[run.id], exchanges)
+            if sent.errand is None:
+                wrong += _asked_once(sent, run, exchanges, spares_runs)
+            else:
+                own = (run, tasks.get(run.id, []), events[run.id])
+                wrong += planned.asked_once(sent.errand, *own, exchanges, _unix_offset(), spares_runs)
         wrong += await _history(chat, mine, in_session)
     wrong += await _nothing_is_left(load)
     wrong += await _model_is_left_alone(load, model)
@@ -90,6 +106,10 @@ async def all_was_told_once(ledger: Ledger, load: Load, *, streams_lived: bool) 
         told = (await _asked(watcher.chat, path))["events"]
         if [event["id"] for event in told] != [event.published for event in events[run.id]]:
             wrong.append(f"the timeline tells {told}, and there is {events[run.id]}")
+        elif run.planned:
+            shown = await _asked(watcher.chat, f"{watcher.chat.project_path}/runs/{run.id}")
+            heard = [event for event in watcher.watch.events if event["run_id"] == run.id]
+            wrong += planned.drawn_as_told(shown, told, *([heard] if streams_lived else []))
     return wrong
 
 
@@ -105,24 +125,28 @@ def _ended_well(sent: Sent, run: RunRow) -> list[str]:
     return wrong
 
 
-def _asked_once(
-    sent: Sent, run: RunRow, events: Sequence[EventRow], exchanges: Sequence[Exchange], spares_runs: bool
-) -> list[str]:
-    """The model was asked for each attempt at most once, and never after the end was committed."""
-    wrong: list[str] = []
-    # Of the clocks only the wall's is told by the services.
-    offset = time.time() - time.monotonic()
+def _left_in_peace(sent: Sent, run: RunRow, events: Sequence[EventRow], exchanges: Sequence[Exchange]) -> list[str]:
+    """The model was never asked after the end was committed."""
     late = CANCELLED_WITHIN if run.state == "CANCELLED" else 0.0
-    wrong += [
-        f"{sent.marker} ran again {exchange.received_at + offset - events[-1].at:.3f} s after its end: {run} {events}"
-        for exchange in exchanges
-        if exchange.received_at + offset > events[-1].at + late
+    after = [exchange.received_at + _unix_offset() - events[-1].at for exchange in exchanges]
+    return [
+        f"{sent.marker} ran again {seconds:.3f} s after its end: {run} {events}" for seconds in after if seconds > late
     ]
-    if len(exchanges) > run.task_attempt:
+
+
+def _asked_once(sent: Sent, run: RunRow, exchanges: Sequence[Exchange], spares_runs: bool) -> list[str]:
+    """The model was asked for each attempt at most once."""
+    wrong: list[str] = []
+    if len(exchanges) > run.begun:
         wrong.append(f"{sent.marker} asked the model {len(exchanges)} times for: {run}")
     if run.state == "SUCCEEDED" and (not exchanges or (spares_runs and len(exchanges) != 1)):
         wrong.append(f"{sent.marker} asked the model {len(exchanges)} times, not once: {run}")
     return wrong
+
+
+def _unix_offset() -> float:
+    """From the exchanges' clock to Unix time: of clocks only the wall's is told by the services."""
+    return time.time() - time.monotonic()
 
 
 async def _history(chat: Chat, sent: Sequence[Sent], runs: Sequence[RunRow]) -> list[str]:

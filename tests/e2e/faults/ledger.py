@@ -14,6 +14,7 @@ from tests.e2e.polling import eventually
 
 FINISHED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 LEASED = frozenset({"PLANNING", "RUNNING"})
+_COSTS = ("prompt_tokens", "completion_tokens", "model_calls")
 
 
 class Ledger(Protocol):
@@ -68,10 +69,13 @@ class RunRow:
     owner: str | None
     epoch: int
     attempts: int
+    planned: bool
     reason: str | None
     """Why it failed."""
-    task_attempt: int
-    """How often its task was begun."""
+    begun: int
+    """How often its tasks were begun."""
+    usage: tuple[int, int, int]
+    """Prompt tokens, completion tokens, model calls."""
 
     @property
     def over(self) -> bool:
@@ -80,6 +84,20 @@ class RunRow:
     @property
     def leased(self) -> bool:
         return self.state in LEASED
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """How a task of a run stands; `finished_at` is Unix time by the clock of who wrote it, just before the commit."""
+
+    run_id: str
+    id: str
+    state: str
+    attempt: int
+    output: str | None
+    finished_at: float | None
+    usage: tuple[int, int, int]
+    """As a run's."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +116,37 @@ class EventRow:
 async def runs_of(ledger: Ledger, session_ids: Iterable[str]) -> list[RunRow]:
     """The sessions' runs, in the order in which they were accepted."""
     query = (
-        "SELECT runs.id, session_id, runs.state, owner, epoch, attempts, runs.error_reason AS reason,"
-        " attempt AS task_attempt FROM runs JOIN run_tasks ON run_tasks.run_id = runs.id"
-        f" WHERE session_id IN ({_quoted(session_ids)}) ORDER BY session_id, position"
+        "SELECT id, session_id, state, owner, epoch, attempts, mode, error_reason,"
+        " COALESCE((SELECT SUM(attempt) FROM run_tasks WHERE run_id = runs.id), 0) AS begun,"
+        f" {', '.join(_COSTS)} FROM runs WHERE session_id IN ({_quoted(session_ids)}) ORDER BY session_id, position"
     )
-    return [RunRow(**{**row, "state": row["state"].upper()}) for row in await ledger.rows(query)]
+    return [
+        RunRow(
+            *(row["id"], row["session_id"], row["state"].upper(), row["owner"], row["epoch"], row["attempts"]),
+            planned=row["mode"].upper() == "ORCHESTRATED",
+            reason=row["error_reason"],
+            begun=row["begun"],
+            usage=_usage(row),
+        )
+        for row in await ledger.rows(query)
+    ]
+
+
+async def tasks_of(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, list[TaskRow]]:
+    """The runs' tasks, in the order of their plans."""
+    query = (
+        f"SELECT run_id, id, state, attempt, output, finished_at, {', '.join(_COSTS)} FROM run_tasks"
+        f" WHERE run_id IN ({_quoted(run_ids)}) ORDER BY run_id, ordinal"
+    )
+    found: dict[str, list[TaskRow]] = {}
+    for row in await ledger.rows(query):
+        finished_at = None if row["finished_at"] is None else _unix(row["finished_at"])
+        task = TaskRow(
+            *(row["run_id"], row["id"], row["state"].upper(), row["attempt"], row["output"], finished_at),
+            usage=_usage(row),
+        )
+        found.setdefault(task.run_id, []).append(task)
+    return found
 
 
 async def events_of(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, list[EventRow]]:
@@ -124,6 +168,11 @@ async def events_of(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, list[Ev
 def _quoted(ids: Iterable[str]) -> str:
     # Ids that services made: nothing to escape. An empty list is no SQL.
     return ", ".join(f"'{each}'" for each in ids) or "''"
+
+
+def _usage(row: Mapping[str, Any]) -> tuple[int, int, int]:
+    prompt, completion, calls = (row[name] for name in _COSTS)
+    return prompt, completion, calls
 
 
 def _unix(kept: Any) -> float:

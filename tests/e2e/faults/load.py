@@ -12,7 +12,9 @@ import httpx
 
 from tests.e2e.client import AGENT, Api, Chat
 from tests.e2e.events import StreamBroken
+from tests.e2e.faults.errands import PARTS, Part, answer_of, lingering, texts_of
 from tests.e2e.faults.watcher import REFUSALS, Watcher
+from tests.e2e.plans import Errand
 from tests.fakes.openai_script import Script
 
 ACCEPTED_WITHIN = 45.0
@@ -23,6 +25,10 @@ _EXCUSED_STATUS = {503, 504}
 _EXCUSED = {"RUN_INTERRUPTED", "RUN_CANCELLED"}
 WAYS = ("run", "run", "send", "stream", "cancel", "replace")
 """What is done in each session but the first, where messages queue."""
+_PLANNED: dict[str, Part] = {"queue": "combining", "run": "planning", "stream": "working"}
+"""Of the first wave, the first message of these ways names no agent: so a fault meets planned runs in each part."""
+_PLANNED_SHARE = 0.25
+"""Of all others."""
 QUEUED_MESSAGES = 4
 
 
@@ -35,9 +41,15 @@ class Sent:
     content: str
     expected: str
     marker: str
+    errand: Errand | None = None
+    """What is planned, where no agent is named."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     run_id: str | None = None
     may_be_cancelled: bool = False
+
+    @property
+    def agent(self) -> str | None:
+        return AGENT if self.errand is None else None
 
 
 @dataclass
@@ -50,6 +62,7 @@ class Load:
     watchers: list[Watcher] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    _to_plan: dict[str, Part] = field(default_factory=lambda: dict(_PLANNED))
 
     async def open(self, apis: list[Api]) -> None:
         """Make the sessions, in a project of each user, and watch them."""
@@ -101,20 +114,29 @@ class Load:
 
     def _new(self, chat: Chat, way: str, *, quick: bool = False) -> Sent:
         marker = f"m-{self.random.getrandbits(64):016x}"
-        chunks = self.random.randint(5, 12 if quick else 25)
-        script = Script(
-            answer=f"𝄞 {marker} é 中 and more. " * 8,
-            chunks=chunks,
-            first_token_seconds=self.random.choice([0, 0.05, 0.1]),
-            token_seconds=self.random.choice([0.01, 0.03, 0.05]),
-        )
-        sent = Sent(chat, way, f"{marker} {script.directive()}", script.answer, marker)
+        part = self._to_plan.pop(way, None)
+        if part is None and self.random.random() < _PLANNED_SHARE:
+            part = self.random.choice(PARTS)
+        if part is None:
+            script = self._script(marker, quick)
+            sent = Sent(chat, way, f"{marker} {script.directive()}", script.answer, marker)
+        else:
+            errand = lingering(part, marker, self.random)
+            sent = Sent(chat, way, errand.content, answer_of(errand), marker, errand)
         self.sent.append(sent)
         return sent
 
+    def _script(self, marker: str, quick: bool) -> Script:
+        return Script(
+            answer=f"𝄞 {marker} é 中 and more. " * 8,
+            chunks=self.random.randint(5, 12 if quick else 25),
+            first_token_seconds=self.random.choice([0, 0.05, 0.1]),
+            token_seconds=self.random.choice([0.01, 0.03, 0.05]),
+        )
+
     async def _insist(self, sent: Sent, *, waiting: bool = False, **fields: Any) -> None:
         """Send until it is accepted (`waiting`: until it is answered); again under the same request_id."""
-        body = {"content": sent.content, "target_agent": AGENT, "request_id": sent.request_id, **fields}
+        body = {"content": sent.content, "target_agent": sent.agent, "request_id": sent.request_id, **fields}
         path, good = (f"{sent.chat.path}/message", 200) if waiting else (f"{sent.chat.project_path}/runs", 201)
         if not waiting:
             body["session_id"] = sent.chat.session_id
@@ -142,7 +164,8 @@ class Load:
         deadline = time.monotonic() + ACCEPTED_WITHIN
         while time.monotonic() < deadline:
             try:
-                async with sent.chat.stream(sent.content, request_id=sent.request_id) as stream:
+                fields = {"target_agent": sent.agent, "request_id": sent.request_id}
+                async with sent.chat.stream(sent.content, **fields) as stream:
                     watch = await stream.to_end()
             except (httpx.TransportError, StreamBroken) as error:
                 self.seen[f"stream: {type(error).__name__}"] += 1
@@ -164,10 +187,12 @@ class Load:
     def _heard(self, sent: Sent, finals: list[dict[str, Any]], texts: list[str]) -> None:
         if len(finals) > 1:
             self.violations.append(f"stream {sent.marker} ended more than once: {finals}")
-        if finals[0]["type"] == "agent_completed":
+        if finals[0]["type"] in ("agent_completed", "orchestration_completed"):
             # With its process the end of the text may be lost, or all of it: the final event has the whole.
             whole = finals[0]["payload"]["message"]["content"]
-            if whole != sent.expected or not all(whole.startswith(text) for text in texts):
+            written = [whole] if sent.errand is None else texts_of(sent.errand)
+            known = all(any(each.startswith(text) for each in written) for text in texts)
+            if whole != sent.expected or not known:
                 self.violations.append(f"stream {sent.marker} told other words: {whole!r} after {texts}")
 
     async def _cancel(self, sent: Sent) -> None:

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from tests import postgres
 from tests.conftest import REQUIRE_ALL
+from tests.e2e.faults.errands import PARTS
 from tests.e2e.faults.faults import REPLICAS, Fault
 from tests.e2e.faults.game import Game, playing
 from tests.e2e.faults.tally import Tally
@@ -37,3 +38,7 @@ async def test_whoever_watched_heard_every_end_once(game: Game) -> None:
 
 def test_each_fault_struck_runs_in_flight(game: Game) -> None:
     assert all(game.tally.in_flight[name] for name in game.tally.faults)
+
+
+def test_faults_struck_planned_runs_in_planning_at_work_and_in_combining(game: Game) -> None:
+    assert all(game.tally.struck(part) for part in PARTS)

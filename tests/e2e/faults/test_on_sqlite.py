@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.e2e.faults.errands import PARTS
 from tests.e2e.faults.faults import FIVE, Fault
 from tests.e2e.faults.game import Game, playing
 from tests.e2e.faults.tally import Tally
@@ -28,3 +29,7 @@ async def test_no_run_is_lost_or_done_twice_by(game: Game, fault: Fault, number:
 
 def test_each_fault_struck_runs_in_flight(game: Game) -> None:
     assert all(game.tally.in_flight[name] for name in game.tally.faults)
+
+
+def test_faults_struck_planned_runs_in_planning_at_work_and_in_combining(game: Game) -> None:
+    assert all(game.tally.struck(part) for part in PARTS)
