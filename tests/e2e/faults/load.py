@@ -164,8 +164,8 @@ class Load:
         deadline = time.monotonic() + ACCEPTED_WITHIN
         while time.monotonic() < deadline:
             try:
-                fields = {"target_agent": sent.agent, "request_id": sent.request_id}
-                async with sent.chat.stream(sent.content, **fields) as stream:
+                streaming = sent.chat.stream(sent.content, target_agent=sent.agent, request_id=sent.request_id)
+                async with streaming as stream:
                     watch = await stream.to_end()
             except (httpx.TransportError, StreamBroken) as error:
                 self.seen[f"stream: {type(error).__name__}"] += 1
