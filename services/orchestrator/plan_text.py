@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-# Each try reads the text once at most. Prose has few brackets before its JSON; what has more is not worth the time.
+# Prose has few brackets before its JSON; what has more is not worth the time.
 _MOST_TRIES = 40
+# Code points that tries read in vain before the last one: each may read all of the text, while nothing else happens.
+_MOST_READ = 300_000
 _OPENING = re.compile(r"[{\[]")
 
 
@@ -42,10 +44,10 @@ def find_plan(text: str) -> Object | list[Any]:
     others: list[Object | list[Any]] = []
     broken: list[json.JSONDecodeError] = []
     inside = False
-    at = 0
+    at = in_vain = 0
     for _ in range(_MOST_TRIES):
         opening = _OPENING.search(text, at)
-        if opening is None:
+        if opening is None or in_vain > _MOST_READ:
             break
         try:
             value, at = _DECODER.raw_decode(text, opening.start())
@@ -53,6 +55,7 @@ def find_plan(text: str) -> Object | list[Any]:
             raise NotJson("the answer is nested too deeply: a plan is an object with one list of tasks") from None
         except json.JSONDecodeError as error:
             at = opening.end()
+            in_vain += error.pos - opening.start()
             broken.append(error)
             inside = inside or opening.group() == "{"
         else:

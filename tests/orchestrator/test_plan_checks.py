@@ -164,6 +164,12 @@ def test_object_with_sixty_thousand_keys_is_read_in_a_moment() -> None:
     assert problem(f'{{{keys}, "0": 2}}').reason == "PLAN_MALFORMED"
 
 
+def test_nothing_is_looked_for_behind_much_that_is_broken() -> None:
+    # Every bracket in it could begin a plan, and each such try reads all of it again.
+    broken = "[" + "1, " * 110_000 + "}"
+    assert problem(broken + plan_of(a_task())).reason == "PLAN_NOT_JSON"
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from(["Coder", "a", "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*a_task()]) | st.text(), inner),
