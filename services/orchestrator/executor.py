@@ -82,6 +82,7 @@ class Executor:
         self._process = process
         # Runs that are worked on: renewed, and stopped by cancelling their task.
         self._live: dict[str, asyncio.Task[None]] = {}
+        self._epochs: dict[str, int] = {}
         # These, and whatever else must not be cut off between a commit and what follows from it.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopped_elsewhere = asyncio.Event()
@@ -242,10 +243,13 @@ class Executor:
     def _spawn(self, lease: Lease) -> None:
         if self._draining:
             return  # `release` gives the lease back.
+        if self._epochs.get(lease.run_id) == lease.epoch:
+            return  # Whoever did not hear the answer to ending a run is told again what was promoted.
         before = self._live.get(lease.run_id)
         if before is not None:
             # This process was too slow to renew, and has taken the run from itself.
             before.cancel()
+        self._epochs[lease.run_id] = lease.epoch
         task = self._live[lease.run_id] = self._own(self._run(lease), f"run {lease.run_id}")
         # Not in the task: one that is cancelled before its first step does nothing, not even clean up.
         task.add_done_callback(lambda ended: self._leave(lease, ended))
@@ -276,7 +280,7 @@ class Executor:
 
     def _leave(self, lease: Lease, task: "asyncio.Task[None] | None") -> None:
         if task is not None and self._live.get(lease.run_id) is task:
-            del self._live[lease.run_id]
+            del self._live[lease.run_id], self._epochs[lease.run_id]
 
     async def _in_hand(self, lease: Lease, publisher: RunPublisher) -> Hand:
         ledger = Ledger(self._runs, self._approvals, publisher, lease, self._process, self._clock)

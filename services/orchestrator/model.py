@@ -287,7 +287,7 @@ class Lease:
 
     `answer_id` is the id the answer's message will have; `position` the run's place in its session, from 0;
     `asked_at` the place of the run that brought the message: its own, unless it retries another. `working_since` is
-    when work on it began, moved on by the time in which it was parked; `usage` what it cost so far.
+    when work on it began, moved on by the time in which nobody had it; `usage` what it cost so far.
     """
 
     run_id: str

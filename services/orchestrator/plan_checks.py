@@ -12,7 +12,7 @@ from services.orchestrator.plan_text import NotJson, Number, Object, find_plan
 LONGEST_ID = 64
 LONGEST_TITLE = 200
 LONGEST_INSTRUCTION = 20_000
-LONGEST_PROPOSAL = 1_000_000
+LONGEST_PROPOSAL = 300_000
 """In code points; the last is far beyond what models write."""
 MOST_PROBLEMS = 10
 """Of one proposal: a model that is told more mends no better."""

@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-# Each try reads the text once at most. Prose has few brackets before its JSON; what has more is not worth the time.
+# Prose has few brackets before its JSON, and what stands in them is short: more is not worth the time, in which this
+# process does nothing else.
 _MOST_TRIES = 40
+_MOST_READ = 3
+"""Times the length of the text."""
 _OPENING = re.compile(r"[{\[]")
 
 
@@ -42,10 +45,10 @@ def find_plan(text: str) -> Object | list[Any]:
     others: list[Object | list[Any]] = []
     broken: list[json.JSONDecodeError] = []
     inside = False
-    at = 0
+    at = read = 0
     for _ in range(_MOST_TRIES):
         opening = _OPENING.search(text, at)
-        if opening is None:
+        if opening is None or read > _MOST_READ * len(text):
             break
         try:
             value, at = _DECODER.raw_decode(text, opening.start())
@@ -53,6 +56,7 @@ def find_plan(text: str) -> Object | list[Any]:
             raise NotJson("the answer is nested too deeply: a plan is an object with one list of tasks") from None
         except json.JSONDecodeError as error:
             at = opening.end()
+            read += error.pos - opening.start()
             broken.append(error)
             inside = inside or opening.group() == "{"
         else:

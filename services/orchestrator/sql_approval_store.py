@@ -23,14 +23,14 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_leases import decisions_of, fence, lease_of, waiting
+from services.orchestrator.sql_leases import WORKED_ON_AGAIN, decisions_of, fence, lease_of, waiting
 from services.orchestrator.sql_run_queries import load_approval, load_usage
 from services.orchestrator.sql_run_rows import insert_events, store_tasks, unpublished_events
 from services.orchestrator.tables import approvals, chat_sessions, own_approvals, own_runs, runs
 from services.orchestrator.timeline import asked, resolved
 from services.runtime.database import Database, epoch_now
 
-_PARKED = {"state": RunState.WAITING_APPROVAL, "owner": None, "lease_until": 0.0, "parked_at": epoch_now()}
+_PARKED = {"state": RunState.WAITING_APPROVAL, "owner": None, "lease_until": 0.0, "idle_since": epoch_now()}
 
 
 class SqlApprovalStore:
@@ -174,9 +174,7 @@ class SqlApprovalStore:
                 "epoch": runs.c.epoch + 1,
                 "attempts": 0,
                 "lease_until": epoch_now() + self._lease_seconds,
-                # Of what was parked by a version that did not note since when, nothing.
-                "parked_seconds": runs.c.parked_seconds + sa.func.coalesce(epoch_now() - runs.c.parked_at, 0.0),
-                "parked_at": None,
+                **WORKED_ON_AGAIN,
             }
         changed = await connection.execute(sa.update(runs).where(runs.c.id == run_id).values(values).returning(runs))
         row = own_runs.first(changed, user_id)

@@ -33,6 +33,12 @@ _NOTHING = Usage()
 LEASE_END = epoch_now() + sa.bindparam("lease_seconds", type_=sa.Double)
 """The end of a lease that begins now."""
 
+WORKED_ON_AGAIN = {
+    "idle_seconds": runs.c.idle_seconds + (epoch_now() - sa.func.coalesce(runs.c.idle_since, runs.c.lease_until)),
+    "idle_since": None,
+}
+"""What changes of a run that is leased again: the time in which nobody had it does not count as work."""
+
 
 @cache
 def _fenced(columns: tuple[str, ...], states: tuple[RunState, ...]) -> ReturningUpdate[Any]:
@@ -122,7 +128,7 @@ async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]])
         answer_id=row.answer_id,
         mode=Mode(row.mode),
         plan=plan,
-        working_since=row.started_at + timedelta(seconds=row.parked_seconds),
+        working_since=row.started_at + timedelta(seconds=row.idle_seconds),
         usage=load_usage(row),
         events=await unpublished_events(connection, row.user_id, row.id),
         fresh=False,

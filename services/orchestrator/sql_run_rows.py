@@ -306,7 +306,7 @@ async def insert_tasks(connection: AsyncConnection, user_id: str, run_id: str, t
         for ordinal, task in enumerate(tasks)
     ]
     if rows:
-        await connection.execute(_INSERT_TASK, rows)
+        await connection.execute(_INSERT_TASK, rows if len(rows) > 1 else rows[0])
 
 
 async def store_tasks(connection: AsyncConnection, lease: Lease, tasks: Sequence[Task]) -> None:

@@ -26,7 +26,7 @@ from services.orchestrator.model import (
     RunState,
     TaskState,
 )
-from services.orchestrator.sql_leases import lease_of, promote
+from services.orchestrator.sql_leases import WORKED_ON_AGAIN, lease_of, promote
 from services.orchestrator.sql_run_doubts import SqlRunDoubts
 from services.orchestrator.sql_run_progress import SqlRunProgress
 from services.orchestrator.sql_run_queries import load_run
@@ -114,6 +114,7 @@ class SqlRunStore(SqlRunProgress, SqlRunDoubts):
                     epoch=runs.c.epoch + 1,
                     attempts=runs.c.attempts + 1,
                     lease_until=self._lease_end(),
+                    **WORKED_ON_AGAIN,
                 )
                 .returning(runs)
             )
@@ -137,7 +138,7 @@ class SqlRunStore(SqlRunProgress, SqlRunDoubts):
                 sa.update(runs)
                 .where(*leased)
                 # The takeover will count one attempt: this one was no failure.
-                .values(lease_until=0, attempts=runs.c.attempts - 1)
+                .values(lease_until=0, idle_since=epoch_now(), attempts=runs.c.attempts - 1)
             )
 
     async def acknowledge(self, published: Sequence[tuple[str, int, str]]) -> None:

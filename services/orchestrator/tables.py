@@ -93,9 +93,10 @@ runs = sa.Table(
     sa.Column("lease_until", sa.Double, nullable=False, default=0),
     # Takeovers since the last committed progress.
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    # Since when it waits for its user (by the database's clock, seconds since 1970), and for how long it did before.
-    sa.Column("parked_at", sa.Double),
-    sa.Column("parked_seconds", sa.Double, nullable=False, default=0),
+    # Since when nobody works on it (by the database's clock, seconds since 1970) if its lease does not say so: it waits
+    # for its user, or was given back. And for how long nobody did since it began.
+    sa.Column("idle_since", sa.Double),
+    sa.Column("idle_seconds", sa.Double, nullable=False, default=0),
     sa.Column("event_count", sa.Integer, nullable=False, default=0),
     sa.Column("last_event_id", sa.String(100)),
     sa.Column("created_at", UtcDateTime, nullable=False),

@@ -33,6 +33,7 @@ from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
 from services.orchestrator.store import ApprovalStore, RunStore, SessionStore
 from services.orchestrator.tables import metadata, runs
+from services.runtime.database import epoch_now
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import new_id
 from tests.databases import Place
@@ -89,7 +90,7 @@ class Stores:
 
     async def expire(self, run_id: str) -> None:
         """Let the run's lease be over, as if its owner had been silent for long."""
-        await self.execute(sa.update(runs).where(runs.c.id == run_id).values(lease_until=1.0))
+        await self.execute(sa.update(runs).where(runs.c.id == run_id).values(lease_until=epoch_now() - 1.0))
 
     async def row(self, run_id: str) -> Any:
         """The run as it is stored."""

@@ -328,7 +328,7 @@ async def test_planned_run_is_taken_over_where_it_stood(
     lease: Lease = await begun(stores, ann, chat)
     await stores.expire(lease.run_id)
     over = taken(await stores.others.adopt(chat, TWO, NOW + SECOND))
-    assert over == replace(lease, epoch=2, fresh=False, events=over.events)
+    assert over == replace(lease, epoch=2, fresh=False, events=over.events, working_since=over.working_since)
     assert types(over.events) == await timeline(store, ann, lease.run_id)
     await nothing_can_be_written(stores, store, lease, ONE)
     if begun is planning:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from services.orchestrator.sql_run_store import MAX_TAKEOVERS
 from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.store import RunStore
 from services.orchestrator.tables import chat_sessions, runs
+from services.runtime.database import epoch_now
 from services.runtime.errors import InvalidPageToken, RequestIdReused
 from services.runtime.idempotency import KEPT
 from services.runtime.ids import new_id
@@ -631,6 +633,24 @@ async def test_released_lease_is_free_at_once_and_does_not_count(
         assert taken(await store.adopt(chat, process, NOW)).run_id == lease.run_id
     assert (await stores.row(lease.run_id)).attempts == 0
     assert await store.renew(TWO, [others.run_id]) == {others.run_id}
+
+
+@pytest.mark.parametrize("how", ["silence", "release"])
+async def test_time_in_which_nobody_had_a_run_is_not_counted_as_work(
+    stores: Stores, store: RunStore, ann: Owner, chat: str, how: str
+) -> None:
+    lease = await stores.running(ann, chat)
+    an_hour_ago = epoch_now() - 3600.0
+    if how == "silence":
+        await stores.execute(sa.update(runs).values(lease_until=an_hour_ago))
+    else:
+        await store.release(ONE)
+        await stores.execute(sa.update(runs).values(idle_since=an_hour_ago))
+    over = taken(await stores.others.adopt(chat, TWO, NOW))
+    assert timedelta(hours=1) <= over.working_since - lease.working_since < timedelta(hours=2)
+    # The time since then counts again.
+    row = await stores.row(lease.run_id)
+    assert (row.idle_since, lease.working_since + timedelta(seconds=row.idle_seconds)) == (None, over.working_since)
 
 
 async def test_queue_of_an_idle_session_is_found_and_begun_in_order(

@@ -102,7 +102,8 @@ async def test_plan_with_several_ends_is_answered_by_what_the_model_makes_of_the
     errand = Errand(
         [
             Step("root", script=giving("Rooted.")),
-            Step("left", ["root"], giving("Left."), ANALYST),
+            Step("middle", ["root"], giving("Between.")),
+            Step("left", ["middle"], giving("Left."), ANALYST),
             Step("right", ["root"], giving("Right."), WRITER),
         ],
         combining=giving("Left and right, and what 中文 else.", chunks=5, token_seconds=0.03),
@@ -123,6 +124,10 @@ async def test_plan_with_several_ends_is_answered_by_what_the_model_makes_of_the
     assert watch.answers.texts[reply["id"]] == reply["content"]
     await graph_is_the_same_everywhere(chat, watch, run_id)
 
+    # Each is shown what it depends on, and nothing of what that was built on.
+    shown = {step.id: said(errand.asked(model, step.id)[0]) for step in errand.steps}
+    quoting = {id: [each.id for each in errand.steps if f'"Part {each.id}", "result"' in shown[id]] for id in shown}
+    assert quoting == {step.id: [*step.depends_on] for step in errand.steps}
     [combining] = errand.combined(model)
     asked = asked_about(combining)
     assert asked["request"] == errand.content
@@ -132,7 +137,7 @@ async def test_plan_with_several_ends_is_answered_by_what_the_model_makes_of_the
         {"title": "Part right", "result": "Right."},
     ]
     assert "failed" not in asked
-    tasks = [exchange for id in ("root", "left", "right") for exchange in errand.asked(model, id)]
+    tasks = [exchange for id in ("root", "middle", "left", "right") for exchange in errand.asked(model, id)]
     assert run["usage"] == usage_of([*errand.planned(model), *tasks, combining])
     listed = (await answer(ann.http.get(f"{chat.project_path}/runs")))["runs"]
     assert [(each["id"], each["usage"], states(each)) for each in listed] == [(run_id, run["usage"], states(run))]

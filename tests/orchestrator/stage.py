@@ -12,8 +12,12 @@ from typing import Any
 
 import grpc
 import pytest
-from codelab.agents.v1 import execution_service_pb2
+from codelab.agents.v1 import execution_service_pb2, planning_service_pb2
 from codelab.agents.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from codelab.agents.v1.planning_service_pb2_grpc import (
+    PlanningServiceServicer,
+    add_PlanningServiceServicer_to_server,
+)
 from codelab.orchestrator.v1 import (
     event_pb2,
     lifecycle_service_pb2,
@@ -57,6 +61,8 @@ class Stage:
         self.keys = Keys.of(self.settings)
         self.minter = TokenMinter(self.keys)
         self.agents = ScriptedAgents()
+        self.planning = PlanningServiceServicer()
+        """Of the agents service too; as it is, no method is served."""
 
     @asynccontextmanager
     async def serving_agents(self) -> AsyncIterator[ServiceServer]:
@@ -66,6 +72,11 @@ class Stage:
             add_ExecutionServiceServicer_to_server,
             self.agents,
             execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"],
+        )
+        server.add(
+            add_PlanningServiceServicer_to_server,
+            self.planning,
+            planning_service_pb2.DESCRIPTOR.services_by_name["PlanningService"],
         )
         await server.start()
         try:
