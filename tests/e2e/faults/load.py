@@ -27,8 +27,8 @@ WAYS = ("run", "run", "send", "stream", "cancel", "replace")
 """What is done in each session but the first, where messages queue."""
 _PLANNED: dict[str, Part] = {"queue": "combining", "run": "planning", "stream": "working"}
 """Of the first wave, the first message of these ways names no agent: so a fault meets planned runs in each part."""
-_PLANNED_SHARE = 0.25
-"""Of all others."""
+_PLANNED_SHARE = 0.1
+"""Of all others: each costs as much as six that name one."""
 QUEUED_MESSAGES = 4
 
 
