@@ -44,7 +44,7 @@ WAVES = 20
 # of the suite and its tests on two cores.
 MACHINE_SECONDS = 6.0
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + MACHINE_SECONDS
-_STRIKES_WITHIN = 0.5
+_STRIKES_WITHIN = 0.4
 QUICK = {
     "CODELAB_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     # Nobody who is only slow, or was frozen for a while, is to be taken for dead.
@@ -90,9 +90,12 @@ class Strike:
         return Counter(part for part in parts if part is not None)
 
     async def sees_runs(self, part: Part) -> bool:
-        """Whether there are some to strike, and a planned one that is at this."""
+        """Whether there are some to strike, and a planned one that is at this; at its tasks, with one done already."""
         await self.look()
-        return sum(1 for run in self.in_flight if not run.over) >= 3 and part in self.parts
+        there = [run for run in self.in_flight if part_of(run, self.tasks.get(run.id, [])) == part]
+        if part == "working":
+            there = [run for run in there if any(task.state == "SUCCEEDED" for task in self.tasks[run.id])]
+        return sum(1 for run in self.in_flight if not run.over) >= 3 and bool(there)
 
     async def pause(self, at_least: float, at_most: float) -> None:
         await asyncio.sleep(self.random.uniform(at_least, at_most))
