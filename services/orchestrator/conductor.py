@@ -12,6 +12,7 @@ from services.orchestrator.model import Ending, Failure
 from services.orchestrator.performance import Performance
 from services.orchestrator.planner import Planner
 from services.orchestrator.ports import Agents
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ class Conductor:
         self._answering = Answering(agents)
 
     async def work(self, hand: Hand) -> Ending | None:
-        """Work on the run until it has ended, or is parked (None). Raise LeaseLost."""
+        """Work on the run until it has ended, or is parked (None). Raise LeaseLost, DatabaseUnavailable."""
         performance = Performance(self._agents, hand)
         try:
             async with hand.meter.limiting():
@@ -37,7 +38,11 @@ class Conductor:
                     return None
                 ending = await self._answering.of(hand, performance)
         except LimitReached as limit:
+            await performance.settled()
             ending = self._answering.stopped(hand, performance, limit)
+        except DatabaseUnavailable:
+            # Whoever takes the run over goes on from what is committed.
+            raise
         except CodelabError as error:
             log.warning("no plan", run_id=hand.ledger.lease.run_id, reason=error.reason)
             ending = Ending(error=Failure(error.reason, error.detail))
