@@ -276,8 +276,7 @@ async def test_run_whose_database_stays_away_is_left_to_the_next_process(
     for method in ("advance", "standing"):
         monkeypatch.setattr(world.stores.runs, method, away)
     agents.attempt(run_id, "a").succeed()
-    await agents.until_running(run_id)
-    await world.executor.drain()
+    await world.executor._finish()
     run = await world.stores.runs.get_run(ann, run_id)
     assert (run.state, states(run)) == (RunState.RUNNING, dict.fromkeys("ab", TaskState.RUNNING))
 
