@@ -79,7 +79,9 @@ async def try_task(agents: Agents, hand: Hand, task: Task, results: Sequence[Res
         text = hand.text_of(task)
         hand.publisher.begin_text(text, task.attempt)
         spending = hand.meter.attempt(task.id, task.attempt)
-        assignment = Assignment(hand.ledger.lease, task, hand.history, tuple(results), hand.request or None)
+        # The one task of a fallback is the message itself.
+        request = hand.request if hand.request != task.instruction else None
+        assignment = Assignment(hand.ledger.lease, task, hand.history, tuple(results), request or None)
         try:
             outcome = await listen(agents.execute(assignment), hand, text, spending)
             return Tried(task, outcome, spending.spent())

@@ -26,7 +26,7 @@ class Conductor:
         self._answering = Answering(agents)
 
     async def work(self, hand: Hand) -> Ending | None:
-        """Work on the run until it has ended, or is parked (None). Raise LeaseLost."""
+        """Work on the run until it has ended, or is parked (None). Raise LeaseLost, DatabaseUnavailable."""
         performance = Performance(self._agents, hand)
         try:
             async with hand.meter.limiting():
@@ -37,6 +37,7 @@ class Conductor:
                     return None
                 ending = await self._answering.of(hand, performance)
         except LimitReached as limit:
+            await performance.settled()
             ending = self._answering.stopped(hand, performance, limit)
         return replace(ending, spent=hand.uncounted, execution_seconds=performance.seconds)
 

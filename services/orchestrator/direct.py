@@ -21,6 +21,7 @@ class Direct:
             async with hand.meter.limiting():
                 return await self._work(hand)
         except LimitReached as limit:
+            await hand.ledger.settled()
             task = hand.ledger.lease.task
             error = Failure(limit.reason, limit.detail)
             spent = task.usage + hand.meter.spent_by(task.id, task.attempt)

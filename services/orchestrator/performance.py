@@ -39,6 +39,12 @@ class Performance:
             await self._ledger.advance(changes, spent)
             self.changes, self._spent = self.changes[len(changes) :], Usage()
 
+    async def settled(self) -> None:
+        """Wait until what has begun to be written is written: of that, nothing is a change any more."""
+        await self._ledger.settled()
+        stored = self._ledger.lease.plan.tasks
+        self.changes = [task for task in self.changes if task not in stored]
+
     async def run(self, begun_here: bool) -> bool:
         """Run what can run until nothing is left; False if the run is parked instead.
 
@@ -114,3 +120,6 @@ class Performance:
             each.cancel()
         if self._running:
             await asyncio.wait(self._running)
+        for each in self._running:
+            if not each.cancelled():
+                each.exception()  # Seen: the run has stopped for another reason already.

@@ -1,21 +1,25 @@
 """Plans at work: whatever their shape, and however their tasks end."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import NoReturn
 
 import pytest
 import sqlalchemy as sa
 
-from services.orchestrator import attempts
-from services.orchestrator.errors import RUN_MODEL_CALL_LIMIT
+from services.orchestrator import attempts, doubt
+from services.orchestrator.errors import RUN_MODEL_CALL_LIMIT, RUN_TOKEN_LIMIT
 from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import Owner, Run, RunState, Task, TaskState, Usage
-from services.orchestrator.ports import AgentsUnreachable
+from services.orchestrator.ports import AgentsUnreachable, Assignment, Completed, Happening
 from services.orchestrator.tables import run_tasks
+from services.runtime.database import DatabaseUnavailable
 from tests.conformance.orchestrator_stores import NOW, TWO, a_message, stores_in
 from tests.databases import Place
 from tests.orchestrator.graph_agents import COMBINING, COST, PLANNING, GraphAgents, TaskFails
-from tests.orchestrator.world import WORK_LIMITS, World
+from tests.orchestrator.world import WORK_LIMITS, Gate, World
 
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
 PAIR: dict[str, list[str]] = {"a": [], "b": []}
@@ -222,6 +226,59 @@ async def test_limit_stops_what_runs_and_leaves_what_is_done(database_place: Pla
     assert "output of a" in answer.content
     assert "may call the model 3 times" in answer.content
     await world.executor.drain()
+
+
+class ChattyAgents(GraphAgents):
+    """What b says is never all."""
+
+    async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        async with aclosing(super().execute(assignment)) as happenings:
+            async for happening in happenings:
+                if isinstance(happening, Completed) and assignment.task.id == "b":
+                    await asyncio.Event().wait()
+                yield happening
+
+
+async def test_what_is_being_written_when_a_limit_stops_the_run_counts_and_is_told_once(
+    database_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = ChattyAgents()
+    # Passed by what b says.
+    tokens = (PLANNING + COST + COST).tokens
+    limits = WorkLimits(tasks=12, model_calls=WORK_LIMITS.model_calls, tokens=tokens, seconds=WORK_LIMITS.seconds)
+    world = World(await stores_in(database_place), agents, limits=limits)
+    ann = await world.stores.project()
+    writing = Gate(world.stores.runs, "advance", monkeypatch)
+    run_id = await begin(world, ann, agents, PAIR, "limit")
+    await agents.until_running(run_id, "a", "b")
+    agents.attempt(run_id, "a").succeed()
+    await writing.committed.wait()
+    agents.attempt(run_id, "b").succeed()
+    await agents.until_running(run_id)
+    writing.open.set()
+    run = await ended(world, ann, run_id)
+    assert (run.stop_reason, states(run)) == (RUN_TOKEN_LIMIT, {"a": TaskState.SUCCEEDED, "b": TaskState.CANCELLED})
+    assert run.usage == PLANNING + cost(run.plan.tasks)
+    told = [event.type for event in (await world.stores.runs.list_events(ann, run_id, 200, "")).elements]
+    assert told.count("task_completed") == 1
+    await world.executor.drain()
+
+
+async def test_run_whose_database_stays_away_is_left_to_the_next_process(
+    world: World, ann: Owner, agents: GraphAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> NoReturn:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(doubt, "PATIENCE_SECONDS", 0.0)
+    run_id = await begin(world, ann, agents, PAIR, "away")
+    await agents.until_running(run_id, "a", "b")
+    for method in ("advance", "standing"):
+        monkeypatch.setattr(world.stores.runs, method, away)
+    agents.attempt(run_id, "a").succeed()
+    await world.executor._finish()
+    run = await world.stores.runs.get_run(ann, run_id)
+    assert (run.state, states(run)) == (RunState.RUNNING, dict.fromkeys("ab", TaskState.RUNNING))
 
 
 async def test_cancelled_graph_stops_every_task_that_runs(world: World, ann: Owner, agents: GraphAgents) -> None:
