@@ -124,7 +124,7 @@ async def test_closing_what_was_never_used_starts_nothing(folder: Path) -> None:
 
 
 async def test_a_process_that_stands_still_does_not_hold_up_closing(folder: Path) -> None:
-    store = EdgeMemoryStore(folder, deadline_seconds=2)
+    store = EdgeMemoryStore(folder, deadline_seconds=6)
     await store.create(a_collection())
     pid = process_of(store)
     with stopped(pid):
@@ -205,7 +205,7 @@ async def test_a_process_that_cannot_live_is_not_started_for_ever(tmp_path: Path
 
 
 async def test_a_process_that_does_not_answer_is_replaced(folder: Path) -> None:
-    store, collection = EdgeMemoryStore(folder, deadline_seconds=2), a_collection()
+    store, collection = EdgeMemoryStore(folder, deadline_seconds=6), a_collection()
     memory = a_memory(collection)
     await store.create(collection)
     await put(store, collection, memory)
@@ -219,7 +219,7 @@ async def test_a_process_that_does_not_answer_is_replaced(folder: Path) -> None:
 
 
 async def test_a_process_that_nobody_waits_for_until_its_time_is_up_is_replaced(folder: Path) -> None:
-    store = EdgeMemoryStore(folder, deadline_seconds=3)
+    store = EdgeMemoryStore(folder, deadline_seconds=6)
     collection = await filled(store, 10)
     pid, counted = process_of(store), None
     with stopped(pid):
@@ -233,7 +233,7 @@ async def test_a_process_that_nobody_waits_for_until_its_time_is_up_is_replaced(
 
 
 async def test_a_process_that_answers_others_is_not_replaced(folder: Path) -> None:
-    store = EdgeMemoryStore(folder, deadline_seconds=2)
+    store = EdgeMemoryStore(folder, deadline_seconds=6)
     collection = await filled(store, 100)
     pid = process_of(store)
     optimizing = asyncio.create_task(store.optimize(collection))
@@ -444,7 +444,7 @@ async def test_searches_go_on_and_writes_wait_while_a_collection_is_copied(
 
 
 async def test_an_optimiser_that_stands_still_while_it_copies_is_given_up(folder: Path) -> None:
-    store = EdgeMemoryStore(folder, EdgeLimits(copy_seconds=0.5))
+    store = EdgeMemoryStore(folder, EdgeLimits(copy_seconds=4.0))
     collection = await filled(store, 100)
     optimizing = asyncio.create_task(store.optimize(collection))
     optimiser = await the_optimiser_of(folder)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from services.orchestrator.model import Agent, Failure, Task, TaskState
 from services.orchestrator.plan_checks import LONGEST_INSTRUCTION, LONGEST_PROPOSAL, Bad, Good, read_plan
-from services.runtime.ids import new_id
 
-CODER, WRITER = Agent(new_id(), "Coder"), Agent(new_id(), "Writer")
+# Not random: they are in the tests' names, which are the same in every process.
+CODER = Agent("c0de0000-0000-4000-8000-000000000001", "Coder")
+WRITER = Agent("c0de0000-0000-4000-8000-000000000002", "Writer")
 AGENTS = (CODER, WRITER)
 MOST = 12
 
