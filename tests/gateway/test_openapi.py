@@ -289,7 +289,7 @@ def test_failures_are_those_of_the_operation(contract_document: Document) -> Non
     whoami, send = reasons["ProjectService_GetCurrentUser"], reasons["RunService_SendMessage"]
     assert whoami.keys() == {"400", "401", "406", "408", "414", "431", "500", "504"}
     assert send["404"] == {"PROJECT_NOT_FOUND", "SESSION_NOT_FOUND", "AGENT_NOT_FOUND", "RUN_NOT_FOUND"}
-    assert send["409"] == {"REQUEST_ID_REUSED", "SESSION_BUSY", "RUN_CANCELLED", "RUN_NEEDS_APPROVAL"}
+    assert send["409"] == {"REQUEST_ID_REUSED", "SESSION_BUSY", "RUN_CANCELLED", "RUN_NEEDS_APPROVAL", "NO_AGENTS"}
     assert send["504"] == {"DEADLINE_EXCEEDED", "MODEL_TIMEOUT", "RUN_NOT_FINISHED"}
     assert reasons["ProjectService_DeleteProject"]["404"] == {"PROJECT_NOT_FOUND"}
     assert "INVALID_PAGE_TOKEN" in reasons["RunService_ListRuns"]["400"]
