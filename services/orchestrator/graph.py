@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from services.orchestrator.model import ENDED_TASK, Task, TaskState
+from services.orchestrator.model import Task, TaskState
 
 _WITHOUT_OUTPUT = (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED)
 
@@ -44,11 +44,6 @@ def results(tasks: Sequence[Task]) -> list[Task]:
 def failed(tasks: Sequence[Task]) -> list[Task]:
     """The tasks that failed themselves: what built on them was skipped."""
     return [task for task in tasks if task.state is TaskState.FAILED]
-
-
-def over(tasks: Sequence[Task]) -> bool:
-    """Whether nothing is left to do."""
-    return all(task.state in ENDED_TASK for task in tasks)
 
 
 def begun(task: Task, now: datetime) -> Task:

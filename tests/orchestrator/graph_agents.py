@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from services.orchestrator.model import Agent, Failure, Lease, Message, Usage
 from services.orchestrator.ports import Assignment, Completed, Delta, Happening, ModelCalled, Proposal, Rejected, Result
-from services.runtime.errors import CodelabError, Unavailable
+from services.runtime.errors import CodelabError
 from tests.conformance.orchestrator_stores import AGENT
 
 PLANNING = Usage(prompt_tokens=11, completion_tokens=7, model_calls=1)
@@ -111,6 +111,3 @@ class GraphAgents:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-
-GONE = Unavailable("the model is gone")
