@@ -39,3 +39,12 @@ class SessionsUnknown(Unavailable):
         super().__init__(
             "the orchestrator, which knows the sessions, is out of reach at the moment: try again", retry_after=1.0
         )
+
+
+class EventsUnavailable(Unavailable):
+    """What keeps the events is out of reach."""
+
+    reason = "EVENTS_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("what keeps the events is out of reach at the moment: try again", retry_after=1.0)

@@ -106,11 +106,11 @@ class StreamService:
         theirs.
         """
         await self._admit(session)
-        subscription = Subscription(session, wanted, expires_at, self._limits.queue_frames)
+        subscription = Subscription(session, wanted, expires_at, self._limits.queue_frames, self._store.read)
         reader = _Reader(subscription, cut, beat_at=self._clock() + self._limits.heartbeat_seconds)
         # Listen before reading the buffer: the other order loses events.
         with self._store.listen(session, subscription.hear):
-            subscription.begin(await self._store.read(session, wanted.run_id), after)
+            await subscription.start(after)
             if self._stopping:
                 raise ShuttingDown
             self._readers.add(reader)

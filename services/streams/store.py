@@ -113,12 +113,20 @@ class SessionClosed:
     """The session was deleted. Nothing follows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Something may have happened that the listener does not hear of: it has to read again, and what it heard before
+    counts no more. Positions may begin anew after this; what is heard from here on, beyond the tail of a view that is
+    read from here on, is whole again."""
+
+
 Text = TextDelta | TextSnapshot
 Content = StoredEvent | TextDelta | TextSnapshot
+Notice = Content | SessionClosed | Interrupted
 
-# Called with each thing that happens in a session and its position: a number that only grows. It must neither wait nor
-# raise: publishers never wait for readers.
-Listener = Callable[[int, Content | SessionClosed], None]
+# Called with each thing that happens in a session and its position: a number that only grows, but for Interrupted. It
+# must neither wait nor raise: publishers never wait for readers.
+Listener = Callable[[int, Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,10 @@ class EventStore(Protocol):
     holds the last `BUFFER_EVENTS` events and is dropped `BUFFER_SECONDS` after the last of them. Epoch, seq, partial
     texts and what is known of its last `REMEMBERED_RUNS` runs are dropped `SESSION_SECONDS` after the session was last
     published to, read or listened to; its next use begins a new epoch. So a quiet spell longer than the buffer's life
-    loses nothing: the head is still known.
+    loses nothing: the head is still known. A backend that lost anything of that, or may have, begins new epochs.
+
+    Every method but `listen` raises EventsUnavailable while the backend is out of reach, or when its answer is lost:
+    then nobody knows whether it did what was asked. What comes again with its `n` is not told again.
     """
 
     async def open_run(self, session: SessionKey, run: RunKey) -> None:
@@ -182,7 +193,11 @@ class EventStore(Protocol):
         """
 
     def listen(self, session: SessionKey, listener: Listener) -> AbstractContextManager[None]:
-        """Call `listener` with all that happens in the session, in order of position, until the block ends."""
+        """Call `listener` with all that happens in the session, in order of position, until the block ends.
+
+        What happened before may be heard too. Where that cannot be kept, Interrupted is heard instead of what is
+        missing, also while the backend is out of reach.
+        """
 
     async def close(self, session: SessionKey) -> None:
         """Forget the session, and tell its listeners SessionClosed. For `SESSION_SECONDS` it cannot begin again, so

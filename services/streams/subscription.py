@@ -2,15 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.store import (
     DELTA,
     SNAPSHOT,
     Content,
     EventId,
+    Interrupted,
+    Notice,
     SessionClosed,
     SessionKey,
     StoredEvent,
@@ -18,6 +22,10 @@ from services.streams.store import (
 )
 
 FROM_START = "start"
+_READ_AGAIN_SECONDS = 0.5
+
+Read = Callable[[SessionKey, str | None], Awaitable[View]]
+"""`EventStore.read`."""
 
 
 class EndReason(Enum):
@@ -28,6 +36,7 @@ class EndReason(Enum):
     SHUTDOWN = ("shutdown", True)
     SLOW_READER = ("slow_reader", True)
     RUN_FINISHED = ("run_finished", False)
+    ROTATED = ("rotated", True)
 
     def __init__(self, text: str, resumable: bool) -> None:
         self.text = text
@@ -105,23 +114,65 @@ def start_of(view: View, after: str | None) -> Start:
 
 
 class Subscription:
-    """What a reader is still to be sent, in order. Iterate it to send; iteration ends with a StreamEnded."""
+    """What a reader is still to be sent, in order. `start` it, then iterate it to send; iteration ends with a
+    StreamEnded."""
 
-    def __init__(self, session: SessionKey, wanted: Filter, expires_at: float, queue_frames: int) -> None:
+    def __init__(self, session: SessionKey, wanted: Filter, expires_at: float, queue_frames: int, read: Read) -> None:
         """At most `queue_frames` frames wait for the reader, not counting those that the stream begins with.
         `expires_at` is the Unix time at which the reader's token ends."""
         self.session = session
         self.expires_at = expires_at
         self.ended: EndReason | None = None
         self._wanted = wanted
-        self._room = queue_frames
+        self._read = read
+        self._queue_frames = self._room = queue_frames
+        # What was heard since the view was asked for that the stream begins with, or goes on with when interrupted.
         self._early: list[tuple[int, Content | SessionClosed]] | None = []
         self._queue: deque[Frame] = deque()
-        self._filled = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._passed = self._told = EventId("", 0)
 
-    def begin(self, view: View, after: str | None) -> None:
-        """Queue what the stream begins with, then what was heard since the view was taken."""
+    @property
+    def interrupted(self) -> bool:
+        """Whether it has to read again what was missed, which iterating does."""
+        return self._early is not None
+
+    async def start(self, after: str | None) -> None:
+        """Queue what the stream begins with. The reader listens already. Raise what `EventStore.read` raises."""
+        while self._early is not None:
+            early = self._early
+            view = await self._read(self.session, self._wanted.run_id)
+            # Unless it was interrupted meanwhile: then the view may lack what was not heard.
+            if early is self._early:
+                self._begin(view, after)
+
+    def hear(self, position: int, notice: Notice) -> None:
+        """Listen to the session: called with whatever happens in it."""
+        if isinstance(notice, Interrupted):
+            self._early = []
+            self._stirred.set()
+        elif self._early is None:
+            self._take(notice)
+        elif len(self._early) < self._queue_frames:
+            self._early.append((position, notice))
+        else:
+            self.end(EndReason.SLOW_READER)
+
+    def beat(self) -> None:
+        """Queue a heartbeat, unless one waits. It moves the cursor past what the filter held back."""
+        if self.ended or (self._queue and isinstance(self._queue[-1], Heartbeat)):
+            return
+        self._push(Heartbeat(self._passed if self._passed != self._told else None))
+        self._told = self._passed
+
+    def end(self, reason: EndReason) -> None:
+        """Let the stream end after what is queued. Idempotent; the first reason stays."""
+        if self.ended is None:
+            self.ended = reason
+            self._push(StreamEnded(reason))
+
+    def _begin(self, view: View, after: str | None) -> None:
+        """Queue what was missed, then what was heard since the view was taken."""
         early, self._early = self._early or [], None
         if self.ended:
             return
@@ -131,7 +182,7 @@ class Subscription:
             self._queue.append(ResyncRequired(start.resync, view.head))
         self._queue.append(Heartbeat(start.cursor))
         self._passed = self._told = start.cursor
-        self._room += len(start.missed) + len(view.partials) + 2
+        self._room = self._queue_frames + len(start.missed) + len(view.partials) + 2
         for event in start.missed:
             self._take(event)
         for partial in view.partials:
@@ -142,26 +193,6 @@ class Subscription:
             # The view contains it already.
             if position > view.tail:
                 self._take(content)
-
-    def hear(self, position: int, content: Content | SessionClosed) -> None:
-        """Listen to the session: called with whatever happens in it."""
-        if self._early is None:
-            self._take(content)
-        else:
-            self._early.append((position, content))
-
-    def beat(self) -> None:
-        """Queue a heartbeat, unless one waits. It moves the cursor past what the filter held back."""
-        if self.ended or self._early is not None or (self._queue and isinstance(self._queue[-1], Heartbeat)):
-            return
-        self._push(Heartbeat(self._passed if self._passed != self._told else None))
-        self._told = self._passed
-
-    def end(self, reason: EndReason) -> None:
-        """Let the stream end after what is queued. Idempotent; the first reason stays."""
-        if self.ended is None:
-            self.ended = reason
-            self._push(StreamEnded(reason))
 
     def _take(self, content: Content | SessionClosed) -> None:
         if self.ended:
@@ -183,7 +214,7 @@ class Subscription:
 
     def _push(self, frame: Frame) -> None:
         self._queue.append(frame)
-        self._filled.set()
+        self._stirred.set()
 
     def __aiter__(self) -> "Subscription":
         return self
@@ -192,6 +223,21 @@ class Subscription:
         while not self._queue:
             if self.ended:
                 raise StopAsyncIteration
-            self._filled.clear()
-            await self._filled.wait()
+            self._stirred.clear()
+            if self.interrupted:
+                await self._go_on()
+            else:
+                await self._stirred.wait()
         return self._queue.popleft()
+
+    async def _go_on(self) -> None:
+        """Read again, after an interruption, what was missed; or wait for a moment, if that cannot be had yet."""
+        try:
+            await self.start(str(self._passed))
+        except SessionNotFound:
+            self.end(EndReason.DELETED)
+        except EventsUnavailable:
+            # Heartbeats go on, and so does the end of a token.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_READ_AGAIN_SECONDS):
+                    await self._stirred.wait()

@@ -14,7 +14,9 @@ from services.streams.store import (
     BUFFER_SECONDS,
     SESSION_SECONDS,
     EventStore,
+    Interrupted,
     NewEvent,
+    Notice,
     RunKey,
     SessionKey,
     StoredEvent,
@@ -22,7 +24,15 @@ from services.streams.store import (
     TextSnapshot,
     View,
 )
-from services.streams.subscription import EndReason, Filter, Heartbeat, ResyncRequired, StreamEnded, Subscription
+from services.streams.subscription import (
+    EndReason,
+    Filter,
+    Heartbeat,
+    Read,
+    ResyncRequired,
+    StreamEnded,
+    Subscription,
+)
 
 SESSION = SessionKey("user", "project", "session")
 ALPHABET = "ab é🦜𐍈\n"
@@ -56,22 +66,37 @@ class Reader:
     subscription: Subscription | None = None
     listening: ExitStack = field(default_factory=ExitStack)
 
-    async def join(self, store: EventStore, room: int) -> None:
-        self.subscription = Subscription(SESSION, self.wanted, float("inf"), room)
-        self.listening.enter_context(store.listen(SESSION, self.subscription.hear))
+    deaf: bool = False
+
+    async def join(self, store: EventStore, room: int, read: Read) -> None:
+        self.subscription = Subscription(SESSION, self.wanted, float("inf"), room, read)
+        self.listening.enter_context(store.listen(SESSION, self.hear))
         # A client that returns builds its texts from snapshots alone.
         self.texts.clear()
+        await self.subscription.start(self.last_id or "start")
+
+    def hear(self, position: int, notice: Notice) -> None:
+        assert self.subscription is not None
+        if not self.deaf:
+            self.subscription.hear(position, notice)
+
+    def hears_again(self) -> None:
+        """What passed meanwhile is gone; what is known is that something may have."""
+        if self.deaf and self.subscription is not None:
+            self.subscription.hear(0, Interrupted())
+        self.deaf = False
 
     def leave(self) -> None:
         self.listening.close()
-        self.subscription = None
+        self.subscription, self.deaf = None, False
 
-    def take(self, at_most: int) -> None:
+    async def take(self, at_most: int) -> None:
         """Read some of what waits, as a client would."""
         assert self.subscription is not None
-        queue = self.subscription._queue
-        for _ in range(min(at_most, len(queue))):
-            frame = queue.popleft()
+        for _ in range(at_most):
+            if not (self.subscription._queue or self.subscription.interrupted):
+                return
+            frame = await anext(self.subscription)
             match frame:
                 case StoredEvent():
                     self.events.append(frame.payload.decode())
@@ -112,12 +137,12 @@ class World:
             Reader(Filter()),
             Reader(Filter(types=frozenset({"task_started", "run_failed", "message_delta"}))),
         ]
-        self.reading: list[tuple[Reader, str | None]] = []
+        self.settling = False
 
     async def step(self) -> None:
         await self.random.choices(
-            [self.publish, self.repeat, self.write, self.take_over, self.join_or_leave, self.read],
-            [30, 6, 30, 3, 8, 30],
+            [self.publish, self.repeat, self.write, self.take_over, self.join_or_leave, self.interrupt, self.read],
+            [30, 6, 30, 3, 8, 4, 30],
         )[0]()
 
     def publisher(self) -> Publisher | None:
@@ -177,14 +202,23 @@ class World:
         else:
             reader.leave()
 
+    async def interrupt(self) -> None:
+        """A reader's replica is cut off from what keeps the events, or finds it again."""
+        reader = self.random.choice(self.readers)
+        if reader.deaf:
+            reader.hears_again()
+        else:
+            reader.deaf = reader.subscription is not None
+
     async def join(self, reader: Reader) -> None:
-        await reader.join(self.store, room=self.random.choice([5, 1_000]))
-        # Others go on before the store reads, and before its answer is here.
-        await self.others_go_on()
-        view = await self.view(reader)
-        await self.others_go_on()
-        assert reader.subscription is not None
-        reader.subscription.begin(view, reader.last_id or "start")
+        async def read(session: SessionKey, run_id: str | None) -> View:
+            # Others go on before the store reads, and before its answer is here.
+            await self.others_go_on()
+            view = await self.view(reader)
+            await self.others_go_on()
+            return view
+
+        await reader.join(self.store, self.random.choice([5, 1_000]), read)
 
     async def view(self, reader: Reader) -> View:
         if reader.last_id is None:
@@ -193,7 +227,7 @@ class World:
         return await self.store.read(SESSION)
 
     async def others_go_on(self) -> None:
-        for _ in range(self.random.randint(0, 4)):
+        for _ in range(0 if self.settling else self.random.randint(0, 4)):
             await self.random.choice([self.publish, self.write])()
 
     async def read(self) -> None:
@@ -201,7 +235,7 @@ class World:
         if reader.subscription is not None:
             if self.random.random() < 0.2:
                 reader.subscription.beat()
-            reader.take(self.random.randint(1, 30))
+            await reader.take(self.random.randint(1, 30))
 
     def delta(self, publisher: Publisher, offset: int, text: str) -> TextDelta:
         return TextDelta(
@@ -209,16 +243,17 @@ class World:
         )
 
     async def settle(self) -> None:
-        """Everyone returns and reads to the end."""
+        """Everyone returns and reads to the end, and nothing else happens."""
+        self.settling = True
         for reader in self.readers:
+            reader.hears_again()
             while True:
                 if reader.subscription is None:
-                    await reader.join(self.store, room=1_000)
-                    assert reader.subscription is not None
-                    reader.subscription.begin(await self.view(reader), reader.last_id or "start")
-                reader.take(10_000)
+                    await reader.join(self.store, 1_000, lambda session, run_id, reader=reader: self.view(reader))
+                await reader.take(10_000)
                 if reader.subscription is not None:
                     break
+        self.settling = False
 
     def check(self) -> None:
         texts = {

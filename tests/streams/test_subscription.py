@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.store import (
     Content,
     EventId,
+    Interrupted,
     SessionClosed,
     SessionKey,
     StoredEvent,
@@ -53,11 +55,24 @@ def view(
     return View(EventId("e1", seq), tuple(buffer), tuple(partials), tail, final_seq)
 
 
-def opened(
+def subscribed(*views: View | Exception, wanted: Filter | None = None, room: int = 100) -> Subscription:
+    """A subscription that is not started. Each time it reads it gets the next of these."""
+    answers = iter(views)
+
+    async def read(session: SessionKey, run_id: str | None) -> View:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return Subscription(SESSION, wanted or Filter(), float("inf"), room, read)
+
+
+async def opened(
     view: View, after: str | None = None, wanted: Filter | None = None, heard: Sequence[Content] = (), room: int = 100
 ) -> Subscription:
-    subscription = Subscription(SESSION, wanted or Filter(), float("inf"), room)
-    subscription.begin(view, after)
+    subscription = subscribed(view, wanted=wanted, room=room)
+    await subscription.start(after)
     for position, content in enumerate(heard, view.tail + 1):
         subscription.hear(position, content)
     return subscription
@@ -96,9 +111,9 @@ def test_a_quiet_spell_longer_than_the_buffers_life_is_not_a_resync() -> None:
     assert start_of(view(head=10), "start") == Start(EventId("e1", 10))
 
 
-def test_the_cursor_comes_first_then_events_then_texts_then_what_happens() -> None:
+async def test_the_cursor_comes_first_then_events_then_texts_then_what_happens() -> None:
     begun, later = [event(1), event(2)], event(3)
-    subscription = opened(view(begun, partials=[snapshot("ab")]), after="start", heard=[delta(2, "c"), later])
+    subscription = await opened(view(begun, partials=[snapshot("ab")]), after="start", heard=[delta(2, "c"), later])
     assert queued(subscription) == [
         Heartbeat(EventId("e1", 0)),
         *begun,
@@ -108,8 +123,8 @@ def test_the_cursor_comes_first_then_events_then_texts_then_what_happens() -> No
     ]
 
 
-def test_a_resync_comes_before_any_id_so_that_who_is_cut_off_is_told_again() -> None:
-    subscription = opened(view(SIX_OF_TEN, partials=[snapshot("ab")]), after="e0-1")
+async def test_a_resync_comes_before_any_id_so_that_who_is_cut_off_is_told_again() -> None:
+    subscription = await opened(view(SIX_OF_TEN, partials=[snapshot("ab")]), after="e0-1")
     assert queued(subscription) == [
         ResyncRequired("epoch_changed", EventId("e1", 10)),
         Heartbeat(EventId("e1", 10)),
@@ -117,18 +132,18 @@ def test_a_resync_comes_before_any_id_so_that_who_is_cut_off_is_told_again() -> 
     ]
 
 
-def test_what_was_heard_before_the_view_was_taken_is_not_sent_twice() -> None:
-    subscription = Subscription(SESSION, Filter(), float("inf"), 100)
+async def test_what_was_heard_before_the_view_was_taken_is_not_sent_twice() -> None:
     seen, unseen = event(1), event(2)
+    subscription = subscribed(view([seen], partials=[snapshot("a")], tail=2))
     for position, content in enumerate([seen, delta(0, "a"), delta(1, "b"), unseen], 1):
         subscription.hear(position, content)
-    subscription.begin(view([seen], partials=[snapshot("a")], tail=2), "start")
+    await subscription.start("start")
     assert queued(subscription) == [Heartbeat(EventId("e1", 0)), seen, snapshot("a"), delta(1, "b"), unseen]
 
 
-def test_a_run_filter_holds_over_replay_texts_and_what_happens() -> None:
+async def test_a_run_filter_holds_over_replay_texts_and_what_happens() -> None:
     mine, other = event(1), event(2, run_id="other")
-    subscription = opened(
+    subscription = await opened(
         view([mine, other], partials=[snapshot("a"), snapshot("b", run_id="other")]),
         after="start",
         wanted=Filter(run_id="run"),
@@ -137,8 +152,8 @@ def test_a_run_filter_holds_over_replay_texts_and_what_happens() -> None:
     assert queued(subscription) == [Heartbeat(EventId("e1", 0)), mine, snapshot("a"), delta(1, "d")]
 
 
-def test_who_asks_for_deltas_gets_snapshots_as_well() -> None:
-    subscription = opened(
+async def test_who_asks_for_deltas_gets_snapshots_as_well() -> None:
+    subscription = await opened(
         view(partials=[snapshot("a")]),
         wanted=Filter(types=frozenset({"message_delta"})),
         heard=[delta(1, "b"), event(1)],
@@ -146,38 +161,38 @@ def test_who_asks_for_deltas_gets_snapshots_as_well() -> None:
     assert queued(subscription)[1:] == [snapshot("a"), delta(1, "b")]
 
 
-def test_who_asks_for_other_types_gets_no_text() -> None:
-    subscription = opened(
+async def test_who_asks_for_other_types_gets_no_text() -> None:
+    subscription = await opened(
         view(partials=[snapshot("a")]), wanted=Filter(types=frozenset({"agent_started"})), heard=[delta(1, "b")]
     )
     assert len(queued(subscription)) == 1
 
 
-def test_a_run_stream_ends_after_the_final_event_even_if_its_type_is_not_wanted() -> None:
+async def test_a_run_stream_ends_after_the_final_event_even_if_its_type_is_not_wanted() -> None:
     last = event(2, type="agent_completed", final=True)
     wanted = Filter("run", frozenset({"agent_started"}))
-    subscription = opened(view(), wanted=wanted, heard=[event(1, run_id="other", final=True), last, event(3)])
+    subscription = await opened(view(), wanted=wanted, heard=[event(1, run_id="other", final=True), last, event(3)])
     assert queued(subscription)[1:] == [StreamEnded(EndReason.RUN_FINISHED)]
 
 
-def test_a_run_stream_ends_with_the_replay_that_contains_its_final_event() -> None:
+async def test_a_run_stream_ends_with_the_replay_that_contains_its_final_event() -> None:
     last = event(2, final=True)
-    subscription = opened(view([event(1), last, event(3)], final_seq=2), after="start", wanted=Filter("run"))
+    subscription = await opened(view([event(1), last, event(3)], final_seq=2), after="start", wanted=Filter("run"))
     assert queued(subscription)[2:] == [last, StreamEnded(EndReason.RUN_FINISHED)]
 
 
 @pytest.mark.parametrize("after", [None, "e1-2", "e1-9"])
-def test_the_stream_of_a_finished_run_ends_at_once(after: str | None) -> None:
-    subscription = opened(view(head=9, final_seq=2), after, Filter("run"))
+async def test_the_stream_of_a_finished_run_ends_at_once(after: str | None) -> None:
+    subscription = await opened(view(head=9, final_seq=2), after, Filter("run"))
     assert queued(subscription)[-1] == StreamEnded(EndReason.RUN_FINISHED)
 
 
-def test_a_session_stream_goes_on_after_a_runs_final_event() -> None:
-    assert opened(view(final_seq=1, head=1), heard=[event(2, final=True)]).ended is None
+async def test_a_session_stream_goes_on_after_a_runs_final_event() -> None:
+    assert (await opened(view(final_seq=1, head=1), heard=[event(2, final=True)])).ended is None
 
 
-def test_a_heartbeat_moves_the_cursor_past_what_the_filter_held_back() -> None:
-    subscription = opened(view(), wanted=Filter("run"), heard=[event(1)])
+async def test_a_heartbeat_moves_the_cursor_past_what_the_filter_held_back() -> None:
+    subscription = await opened(view(), wanted=Filter("run"), heard=[event(1)])
     subscription.beat()
     assert queued(subscription)[-1] == Heartbeat(None)
     subscription.hear(2, event(2, run_id="other"))
@@ -190,15 +205,15 @@ def test_a_heartbeat_moves_the_cursor_past_what_the_filter_held_back() -> None:
     assert queued(subscription)[-1] == Heartbeat(None)
 
 
-def test_heartbeats_do_not_pile_up_for_a_reader_who_does_not_read() -> None:
-    subscription = opened(view(head=4))
+async def test_heartbeats_do_not_pile_up_for_a_reader_who_does_not_read() -> None:
+    subscription = await opened(view(head=4))
     for _ in range(10):
         subscription.beat()
     assert queued(subscription) == [Heartbeat(EventId("e1", 4))]
 
 
-def test_a_slow_reader_gets_what_fitted_and_can_resume_after_it() -> None:
-    subscription = opened(view(SIX_OF_TEN), after="start", heard=[event(seq) for seq in range(11, 30)], room=3)
+async def test_a_slow_reader_gets_what_fitted_and_can_resume_after_it() -> None:
+    subscription = await opened(view(SIX_OF_TEN), after="start", heard=[event(seq) for seq in range(11, 30)], room=3)
     frames = queued(subscription)
     assert frames[-1] == StreamEnded(EndReason.SLOW_READER)
     assert EndReason.SLOW_READER.resumable
@@ -207,8 +222,8 @@ def test_a_slow_reader_gets_what_fitted_and_can_resume_after_it() -> None:
     assert len(sent) < 25
 
 
-def test_a_deleted_session_ends_its_streams_for_good() -> None:
-    subscription = opened(view())
+async def test_a_deleted_session_ends_its_streams_for_good() -> None:
+    subscription = await opened(view())
     subscription.hear(1, SessionClosed())
     subscription.hear(2, event(1))
     assert queued(subscription)[1:] == [StreamEnded(EndReason.DELETED)]
@@ -216,7 +231,81 @@ def test_a_deleted_session_ends_its_streams_for_good() -> None:
 
 
 async def test_iteration_waits_for_more_and_ends_with_the_stream() -> None:
-    subscription = opened(view())
+    subscription = await opened(view())
     asyncio.get_running_loop().call_soon(subscription.hear, 1, event(1))
     asyncio.get_running_loop().call_later(0.01, subscription.end, EndReason.SHUTDOWN)
     assert [type(frame) async for frame in subscription] == [Heartbeat, StoredEvent, StreamEnded]
+
+
+async def frames(subscription: Subscription, count: int) -> list[Frame]:
+    """What the reader is sent next, as its stream takes it."""
+    return [await anext(subscription) for _ in range(count)]
+
+
+async def test_after_an_interruption_a_stream_goes_on_where_it_was() -> None:
+    first, missed, later = event(1), event(2), event(3)
+    begun = view([first], tail=5)
+    subscription = subscribed(begun, view([first, missed], partials=[snapshot("ab")], tail=1))
+    await subscription.start("start")
+    subscription.hear(1, Interrupted())
+    subscription.hear(1, delta(1, "b"))
+    subscription.hear(2, later)
+    assert await frames(subscription, 6) == [
+        *(Heartbeat(EventId("e1", 0)), first),
+        *(Heartbeat(EventId("e1", 1)), missed, snapshot("ab"), later),
+    ]
+
+
+async def test_a_view_that_an_interruption_overtook_is_read_again() -> None:
+    there = event(1)
+    views = [view(tail=9), view([there], tail=1)]
+
+    async def read(session: SessionKey, run_id: str | None) -> View:
+        if len(views) == 2:
+            subscription.hear(10, delta(0, "of the past"))
+            subscription.hear(11, Interrupted())
+        return views.pop(0)
+
+    subscription = Subscription(SESSION, Filter(), float("inf"), 100, read)
+    await subscription.start("start")
+    assert queued(subscription) == [Heartbeat(EventId("e1", 0)), there]
+
+
+async def test_a_backend_that_lost_its_events_is_a_resync() -> None:
+    subscription = subscribed(view([event(1)]), View(EventId("e2", 0), (), (), 0, None))
+    await subscription.start("start")
+    subscription.hear(1, Interrupted())
+    await frames(subscription, 2)
+    assert await frames(subscription, 2) == [
+        ResyncRequired("epoch_changed", EventId("e2", 0)),
+        Heartbeat(EventId("e2", 0)),
+    ]
+
+
+async def test_heartbeats_and_the_end_of_a_token_go_on_while_the_backend_is_away() -> None:
+    subscription = subscribed(view(), *[EventsUnavailable()] * 10)
+    await subscription.start(None)
+    subscription.hear(1, Interrupted())
+    await frames(subscription, 1)
+    waiting = asyncio.ensure_future(anext(subscription))
+    await asyncio.sleep(0)
+    subscription.beat()
+    assert await waiting == Heartbeat(None)
+    subscription.end(EndReason.TOKEN_EXPIRED)
+    assert await frames(subscription, 1) == [StreamEnded(EndReason.TOKEN_EXPIRED)]
+
+
+async def test_a_session_deleted_during_an_interruption_ends_its_streams() -> None:
+    subscription = subscribed(view(), SessionNotFound("session"))
+    await subscription.start(None)
+    subscription.hear(1, Interrupted())
+    assert await frames(subscription, 2) == [Heartbeat(EventId("e1", 0)), StreamEnded(EndReason.DELETED)]
+
+
+async def test_more_than_a_queue_holds_while_the_backend_reads_is_a_slow_reader() -> None:
+    subscription = subscribed(view(), view(), room=3)
+    await subscription.start(None)
+    subscription.hear(1, Interrupted())
+    for position in range(4):
+        subscription.hear(position, event(position + 1))
+    assert await frames(subscription, 2) == [Heartbeat(EventId("e1", 0)), StreamEnded(EndReason.SLOW_READER)]
