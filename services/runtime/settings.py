@@ -91,6 +91,10 @@ class Settings(BaseModel):
     service_token_key: str = _env("SERVICE_TOKEN_KEY", "")
     """Signs calls between services. Empty: made once in the data folder."""
 
+    ticket_seconds: Annotated[float, Field(ge=1, le=86_400)] = _env("CODELAB_TICKET_SECONDS", 600.0)
+    """How long a ticket for an event stream opens it: as long as a browser may be away and come back by itself. Never
+    longer than the token it was made with."""
+
     openai_api_key: str = _env("OPENAI_API_KEY", "")
     openai_base_url: str = _env("OPENAI_BASE_URL", "")
     openai_model: str = _env("OPENAI_MODEL", "gpt-4o-mini")

@@ -105,7 +105,9 @@ class StreamService:
         when the stream has ended and its reader does not take the rest. Raise SessionNotFound unless the session is
         theirs.
         """
-        await self._admit(session)
+        if self._stopping:
+            raise ShuttingDown
+        await self.admit(session)
         subscription = Subscription(session, wanted, expires_at, self._limits.queue_frames, self._store.read)
         reader = _Reader(subscription, cut, beat_at=self._clock() + self._limits.heartbeat_seconds)
         # Listen before reading the buffer: the other order loses events.
@@ -142,6 +144,14 @@ class StreamService:
             if limit.expired():
                 raise ShuttingDown from None
             raise
+
+    async def admit(self, session: SessionKey) -> None:
+        """Raise SessionNotFound unless the session is that of the present RPC's caller, who `session.user_id` is."""
+        if await self._members.has(session):
+            return
+        if not await self._sessions.has(session):
+            raise SessionNotFound(session.session_id)
+        await self._members.add(session)
 
     async def close(self, sessions: Sequence[SessionKey]) -> None:
         """End the streams of deleted sessions and forget their events. Idempotent."""
@@ -188,12 +198,3 @@ class StreamService:
     def _left(self) -> None:
         if self._stopping and not self.open_streams:
             self._idle.set()
-
-    async def _admit(self, session: SessionKey) -> None:
-        if self._stopping:
-            raise ShuttingDown
-        if await self._members.has(session):
-            return
-        if not await self._sessions.has(session):
-            raise SessionNotFound(session.session_id)
-        await self._members.add(session)

@@ -13,6 +13,8 @@ WRONG = [
     ("CODELAB_RUN_MODEL_CALLS", "0"),
     ("CODELAB_RUN_TOKENS", "0"),
     ("CODELAB_RUN_SECONDS", "0"),
+    ("CODELAB_TICKET_SECONDS", "0.5"),
+    ("CODELAB_TICKET_SECONDS", "inf"),
     ("CODELAB_HTTP_PORT", "eight"),
     ("CODELAB_HTTP_PORT", "0"),
     ("CODELAB_HTTP_PORT", "65536"),
