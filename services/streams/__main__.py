@@ -25,7 +25,11 @@ async def serving(
     settings: Settings, clock: Callable[[], float] = time.time, limits: StreamLimits | None = None
 ) -> AsyncIterator[tuple[ServiceServer, StreamService]]:
     """Serve until the block ends; then end the streams and let calls finish."""
-    limits = limits or StreamLimits(heartbeat_seconds=settings.heartbeat_seconds)
+    limits = limits or StreamLimits(
+        heartbeat_seconds=settings.heartbeat_seconds,
+        user_streams=settings.user_streams,
+        rotate_seconds=settings.connection_seconds,
+    )
     keys = Keys.of(settings)
     minter = TokenMinter(keys)
     peers = Peers("streams", settings, minter)
