@@ -76,6 +76,21 @@ async def test_a_stream_outlives_the_streams_service(stage: Stage, away: bool) -
     assert (events[-2].final, events[-1].stream_ended.reason) == (True, "run_finished")
 
 
+async def test_a_session_deleted_while_the_streams_service_is_away_ends_its_stream(stage: Stage) -> None:
+    async with stage.serving_agents(), stage.serving_orchestrator(), AsyncExitStack() as first:
+        await first.enter_async_context(stage.serving_streams())
+        async with stage.client() as ann:
+            stage.agents.script("Wait.", [HOLD])
+            watching = ann.stream("Wait.")
+            await watching.read()
+            await stage.agents.execution("Wait.")
+            await first.aclose()
+            await ann.delete_session()
+            async with stage.serving_streams():
+                ended = (await rest(watching))[-1].stream_ended
+    assert (ended.reason, ended.resumable) == ("deleted", False)
+
+
 async def test_a_stream_too_many_is_refused_and_its_run_goes_on(stage: Stage) -> None:
     async with (
         stage.serving_agents(),
