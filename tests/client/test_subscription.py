@@ -127,7 +127,7 @@ async def test_goes_on_from_the_last_id_whether_it_was_an_events_or_a_heartbeats
     scripted.streams = [
         [beat("e-0"), numbered(1)],
         [beat("e-1"), numbered(2), beat("e-5"), ended("shutdown", True)],
-        [beat(), ended("slow_reader", True)],
+        [beat(), ended("rotated", True)],
         [ResourceExhausted("full")],
         [beat("e-5"), numbered(6)],
     ]
