@@ -12,7 +12,8 @@ from codelab_client import ApiError, Client, subscription
 from services.runtime.claims import TokenExpired
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.ids import new_id
-from tests.client.conftest import Cut, Scripted
+from tests.client.conftest import Scripted
+from tests.cutting import Cut
 from tests.streams.world import ANN, World, event
 
 PROJECT, SESSION = new_id(), new_id()

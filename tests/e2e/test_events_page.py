@@ -1,0 +1,90 @@
+"""docs/events.md tells the truth: every event of the contract has an example, and real ones are like it."""
+
+import re
+import uuid
+from collections import defaultdict
+
+import pytest
+from codelab.orchestrator.v1 import event_pb2
+
+from services.streams.subscription import EndReason
+from tests.e2e.client import signed_in
+from tests.e2e.events import UNPUBLISHED, Event
+from tests.e2e.events_page import PAGE, chosen, differences, examples, happened, normalised, of_contract, pretty
+from tests.e2e.suite import ROOT, Layout, Suite
+from tests.fakes.openai_server import FakeModel
+
+TEXT = PAGE.read_text(encoding="utf-8")
+EXAMPLES = examples(TEXT)
+TYPES = {field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields}
+
+
+def test_every_event_of_the_contract_has_one_example() -> None:
+    assert EXAMPLES.keys() == TYPES
+    assert TEXT.count("<!-- example: ") == len(TYPES)
+    assert all(example["type"] == kind for kind, example in EXAMPLES.items())
+
+
+def test_types_that_nobody_publishes_are_marked_and_shown_as_the_contract_has_them() -> None:
+    [section] = re.findall(r"\*\*Nobody publishes these yet\.\*\*.*?(?=\n### )", TEXT, re.DOTALL)
+    assert examples(section).keys() == UNPUBLISHED
+    made = of_contract()
+    assert [each for kind in UNPUBLISHED for each in differences(EXAMPLES[kind], made[kind], kind)] == []
+
+
+def test_listeners_in_the_page_listen_to_every_type() -> None:
+    [listed] = re.findall(r"const TYPES = `(.*?)`", TEXT, re.DOTALL)
+    # EventSource is never told of heartbeats.
+    assert set(listed.split()) == TYPES - {"heartbeat"}
+
+
+def test_reasons_of_an_end_are_those_that_there_are() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (yes|no) \|", TEXT, re.MULTILINE)
+    assert dict(rows) == {each.text: "yes" if each.resumable else "no" for each in EndReason}
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)]+)\)", TEXT))))
+def test_link_leads_somewhere(link: str) -> None:
+    path, _, anchor = link.partition("#")
+    assert (ROOT / "docs" / path).exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("suite", [Layout.ONE], indirect=True, ids=str, scope="session")
+async def test_examples_are_what_comes_of_real_runs(suite: Suite, model: FakeModel) -> None:
+    async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+        came = await happened(api, model)
+    kinds: dict[str, list[Event]] = defaultdict(list)
+    for event in came:
+        kinds[event["type"]].append(event)
+    assert kinds.keys() == TYPES - UNPUBLISHED, "types that came, and those whose examples are taken from runs"
+    telling = chosen(came)
+    # The one that an example was taken from, whatever may be null; `--write` puts it into the page.
+    assert [each for kind in kinds for each in differences(EXAMPLES[kind], telling[kind], kind)] == []
+    for kind, events in kinds.items():
+        # The others may have null where it has something, and the other way round.
+        assert {tuple(event["payload"]) for event in events} == {tuple(EXAMPLES[kind]["payload"])}, kind
+    stable = normalised(telling, EXAMPLES)
+    assert stable["message_received"] == EXAMPLES["message_received"], "what is normalised is the same each time"
+
+
+def test_difference_in_keys_nesting_or_type_is_seen() -> None:
+    example = {"a": 1, "b": [{"c": None}], "d": {"e": "x"}}
+    assert differences(example, {"a": 2.5, "b": [{"c": None}], "d": {"e": "y"}}) == []
+    for other in (
+        {**example, "a": "1"},
+        {**example, "a": True},
+        {**example, "b": []},
+        {**example, "b": [{"c": 1}]},
+        {**example, "d": {"e": "x", "f": 1}},
+        {**example, "d": {"e": str(uuid.uuid4())}},
+        {"a": 1, "b": [{"c": None}]},
+    ):
+        assert len(differences(example, other)) == 1, other
+
+
+def test_examples_are_written_as_they_are_read() -> None:
+    for kind, example in EXAMPLES.items():
+        assert f"<!-- example: {kind} -->\n```json\n{pretty(example)}\n```" in TEXT
