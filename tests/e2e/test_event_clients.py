@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import shutil
 import sys
 import uuid
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.cutting import cutting
-from tests.e2e.client import Chat, signed_in
+from tests.e2e.client import Chat, answer, signed_in
 from tests.e2e.events import Event, Format
 from tests.e2e.events_page import PAGE, blocks
 from tests.e2e.program import Program, started
 from tests.e2e.suite import SERVICES, Layout, Suite
+from tests.e2e.test_grpcurl import find_grpcurl, json_values
 from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import FakeModel
 
