@@ -15,6 +15,8 @@ class Cut:
         self._writers: set[asyncio.StreamWriter] = set()
         self.address = ""
         self.connections = 0
+        self.away = False
+        """Whether nobody gets through: who connects is turned away."""
 
     def cut(self) -> int:
         """Break every connection, without a word to either side. How many there were."""
@@ -26,6 +28,9 @@ class Cut:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until it is over."""
         self.connections += 1
+        if self.away:
+            writer.transport.abort()
+            return
         try:
             there, back = await asyncio.open_connection(self._host, self._port)
         except ConnectionError:
