@@ -7,6 +7,9 @@ from collections import defaultdict
 import pytest
 from codelab.orchestrator.v1 import event_pb2
 
+from services.runtime.settings import Settings
+from services.streams.service import StreamLimits
+from services.streams.store import BUFFER_EVENTS, BUFFER_SECONDS, SESSION_SECONDS
 from services.streams.subscription import EndReason
 from tests.e2e.client import signed_in
 from tests.e2e.events import UNPUBLISHED, Event
@@ -41,6 +44,26 @@ def test_listeners_in_the_page_listen_to_every_type() -> None:
 def test_reasons_of_an_end_are_those_that_there_are() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (yes|no) \|", TEXT, re.MULTILINE)
     assert dict(rows) == {each.text: "yes" if each.resumable else "no" for each in EndReason}
+
+
+def test_limits_in_the_page_are_those_of_the_services() -> None:
+    limits = StreamLimits()
+    setting = {str(field.validation_alias): field.default for field in Settings.model_fields.values()}
+    expected = {
+        "kept of a session": f"{BUFFER_EVENTS:,}, until {BUFFER_SECONDS / 60:g} minutes",
+        "ids known": f"until {SESSION_SECONDS / 3600:g} hours",
+        "slow reader": f"{limits.queue_frames:,}, then `slow_reader`",
+        "CODELAB_HEARTBEAT_SECONDS": f"{setting['CODELAB_HEARTBEAT_SECONDS']:g} s",
+        "CODELAB_USER_STREAMS": f"{setting['CODELAB_USER_STREAMS']:,}, then `TOO_MANY_STREAMS`",
+        "CODELAB_CONNECTION_SECONDS": f"{setting['CODELAB_CONNECTION_SECONDS'] / 60:g} minutes",
+        "CODELAB_TICKET_SECONDS": f"{setting['CODELAB_TICKET_SECONDS'] / 60:g} minutes",
+    }
+    section = TEXT.partition("\n## Limits\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!\||---).*\|$", section, re.MULTILINE)
+    assert len(rows) == len(expected)
+    for row, (name, value) in zip(rows, expected.items(), strict=True):
+        assert name in row
+        assert value in row
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)]+)\)", TEXT))))
