@@ -152,7 +152,8 @@ async def happened(api: Api, model: FakeModel) -> list[Event]:
     async with chat.watch(accept=Format.NDJSON, after="start") as stream:
         reading = asyncio.create_task(_read(stream, came))
         try:
-            await answer(chat.send("The parser in lexer.py reads every line twice."))
+            noted = giving("Noted. I look at lexer.py next.").directive()
+            await answer(chat.send(f"The parser in lexer.py reads every line twice. {noted}"))
             came += await _watched_from_its_middle(chat, model)
             for content, steps, state in _PLANNED:
                 plan = plan_directive({"tasks": [step.values("") for step in steps]})

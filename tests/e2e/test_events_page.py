@@ -8,6 +8,7 @@ import pytest
 from codelab.orchestrator.v1 import event_pb2
 
 from services.runtime.settings import Settings
+from services.streams.errors import EventsUnavailable, ShuttingDown, TooManyStreams
 from services.streams.service import StreamLimits
 from services.streams.store import BUFFER_EVENTS, BUFFER_SECONDS, SESSION_SECONDS
 from services.streams.subscription import EndReason
@@ -17,6 +18,7 @@ from tests.e2e.events_page import PAGE, chosen, differences, examples, happened,
 from tests.e2e.suite import ROOT, Layout, Suite
 from tests.fakes.openai_server import FakeModel
 
+PROGRESS = {"context_retrieved", "agent_working", "agent_status_changed", "message_delta", "message_snapshot"}
 TEXT = PAGE.read_text(encoding="utf-8")
 EXAMPLES = examples(TEXT)
 TYPES = {field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields}
@@ -75,7 +77,29 @@ def test_link_leads_somewhere(link: str) -> None:
         assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("suite", [Layout.ONE], indirect=True, ids=str, scope="session")
+on_one_process = pytest.mark.parametrize("suite", [Layout.ONE], indirect=True, ids=str, scope="session")
+
+
+@on_one_process
+async def test_refusals_have_the_reasons_of_the_page(suite: Suite) -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*?) \|", TEXT, re.MULTILINE)
+    told = {int(status): re.findall(r"`(\w+)`", reasons) for status, reasons in rows}
+    async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
+        path = f"{(await api.new_chat()).path}/events"
+        elsewhere = path.replace(path.split("/")[-2], str(uuid.uuid4()))
+        refused = [
+            await api.http.get(path, headers={"Authorization": ""}),
+            await api.http.get(path, headers={"Authorization": "Bearer x"}),
+            await api.http.get(elsewhere),
+            await api.http.get(path, params={"type": "nonsense"}),
+        ]
+    assert [each.status_code for each in refused] == [401, 401, 404, 422]
+    assert [each.text for each in refused if each.json()["reason"] not in told[each.status_code]] == []
+    assert told[429] == [TooManyStreams.reason]
+    assert told[503] == [ShuttingDown.reason, EventsUnavailable.reason]
+
+
+@on_one_process
 async def test_examples_are_what_comes_of_real_runs(suite: Suite, model: FakeModel) -> None:
     async with signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api:
         came = await happened(api, model)
@@ -89,6 +113,11 @@ async def test_examples_are_what_comes_of_real_runs(suite: Suite, model: FakeMod
     for kind, events in kinds.items():
         # The others may have null where it has something, and the other way round.
         assert {tuple(event["payload"]) for event in events} == {tuple(EXAMPLES[kind]["payload"])}, kind
+    for mode, final in (("direct", "agent_completed"), ("planned", "orchestration_completed")):
+        run_id = telling[final]["run_id"]
+        types = [each["type"] for each in came if each["run_id"] == run_id and each["type"] not in PROGRESS]
+        [listed] = re.findall(rf"^- in a {mode} run: (.*?)[;.]$", TEXT, re.MULTILINE | re.DOTALL)
+        assert re.findall(r"`(\w+)`", listed) == list(dict.fromkeys(types))
     stable = normalised(telling, EXAMPLES)
     assert stable["message_received"] == EXAMPLES["message_received"], "what is normalised is the same each time"
 
