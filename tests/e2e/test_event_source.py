@@ -121,6 +121,8 @@ async def test_event_source_misses_nothing_in_twelve_minutes(model: FakeModel, t
         url = f"http://{network.address}"
         browser = await stack.enter_async_context(browsing(chat, url, token, folders[1]))
         events, tickets = f"{chat.path}/events", f"{chat.path}/events:ticket"
+        # Before that it has read where it begins.
+        await eventually(lambda: 200 in served(suite, tickets), what="the first ticket")
 
         async def cut() -> None:
             await eventually(network.cut, what="a connection to cut")
