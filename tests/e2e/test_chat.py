@@ -381,20 +381,21 @@ async def test_answer_that_was_finished_while_all_its_events_were_lost_is_shown_
 ) -> None:
     marker = str(uuid.uuid4())
     script = Script(answer="Half of it 𝄞, and the other half.", chunks=4, after_chunks=2, gate=marker)
+    given = {**settings(Layout.ONE, model), "CODELAB_CONNECTION_SECONDS": "1"}
     async with (
-        running(Layout.ONE, folder, **settings(Layout.ONE, model)) as suite,
+        running(Layout.ONE, folder, **given) as suite,
         signed_in(suite.url, token := await suite.token(str(uuid.uuid4()))) as api,
         cutting(suite.grpc_address("streams")) as network,
     ):
         lab = await api.new_chat()
         backends = [suite.grpc_address(each) for each in ("projects", "agents", "orchestrator")]
-        given = {"CODELAB_BACKENDS": ",".join([*backends, network.address]), "CODELAB_TOKEN": token}
+        environment = {"CODELAB_BACKENDS": ",".join([*backends, network.address]), "CODELAB_TOKEN": token}
         message = ("--project", "Lab", "--session", lab.session_id, f"{marker} {script.directive()}")
-        async with at_terminal(suite, *message, **given) as screen:
+        async with at_terminal(suite, *message, **environment) as screen:
             await screen.until("Half of it")
-            # Back after a cut, it goes on with what it has.
+            # Back after a cut, and then after its connection grew old, it goes on with what it has.
             network.cut()
-            await eventually(lambda: network.connections > 1)
+            await eventually(lambda: network.connections > 2)
             network.away = True
             network.cut()
             model.open_gate(marker)
