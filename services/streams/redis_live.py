@@ -21,7 +21,7 @@ _OWN = OwnerGuard("session_events", user="key.user_id", project="key.project_id"
 
 _AT_ONCE = 200
 _FIRST_PAUSE_SECONDS = 0.1
-"""Before Redis, out of reach, is asked again; it doubles up to the longest."""
+"""Before Redis, out of reach, is asked a second time; it doubles up to the longest."""
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
@@ -41,7 +41,7 @@ class LiveReader:
         # By the name of the session, and by the block that listens: two may pass equal listeners.
         self._listeners: dict[bytes, dict[object, tuple[SessionKey, Listener]]] = {}
         self._awaited: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._pause = _FIRST_PAUSE_SECONDS
+        self._pause = 0.0
 
     @property
     def names(self) -> list[bytes]:
@@ -80,13 +80,14 @@ class LiveReader:
             # The client sends sometimes while it reads, and may lose a cancellation then.
             while not _cancelled():
                 await self._look()
-                self._pause = _FIRST_PAUSE_SECONDS
                 # Less than the wait for an answer, of which this is one.
                 while await self._take(redis_client.ANSWER_SECONDS / 2) and not _cancelled():
-                    pass
+                    self._pause = 0.0
+                self._pause = 0.0
         except EventsUnavailable:
+            # A connection alone that broke costs nobody time.
             await asyncio.sleep(self._pause)
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+            self._pause = min(max(_FIRST_PAUSE_SECONDS, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
 
     async def _look(self) -> None:
         """See whether something was told that comes no more: after a connection broke, and when it is quiet."""

@@ -23,6 +23,7 @@ class Clock(Protocol):
         """Let so much time pass."""
 
 
+_NOBODYS = SessionKey("", "", "")
 StoresAndClock = tuple[EventStore, MemberStore, Clock]
 MakeStores = Callable[[], AbstractAsyncContextManager[StoresAndClock]]
 
@@ -55,21 +56,26 @@ class RedisClock:
     end
     """
 
-    def __init__(self, client: "Redis", store: RedisEventStore) -> None:
+    def __init__(self, client: Redis, *stores: RedisEventStore) -> None:
         self._client = client
-        self._store = store
+        self._stores = stores
 
     async def advance(self, seconds: float) -> None:
+        for store in self._stores:
+            # Behind what it has been asked for, in order.
+            await store.read(_NOBODYS)
         while seconds > 0:
             step = min(seconds, KEEP_SECONDS)
             await self._client.eval(self._SHORTEN, 0, str(round(step * 1000)))
-            # What the store does as time passes.
-            await self._store.keep_alive()
+            # What they do as time passes.
+            for store in self._stores:
+                await store.keep_alive()
             seconds -= step
 
 
 @asynccontextmanager
-async def _in_memory() -> AsyncIterator[StoresAndClock]:
+async def in_memory() -> AsyncIterator[StoresAndClock]:
+    """Those of this process."""
     clock, epochs = OwnClock(), count(1)
     yield MemoryEventStore(clock, lambda: f"e{next(epochs)}"), MemoryMemberStore(clock), clock
 
@@ -88,11 +94,11 @@ def _redis(request: pytest.FixtureRequest) -> MakeStores:
         await client.flushdb()
         async with redis_stores(url) as (events, members):
             # From here on nobody is interrupted.
-            await events.read(SessionKey("", "", ""))
+            await events.read(_NOBODYS)
             yield events, members, RedisClock(client, events)
         await client.aclose()
 
     return make
 
 
-STORES: dict[str, Callable[[pytest.FixtureRequest], MakeStores]] = {"memory": lambda _: _in_memory, "redis": _redis}
+STORES: dict[str, Callable[[pytest.FixtureRequest], MakeStores]] = {"memory": lambda _: in_memory, "redis": _redis}
