@@ -1,4 +1,4 @@
-"""A Redis for the tests alone: in a folder and on a port of its own, with a password."""
+"""A Redis for the tests alone: in a folder and on a port of its own, with a password, and nothing on disk."""
 
 import shutil
 import signal
@@ -21,12 +21,10 @@ _START_SECONDS = 20.0
 
 @dataclass
 class RedisServer:
-    """A server that can be stopped and started again, which leaves it empty, unless it keeps its data."""
+    """A server that can be stopped and started again, which leaves it empty, or as it was at its last SAVE."""
 
     program: str
     folder: Path
-    keeps_data: bool = False
-    """On disk, but for what came in the second before it was stopped."""
     port: int = field(default_factory=free_ports)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +37,6 @@ class RedisServer:
         """Start, and return when it answers."""
         log = self.folder / "log"
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "requirepass": PASSWORD, "save": ""}
-        options["appendonly"] = "yes" if self.keeps_data else "no"
         command = [self.program, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
         with log.open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
@@ -52,7 +49,7 @@ class RedisServer:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop, as a crash would."""
+        """Stop, as a crash would: what it did not save is gone."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(timeout=30)
@@ -71,13 +68,13 @@ def _answers(client: "redis.Redis") -> bool:
 
 
 @contextmanager
-def running(*, keeps_data: bool = False) -> Iterator[RedisServer]:
+def running() -> Iterator[RedisServer]:
     """Start an empty server; stop it and remove its folder at the end. Skip the test where it is not installed."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("Redis is not installed: apt-get install redis-server")
     with tempfile.TemporaryDirectory(prefix="codelab-redis-") as folder:
-        server = RedisServer(program, Path(folder), keeps_data)
+        server = RedisServer(program, Path(folder))
         server.start()
         try:
             yield server

@@ -31,13 +31,16 @@ async def redis_stores(url: str) -> AsyncIterator[tuple["RedisEventStore", Redis
     """The streams on the Redis at `url`, which may be out of reach, and who may watch them, until the block ends."""
     # What is told twice would be heard twice.
     client = redis_of(url, text=False, again=False)
+    # Its connection waits, and breaks, for nobody else.
+    hearing = redis_of(url, text=False, again=False)
     try:
         reach = Reach()
         commits = Commits(client, reach)
-        store = RedisEventStore(client, commits, reach)
+        store = RedisEventStore(commits, hearing, reach)
         async with commits.going(), store.kept():
             yield store, RedisMemberStore(commits)
     finally:
+        await hearing.aclose()
         await client.aclose()
 
 
@@ -49,9 +52,9 @@ class RedisEventStore:
     every `KEEP_SECONDS`, so it may be dropped as much sooner after the last one has left its process in a crash.
     """
 
-    def __init__(self, client: "Redis", commits: Commits, reach: Reach) -> None:
+    def __init__(self, commits: Commits, hearing: "Redis", reach: Reach) -> None:
         self._commits = commits
-        self._live = LiveReader(client, reach, self._where)
+        self._live = LiveReader(hearing, reach, self._where)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
