@@ -88,6 +88,11 @@ class LiveReader:
             # A connection alone that broke costs nobody time.
             await asyncio.sleep(self._pause)
             self._pause = min(max(_FIRST_PAUSE_SECONDS, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
+        except Exception:
+            # Whatever could not be passed on is missing.
+            self._interrupt()
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+            raise
 
     async def _look(self) -> None:
         """See whether something was told that comes no more: after a connection broke, and when it is quiet."""
