@@ -21,9 +21,9 @@ counts. A ticket is such a token, but
 - with `token_exp`, when the token ends that it was made with: whoever it admits may stay until then. Its own `exp` is
   never later.
 
-A refusal is UNAUTHENTICATED, its reason
-TOKEN_MISSING, TOKEN_INVALID or TOKEN_EXPIRED; PERMISSION_DENIED for a user on an internal RPC; UNAVAILABLE with
-KEYS_UNAVAILABLE where the issuer's keys cannot be had. It never repeats the token, and nor does a log.
+A refusal is UNAUTHENTICATED, its reason TOKEN_MISSING, TOKEN_INVALID or TOKEN_EXPIRED; PERMISSION_DENIED for a user on
+an internal RPC; UNAVAILABLE with KEYS_UNAVAILABLE where the issuer's keys cannot be had. It never repeats the token,
+and nor does a log.
 """
 
 import re
