@@ -65,8 +65,11 @@ def clock(store_and_clock: tuple[EventStore, Clock]) -> Clock:
 
 @asynccontextmanager
 async def hearing(store: EventStore, session: SessionKey = SESSION) -> AsyncIterator[Heard]:
-    """Listen while the block runs, and then until all is heard that happened in it."""
+    """Listen while the block runs, and then until all is heard that happened in it, and nothing from before."""
     heard = Heard()
+    # Returns when all is heard that happened before, where that is later.
+    with suppress(SessionNotFound):
+        await store.read(session)
     with store.listen(session, heard):
         yield heard
         # Raises SessionNotFound where it was closed: all is heard then too.
@@ -367,9 +370,8 @@ async def test_a_views_tail_parts_what_it_contains_from_what_it_does_not(store: 
 
 
 async def test_one_listener_leaving_does_not_deafen_the_others(store: EventStore) -> None:
-    staying, leaving = Heard(), Heard()
-    with store.listen(SESSION, staying):
-        with store.listen(SESSION, leaving):
+    async with hearing(store) as staying:
+        async with hearing(store) as leaving:
             await store.publish(SESSION, RUN, EVENT, n=1)
         await store.publish(SESSION, RUN, EVENT, n=2)
     assert (len(staying.ids), len(leaving.ids)) == (2, 1)
