@@ -16,7 +16,16 @@ from tests.e2e.client import AGENT
 from tests.e2e.events import Format, Frame, ndjson_frames, sse_frames
 from tests.e2e.torture.knowledge import Knowledge
 from tests.e2e.torture.published import event_of
-from tests.e2e.torture.transports import SILENCE_SECONDS, CutOff, Doors, Refused, Session, Transport
+from tests.e2e.torture.transports import (
+    PASSING,
+    SILENCE_SECONDS,
+    CutOff,
+    Doors,
+    Refused,
+    Session,
+    Transport,
+    without_problems,
+)
 from tests.fakes.openai_script import Script
 
 _AGAIN_AFTER_SECONDS = 0.1
@@ -137,13 +146,10 @@ class Asker:
         async with opened as response:
             if response.status_code != 200:
                 told = (await response.aread()).decode()
-                raise Refused(str(response.status_code), told, passing=response.status_code in (503, 504))
+                raise Refused(str(response.status_code), told, passing=response.status_code in PASSING)
             self.knowledge.connected()
             parse = sse_frames if accept is Format.SSE else ndjson_frames
-            async for frame in parse(response.aiter_bytes()):
-                if frame.event is not None and "status" in frame.event and "reason" in frame.event:
-                    status = frame.event["status"]
-                    raise Refused(str(status), str(frame.event), passing=status in (503, 504))
+            async for frame in without_problems(parse(response.aiter_bytes())):
                 await self._take(frame)
 
     async def _take(self, frame: Frame) -> None:
@@ -160,7 +166,7 @@ class Asker:
         for path in (f"runs/{run_id}", f"chat/sessions/{self.session.session_id}/messages?page_size=100"):
             response = await http.get(f"{project}/{path}", headers=token)
             if response.status_code != 200:
-                raise Refused(str(response.status_code), response.text, passing=response.status_code in (503, 504))
+                raise Refused(str(response.status_code), response.text, passing=response.status_code in PASSING)
             told.append(response.json())
         self.knowledge.reload([told[0]], told[1]["messages"])
         if run_id in self.knowledge.over:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from codelab.orchestrator.v1 import event_pb2
-from google.protobuf.json_format import MessageToDict
 
+from gateway.encode import Encoders
 from tests.e2e.events import Event
 
 BUFFER_EVENTS = 100
@@ -30,13 +31,13 @@ class Place:
         return f"{self.epoch}-{self.seq}"
 
 
+_encode = Encoders().of(event_pb2.Event.DESCRIPTOR)
+
+
 def event_of(message: event_pb2.Event) -> Event:
     """The event as HTTP tells it."""
-    told: Event = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    type = message.WhichOneof("payload")
-    assert type is not None, message
-    payload = told.pop(type)
-    return {"id": None, "run_id": None, **told, "type": type, "payload": payload}
+    told: Event = json.loads(orjson.dumps(_encode(message)))
+    return told
 
 
 def words_of(event: Mapping[str, Any]) -> str:

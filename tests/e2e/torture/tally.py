@@ -15,5 +15,5 @@ class Tally:
         lines = [f"seed {self.seed}: {len(self.violations)} violations"]
         lines += [f"  {count:7} {what}" for what, count in self.counts.items()]
         lines += ["seen:", *(f"  {count:7} × {what}" for what, count in sorted(self.seen.items()))]
-        lines += [f"violation: {each}" for each in self.violations[:20]]
+        lines += [f"violation: {each if len(each) < 2_000 else each[:2_000] + '…'}" for each in self.violations[:20]]
         return "\n".join(lines)

@@ -17,6 +17,8 @@ from tests.e2e.torture.published import event_of
 
 # A stream that has nothing to say sends a heartbeat every half second here; one that says nothing for longer is broken.
 SILENCE_SECONDS = 20.0
+PASSING = (503, 504)
+"""Says a gateway whose services have just died, or stop: it has passed by the next try, or the one after."""
 # gRPC's own pauses between two tries to connect grow to two minutes.
 CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 
@@ -114,19 +116,23 @@ async def _over_http(http: httpx.AsyncClient, transport: Transport, ask: Ask) ->
         async with opened as response:
             if response.status_code != 200:
                 told = (await response.aread()).decode()
-                raise Refused(str(response.status_code), told, passing=response.status_code in (503, 504))
+                raise Refused(str(response.status_code), told, passing=response.status_code in PASSING)
             assert response.headers["content-type"].partition(";")[0] == accept.value
             parse = sse_frames if accept is Format.SSE else ndjson_frames
-            yield _without_problems(parse(response.aiter_bytes()))
+            yield without_problems(parse(response.aiter_bytes()))
     except httpx.TransportError as error:
         raise CutOff(type(error).__name__) from None
 
 
-async def _without_problems(frames: AsyncIterator[Frame]) -> AsyncIterator[Frame]:
+async def without_problems(frames: AsyncIterator[Frame]) -> AsyncIterator[Frame]:
+    """The frames of a stream over HTTP. Raise Refused where its last one is a problem: of SSE an event of that name,
+    of NDJSON an object with that key."""
     async for frame in frames:
-        event = frame.event
-        if event is not None and "status" in event and "reason" in event:
-            raise Refused(str(event["status"]), json.dumps(event), passing=event["status"] in (503, 504))
+        problem = None
+        if frame.event is not None:
+            problem = frame.event if frame.name == "problem" else frame.event.get("problem")
+        if problem is not None:
+            raise Refused(str(problem["status"]), json.dumps(problem), passing=problem["status"] in PASSING)
         yield frame
 
 
