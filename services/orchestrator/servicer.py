@@ -16,6 +16,7 @@ from codelab.orchestrator.v1 import (
     session_service_pb2_grpc,
 )
 
+from services.orchestrator.cursors import seen_of
 from services.orchestrator.model import FINISHED, Accepted, OnBusy, Owner, Run, RunState
 from services.orchestrator.service import RunService, Send, SessionService
 from services.orchestrator.streams_client import StreamsClient
@@ -227,7 +228,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
 
     async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
         events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
-        seen = next((index + 1 for index, event in enumerate(events) if event.id == after), 0)
+        seen = seen_of([event.id for event in events], after)
         now = timestamp(self._clock())
         cursor = after if seen else None
         yield event_pb2.Event(

@@ -246,6 +246,8 @@ class RunKnowledge(Knowledge):
         self.last_id = told["latest_id"]
         if self._came and Place.of(told["latest_id"]).epoch == [*self._came][-1].epoch:
             self._undue(f"resync_required {told} after {[*self._came][-1]}")
+        # It reloads: what is told from here on may be what it had before, of a run that is over from its first event.
+        self._came.clear()
 
     def missing(self) -> Iterator[str]:
         return iter(())
