@@ -21,7 +21,7 @@ _START_SECONDS = 20.0
 
 @dataclass
 class RedisServer:
-    """A server that can be stopped and started again, which leaves it empty."""
+    """A server that can be stopped and started again, which leaves it empty, or as it was at its last SAVE."""
 
     program: str
     folder: Path
@@ -49,7 +49,7 @@ class RedisServer:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop, as a crash would: what it kept is gone."""
+        """Stop, as a crash would: what it did not save is gone."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(timeout=30)

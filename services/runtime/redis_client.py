@@ -30,8 +30,11 @@ class RedisUnavailable(Exception):
         self.credentials = credentials
 
 
-def redis_of(url: str) -> "Redis":
-    """A client that speaks text. Nothing connects yet; `aclose` it when done."""
+def redis_of(url: str, *, text: bool = True, again: bool = True) -> "Redis":
+    """A client that speaks text, or bytes. Nothing connects yet; `aclose` it when done.
+
+    `again`: what is sent to a connection that breaks is sent once more, for which twice must be as good as once.
+    """
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -39,7 +42,7 @@ def redis_of(url: str) -> "Redis":
 
     pool = BlockingConnectionPool.from_url(
         url,
-        decode_responses=True,
+        decode_responses=text,
         # The newer protocol begins with a negotiation that only one vendor's servers know.
         protocol=2,
         max_connections=_MOST_CONNECTIONS,
@@ -48,7 +51,7 @@ def redis_of(url: str) -> "Redis":
         socket_connect_timeout=ANSWER_SECONDS,
         health_check_interval=_IDLE_SECONDS,
         # Once, for a connection that Redis closed meanwhile. Not after silence, of which nobody knows what it did.
-        retry=Retry(NoBackoff(), 1, (Disconnected,)),
+        retry=Retry(NoBackoff(), int(again), (Disconnected,)),
     )
     return Redis.from_pool(pool)
 

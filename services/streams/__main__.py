@@ -1,6 +1,5 @@
 """The streams service as a process: `python -m services.streams`."""
 
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,11 +13,10 @@ from services.runtime.process import main
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
 from services.runtime.tasks import repeating
-from services.streams.members import MemoryMemberStore
-from services.streams.memory_store import MemoryEventStore
 from services.streams.orchestrator_sessions import OrchestratorSessions
 from services.streams.service import StreamLimits, StreamService
 from services.streams.servicer import EventServicer, PublishServicer, add_event_servicer_to_server
+from services.streams.store_choice import stores_of
 
 
 @asynccontextmanager
@@ -30,13 +28,22 @@ async def serving(
     keys = Keys.of(settings)
     peers = Peers("streams", settings, TokenMinter(keys))
     sessions = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
-    service = StreamService(
-        MemoryEventStore(clock, lambda: secrets.token_hex(6)),
-        MemoryMemberStore(clock),
-        OrchestratorSessions(peers.channel("orchestrator", sessions)),
-        clock,
-        limits,
-    )
+    try:
+        async with stores_of(settings, clock) as (events, members):
+            directory = OrchestratorSessions(peers.channel("orchestrator", sessions))
+            service = StreamService(events, members, directory, clock, limits)
+            server = _server(settings, keys, service, clock)
+            async with repeating("stream sweep", service.sweep, limits.sweep_seconds):
+                await server.start()
+                try:
+                    yield server, service
+                finally:
+                    await server.stop()
+    finally:
+        await peers.close()
+
+
+def _server(settings: Settings, keys: Keys, service: StreamService, clock: Callable[[], float]) -> ServiceServer:
     server = ServiceServer("streams", settings, TokenVerifier(keys))
     server.add(
         add_event_servicer_to_server,
@@ -50,15 +57,7 @@ async def serving(
     )
     # gRPC would wait the whole drain time for open streams.
     server.on_drain(service.stop)
-    try:
-        async with repeating("stream sweep", service.sweep, limits.sweep_seconds):
-            await server.start()
-            try:
-                yield server, service
-            finally:
-                await server.stop()
-    finally:
-        await peers.close()
+    return server
 
 
 @asynccontextmanager

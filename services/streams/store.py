@@ -189,6 +189,8 @@ class EventStore(Protocol):
     async def read(self, session: SessionKey, run_id: str | None = None) -> View:
         """The session's stream now; one that is not known begins here, with an empty buffer and seq 0.
 
+        Who listens here has heard all that the view contains when it is returned.
+
         Raise SessionNotFound if the session was closed.
         """
 

@@ -1,13 +1,12 @@
 """The promises of `EventStore`, kept by every backend."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import count
 
 import pytest
 
 from services.streams.errors import RunSuperseded, SessionNotFound
-from services.streams.memory_store import MemoryEventStore
 from services.streams.store import (
     BUFFER_EVENTS,
     BUFFER_SECONDS,
@@ -24,19 +23,12 @@ from services.streams.store import (
     TextDelta,
     TextSnapshot,
 )
+from tests.conformance.event_stores import STORES, Clock
 
 SESSION = SessionKey("user", "project", "session")
 RUN = RunKey("run", 1)
 EVENT = NewEvent("agent_started", final=False, payload=b"payload")
 FINAL = NewEvent("agent_completed", final=True, payload=b"answer")
-
-
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass
@@ -55,20 +47,31 @@ class Heard:
         return [content.id for content in self.contents if isinstance(content, StoredEvent)]
 
 
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.server_backed] * (name == "redis")) for name in STORES])
+async def store_and_clock(request: pytest.FixtureRequest) -> AsyncIterator[tuple[EventStore, Clock]]:
+    async with STORES[request.param](request)() as (events, _, clock):
+        yield events, clock
+
+
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def store(store_and_clock: tuple[EventStore, Clock]) -> EventStore:
+    return store_and_clock[0]
 
 
-def _memory(clock: Clock) -> EventStore:
-    epochs = count(1)
-    return MemoryEventStore(clock, lambda: f"e{next(epochs)}")
+@pytest.fixture
+def clock(store_and_clock: tuple[EventStore, Clock]) -> Clock:
+    return store_and_clock[1]
 
 
-@pytest.fixture(params=[_memory], ids=["memory"])
-def store(request: pytest.FixtureRequest, clock: Clock) -> EventStore:
-    make: Callable[[Clock], EventStore] = request.param
-    return make(clock)
+@asynccontextmanager
+async def hearing(store: EventStore, session: SessionKey = SESSION) -> AsyncIterator[Heard]:
+    """Listen while the block runs, and then until all is heard that happened in it."""
+    heard = Heard()
+    with store.listen(session, heard):
+        yield heard
+        # Raises SessionNotFound where it was closed: all is heard then too.
+        with suppress(SessionNotFound):
+            await store.read(session)
 
 
 def delta(offset: int, text: str, generation: int = 1, message_id: str = "m", run_id: str = "run") -> TextDelta:
@@ -128,11 +131,11 @@ async def test_the_buffer_keeps_the_last_events(store: EventStore) -> None:
 
 async def test_the_buffer_expires_after_its_last_event_and_the_head_stays(store: EventStore, clock: Clock) -> None:
     await store.publish(SESSION, RUN, EVENT, n=1)
-    clock.now += BUFFER_SECONDS - 1
+    await clock.advance(BUFFER_SECONDS - 1)
     await store.publish(SESSION, RUN, EVENT, n=2)
-    clock.now += BUFFER_SECONDS - 1
+    await clock.advance(BUFFER_SECONDS - 1)
     assert len((await store.read(SESSION)).buffer) == 2
-    clock.now += 1
+    await clock.advance(1)
     view = await store.read(SESSION)
     assert (view.head.seq, view.buffer) == (2, ())
     third = await store.publish(SESSION, RUN, EVENT, n=3)
@@ -142,9 +145,9 @@ async def test_the_buffer_expires_after_its_last_event_and_the_head_stays(store:
 
 async def test_a_day_after_its_last_use_a_session_begins_a_new_epoch(store: EventStore, clock: Clock) -> None:
     before = await store.publish(SESSION, RUN, FINAL, n=1)
-    clock.now += SESSION_SECONDS - 1
+    await clock.advance(SESSION_SECONDS - 1)
     assert (await store.read(SESSION, RUN.run_id)).final_seq == 1
-    clock.now += SESSION_SECONDS
+    await clock.advance(SESSION_SECONDS)
     view = await store.read(SESSION, RUN.run_id)
     assert before is not None
     assert view.head.epoch != before.epoch
@@ -154,16 +157,16 @@ async def test_a_day_after_its_last_use_a_session_begins_a_new_epoch(store: Even
 async def test_a_session_that_is_listened_to_keeps_its_epoch(store: EventStore, clock: Clock) -> None:
     epoch = (await store.read(SESSION)).head.epoch
     with store.listen(SESSION, Heard()):
-        clock.now += 3 * SESSION_SECONDS
+        await clock.advance(3 * SESSION_SECONDS)
         assert await store.publish(SESSION, RUN, EVENT, n=1) == EventId(epoch, 1)
-        clock.now += SESSION_SECONDS - 1
-    clock.now += SESSION_SECONDS - 1
+        await clock.advance(SESSION_SECONDS - 1)
+    await clock.advance(SESSION_SECONDS - 1)
     assert (await store.read(SESSION)).head == EventId(epoch, 1)
 
 
 async def test_a_listener_does_not_bring_a_forgotten_session_back(store: EventStore, clock: Clock) -> None:
     epoch = (await store.read(SESSION)).head.epoch
-    clock.now += SESSION_SECONDS
+    await clock.advance(SESSION_SECONDS)
     with store.listen(SESSION, Heard()):
         assert (await store.read(SESSION)).head.epoch != epoch
 
@@ -172,8 +175,7 @@ async def test_sessions_of_other_owners_are_other_streams(store: EventStore) -> 
     await store.publish(SESSION, RUN, EVENT, n=1)
     await store.publish_text(SESSION, RUN, delta(0, "secret"))
     for other in (replace(SESSION, user_id="else"), replace(SESSION, project_id="else")):
-        heard = Heard()
-        with store.listen(other, heard):
+        async with hearing(store, other) as heard:
             await store.publish(SESSION, RUN, EVENT, n=2)
         view = await store.read(other)
         assert (view.head.seq, view.buffer, view.partials, heard.contents) == (0, (), (), [])
@@ -183,8 +185,7 @@ async def test_sessions_of_other_owners_are_other_streams(store: EventStore) -> 
 
 
 async def test_a_known_n_is_not_published_twice_and_keeps_its_id(store: EventStore) -> None:
-    heard = Heard()
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         first = await store.publish(SESSION, RUN, EVENT, n=1)
         await store.publish(SESSION, RUN, EVENT, n=2)
         assert await store.publish(SESSION, RUN, EVENT, n=1) == first
@@ -193,7 +194,7 @@ async def test_a_known_n_is_not_published_twice_and_keeps_its_id(store: EventSto
 
 async def test_a_known_n_is_known_after_its_event_left_the_buffer(store: EventStore, clock: Clock) -> None:
     first = await store.publish(SESSION, RUN, EVENT, n=1)
-    clock.now += BUFFER_SECONDS
+    await clock.advance(BUFFER_SECONDS)
     assert await store.publish(SESSION, RUN, EVENT, n=1) == first
 
 
@@ -217,8 +218,7 @@ async def test_an_older_epoch_is_refused_its_state_and_loses_the_rest(store: Eve
             await store.publish(SESSION, later, EVENT, n=None)
         case "text":
             await store.publish_text(SESSION, later, delta(0, ""))
-    heard = Heard()
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         for n in (1, 2):
             with pytest.raises(RunSuperseded):
                 await store.publish(SESSION, RUN, EVENT, n)
@@ -238,7 +238,7 @@ async def test_an_older_epoch_that_opens_changes_nothing(store: EventStore) -> N
 async def test_a_runs_end_is_remembered_after_its_event_left_the_buffer(store: EventStore, clock: Clock) -> None:
     await store.publish(SESSION, RUN, EVENT, n=1)
     await store.publish(SESSION, RUN, FINAL, n=2)
-    clock.now += BUFFER_SECONDS
+    await clock.advance(BUFFER_SECONDS)
     assert (await store.read(SESSION, "run")).final_seq == 2
     assert (await store.read(SESSION, "other")).final_seq is None
     assert (await store.read(SESSION)).final_seq is None
@@ -256,8 +256,7 @@ async def test_what_is_remembered_of_runs_is_bounded(store: EventStore) -> None:
 
 
 async def test_deltas_add_up_in_code_points(store: EventStore) -> None:
-    heard = Heard()
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         for offset, text in ((0, "a🦜"), (2, "é"), (3, "𐍈")):
             await store.publish_text(SESSION, RUN, delta(offset, text))
     assert await texts(store) == {"m": (1, "a🦜é𐍈")}
@@ -271,9 +270,8 @@ async def test_texts_have_no_id_and_are_not_buffered(store: EventStore) -> None:
 
 
 async def test_of_an_overlapping_delta_only_the_new_part_is_told(store: EventStore) -> None:
-    heard = Heard()
     await store.publish_text(SESSION, RUN, delta(0, "🦜bc"))
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish_text(SESSION, RUN, delta(1, "bcd"))
         await store.publish_text(SESSION, RUN, delta(1, "bc"))
         await store.publish_text(SESSION, RUN, delta(0, "🦜bcde"))
@@ -283,17 +281,15 @@ async def test_of_an_overlapping_delta_only_the_new_part_is_told(store: EventSto
 
 @pytest.mark.parametrize("wrong", [delta(4, "x"), delta(1, "x"), delta(3, ""), delta(0, "old", generation=0)])
 async def test_a_delta_that_does_not_fit_is_dropped(store: EventStore, wrong: TextDelta) -> None:
-    heard = Heard()
     await store.publish_text(SESSION, RUN, delta(0, "abc"))
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish_text(SESSION, RUN, wrong)
     assert heard.contents == []
     assert await texts(store) == {"m": (1, "abc")}
 
 
 async def test_a_text_without_its_beginning_waits_for_a_snapshot(store: EventStore) -> None:
-    heard = Heard()
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish_text(SESSION, RUN, delta(3, "d"))
         await store.publish_text(SESSION, RUN, snapshot("abcd"))
         await store.publish_text(SESSION, RUN, delta(4, "e"))
@@ -302,9 +298,8 @@ async def test_a_text_without_its_beginning_waits_for_a_snapshot(store: EventSto
 
 
 async def test_a_higher_generation_resets_the_text_and_a_lower_one_is_dropped(store: EventStore) -> None:
-    heard = Heard()
     await store.publish_text(SESSION, RUN, delta(0, "first"))
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish_text(SESSION, RUN, delta(3, "lost its beginning", generation=2))
         await store.publish_text(SESSION, RUN, delta(0, "second", generation=2))
         await store.publish_text(SESSION, RUN, delta(5, "late"))
@@ -314,9 +309,8 @@ async def test_a_higher_generation_resets_the_text_and_a_lower_one_is_dropped(st
 
 
 async def test_a_snapshot_tells_only_what_is_new(store: EventStore) -> None:
-    heard = Heard()
     await store.publish_text(SESSION, RUN, delta(0, "ab"))
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish_text(SESSION, RUN, snapshot("ab"))
         await store.publish_text(SESSION, RUN, snapshot("a"))
         await store.publish_text(SESSION, RUN, snapshot("abc"))
@@ -341,9 +335,8 @@ async def test_a_runs_final_event_ends_its_texts_only(store: EventStore) -> None
 
 
 async def test_text_that_comes_after_the_runs_end_is_dropped(store: EventStore) -> None:
-    heard = Heard()
     await store.publish(SESSION, RUN, FINAL, n=1)
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish_text(SESSION, RUN, delta(0, "a"))
         await store.publish_text(SESSION, RUN, snapshot("a"))
     assert (heard.contents, await texts(store)) == ([], {})
@@ -353,8 +346,7 @@ async def test_text_that_comes_after_the_runs_end_is_dropped(store: EventStore) 
 
 
 async def test_a_listener_hears_all_in_order_until_it_leaves(store: EventStore) -> None:
-    heard = Heard()
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         first = await store.publish(SESSION, RUN, EVENT, n=1)
         await store.publish_text(SESSION, RUN, delta(0, "a"))
         second = await store.publish(SESSION, RUN, EVENT, n=2)
@@ -365,8 +357,7 @@ async def test_a_listener_hears_all_in_order_until_it_leaves(store: EventStore) 
 
 
 async def test_a_views_tail_parts_what_it_contains_from_what_it_does_not(store: EventStore) -> None:
-    heard = Heard()
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.publish(SESSION, RUN, EVENT, n=1)
         await store.publish_text(SESSION, RUN, delta(0, "a"))
         view = await store.read(SESSION)
@@ -388,9 +379,8 @@ async def test_one_listener_leaving_does_not_deafen_the_others(store: EventStore
 
 
 async def test_closing_tells_listeners_and_forgets(store: EventStore) -> None:
-    heard = Heard()
     await store.publish(SESSION, RUN, EVENT, n=1)
-    with store.listen(SESSION, heard):
+    async with hearing(store) as heard:
         await store.close(SESSION)
         await store.close(SESSION)
     assert isinstance(heard.contents[0], SessionClosed)
@@ -398,7 +388,7 @@ async def test_closing_tells_listeners_and_forgets(store: EventStore) -> None:
 
 async def test_what_is_published_late_does_not_bring_a_closed_session_back(store: EventStore, clock: Clock) -> None:
     await store.close(SESSION)
-    clock.now += SESSION_SECONDS - 1
+    await clock.advance(SESSION_SECONDS - 1)
     with pytest.raises(SessionNotFound):
         await store.open_run(SESSION, RUN)
     with pytest.raises(SessionNotFound):

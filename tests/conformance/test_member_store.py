@@ -1,34 +1,32 @@
 """The promises of `MemberStore`, kept by every backend."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from services.streams import members
 from services.streams.members import MEMBER_SECONDS, MemberStore, MemoryMemberStore
 from services.streams.store import SessionKey
+from tests.conformance.event_stores import STORES, Clock, OwnClock
 
 SESSION = SessionKey("user", "project", "session")
 
 
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.server_backed] * (name == "redis")) for name in STORES])
+async def store_and_clock(request: pytest.FixtureRequest) -> AsyncIterator[tuple[MemberStore, Clock]]:
+    async with STORES[request.param](request)() as (_, members, clock):
+        yield members, clock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def store(store_and_clock: tuple[MemberStore, Clock]) -> MemberStore:
+    return store_and_clock[0]
 
 
-@pytest.fixture(params=[MemoryMemberStore], ids=["memory"])
-def store(request: pytest.FixtureRequest, clock: Clock) -> MemberStore:
-    make: Callable[[Clock], MemberStore] = request.param
-    return make(clock)
+@pytest.fixture
+def clock(store_and_clock: tuple[MemberStore, Clock]) -> Clock:
+    return store_and_clock[1]
 
 
 async def test_what_was_not_added_is_not_known(store: MemberStore) -> None:
@@ -44,12 +42,12 @@ async def test_user_project_and_session_must_all_match(store: MemberStore, field
 
 async def test_a_member_is_forgotten_after_its_time(store: MemberStore, clock: Clock) -> None:
     await store.add(SESSION)
-    clock.now += MEMBER_SECONDS - 1
+    await clock.advance(MEMBER_SECONDS - 1)
     assert await store.has(SESSION)
     await store.add(SESSION)
-    clock.now += MEMBER_SECONDS - 1
+    await clock.advance(MEMBER_SECONDS - 1)
     assert await store.has(SESSION)
-    clock.now += 1
+    await clock.advance(1)
     assert not await store.has(SESSION)
 
 
@@ -63,9 +61,9 @@ async def test_removing_removes_one_and_is_idempotent(store: MemberStore) -> Non
     assert await store.has(other)
 
 
-async def test_in_memory_only_so_many_are_kept(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_memory_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "MEMBERS", 2)
-    store = MemoryMemberStore(clock)
+    store = MemoryMemberStore(OwnClock())
     sessions = [replace(SESSION, session_id=str(number)) for number in range(3)]
     for session in sessions:
         await store.add(session)

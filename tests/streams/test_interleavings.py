@@ -1,14 +1,18 @@
 """Whatever the order of publishing, taking over, joining, leaving and returning: every reader rebuilds the truth."""
 
 import random
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 
 import pytest
+from redis.asyncio import Redis
 
-from services.streams.errors import RunSuperseded
-from services.streams.memory_store import MemoryEventStore
+from services.runtime.redis_client import redis_of
+from services.streams.errors import EventsUnavailable, RunSuperseded
+from services.streams.redis_scripts import LIVE
+from services.streams.redis_store import redis_stores
 from services.streams.store import (
     BUFFER_EVENTS,
     BUFFER_SECONDS,
@@ -33,6 +37,10 @@ from services.streams.subscription import (
     StreamEnded,
     Subscription,
 )
+from tests import redis_server
+from tests.conformance.event_stores import Clock, RedisClock, database_of_streams, in_memory
+from tests.e2e.polling import eventually
+from tests.redis_server import RedisServer
 
 SESSION = SessionKey("user", "project", "session")
 ALPHABET = "ab é🦜𐍈\n"
@@ -47,6 +55,8 @@ class Publisher:
     generation: int = 1
     text: str = ""
     finished: bool = False
+    forgotten: int = 0
+    """Up to this n, nobody knows its events any more."""
 
     @property
     def message_id(self) -> str:
@@ -117,6 +127,7 @@ class Reader:
                     self.resyncs += 1
                     # Reloading gives everything up to latest_id.
                     self.events = ["reloaded"]
+                    self.texts.clear()
                     self.last_id = str(frame.latest)
                 case StreamEnded(reason):
                     assert reason in (EndReason.SLOW_READER, EndReason.RUN_FINISHED)
@@ -125,11 +136,14 @@ class Reader:
 
 
 class World:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, stores: Sequence[EventStore], clock: Clock) -> None:
+        """`stores` are those of the replicas that share what is published."""
         self.random = random.Random(seed)
+        self.stores = stores
+        self.clock = clock
         self.now = 1_000_000.0
-        epochs = count(1)
-        self.store = MemoryEventStore(lambda: self.now, lambda: f"e{next(epochs)}")
+        # Where the buffer begins, if nothing but its length counts.
+        self.buffered_from = 0
         self.published: list[tuple[str, str, str]] = []
         self.publishers: list[Publisher] = []
         self.readers = [
@@ -138,12 +152,25 @@ class World:
             Reader(Filter(types=frozenset({"task_started", "run_failed", "message_delta"}))),
         ]
         self.settling = False
+        self.steps: dict[Callable[[], Awaitable[None]], float] = {
+            self.publish: 30,
+            self.repeat: 6,
+            self.write: 30,
+            self.take_over: 3,
+            self.join_or_leave: 8,
+            self.interrupt: 4,
+            self.read: 30,
+            self.lose_the_buffer: 0.5,
+            self.lose_the_session: 0.2,
+        }
+
+    @property
+    def store(self) -> EventStore:
+        """That of some replica."""
+        return self.random.choice(self.stores)
 
     async def step(self) -> None:
-        await self.random.choices(
-            [self.publish, self.repeat, self.write, self.take_over, self.join_or_leave, self.interrupt, self.read],
-            [30, 6, 30, 3, 8, 4, 30],
-        )[0]()
+        await self.random.choices(list(self.steps), list(self.steps.values()))[0]()
 
     def publisher(self) -> Publisher | None:
         running = [each for each in self.publishers if not each.finished]
@@ -165,8 +192,8 @@ class World:
     async def repeat(self) -> None:
         """An acknowledgement was lost: the event comes again."""
         publisher = self.publisher()
-        if publisher.acknowledged:
-            n = self.random.randint(1, publisher.acknowledged)
+        if publisher.acknowledged > publisher.forgotten:
+            n = self.random.randint(publisher.forgotten + 1, publisher.acknowledged)
             await self.store.publish(SESSION, publisher.run, NewEvent("task_started", False, b"again"), n)
 
     async def write(self) -> None:
@@ -185,10 +212,7 @@ class World:
         stale = self.delta(publisher, len(publisher.text), "stale")
         publisher.generation += 1
         publisher.text = self.random.choice(["", "begun"])
-        snapshot = TextSnapshot(
-            old.run_id, publisher.message_id, None, "agent", publisher.generation, publisher.text, self.now
-        )
-        await self.store.publish_text(SESSION, publisher.run, snapshot)
+        await self.store.publish_text(SESSION, publisher.run, self.snapshot(publisher))
         await self.store.publish_text(SESSION, old, stale)
         with pytest.raises(RunSuperseded):
             await self.store.publish(
@@ -210,21 +234,44 @@ class World:
         else:
             reader.deaf = reader.subscription is not None
 
+    async def lose_the_buffer(self) -> None:
+        await self.clock.advance(BUFFER_SECONDS)
+        self.buffered_from = len(self.published)
+
+    async def lose_the_session(self) -> None:
+        for reader in self.readers:
+            reader.leave()
+        await self.clock.advance(SESSION_SECONDS)
+        await self.begin_anew()
+
+    async def begin_anew(self) -> None:
+        """What was published is forgotten: who publishes has to open again, and begins with its text so far."""
+        self.buffered_from = len(self.published)
+        for publisher in self.publishers:
+            publisher.forgotten = publisher.acknowledged
+            if publisher.finished:
+                continue
+            await self.store.open_run(SESSION, publisher.run)
+            if publisher.text or publisher.generation > 1:
+                await self.store.publish_text(SESSION, publisher.run, self.snapshot(publisher))
+
     async def join(self, reader: Reader) -> None:
+        store = self.store
+
         async def read(session: SessionKey, run_id: str | None) -> View:
             # Others go on before the store reads, and before its answer is here.
             await self.others_go_on()
-            view = await self.view(reader)
+            view = await self.view(reader, store)
             await self.others_go_on()
             return view
 
-        await reader.join(self.store, self.random.choice([5, 1_000]), read)
+        await reader.join(store, 1_000 if self.settling else self.random.choice([5, 1_000]), read)
 
-    async def view(self, reader: Reader) -> View:
+    async def view(self, reader: Reader, store: EventStore) -> View:
         if reader.last_id is None:
             # The whole buffer is not the whole past.
-            reader.since = max(0, len(self.published) - BUFFER_EVENTS)
-        return await self.store.read(SESSION)
+            reader.since = max(self.buffered_from, len(self.published) - BUFFER_EVENTS)
+        return await store.read(SESSION)
 
     async def others_go_on(self) -> None:
         for _ in range(0 if self.settling else self.random.randint(0, 4)):
@@ -242,14 +289,22 @@ class World:
             publisher.run.run_id, publisher.message_id, None, "agent", publisher.generation, offset, text, self.now
         )
 
+    def snapshot(self, publisher: Publisher) -> TextSnapshot:
+        return TextSnapshot(
+            publisher.run.run_id, publisher.message_id, None, "agent", publisher.generation, publisher.text, self.now
+        )
+
     async def settle(self) -> None:
         """Everyone returns and reads to the end, and nothing else happens."""
         self.settling = True
+        for store in self.stores:
+            # Who listens to it has heard everything then.
+            await store.read(SESSION)
         for reader in self.readers:
             reader.hears_again()
             while True:
                 if reader.subscription is None:
-                    await reader.join(self.store, 1_000, lambda session, run_id, reader=reader: self.view(reader))
+                    await self.join(reader)
                 await reader.take(10_000)
                 if reader.subscription is not None:
                     break
@@ -276,18 +331,84 @@ class World:
             assert reader.texts == texts
 
 
-@pytest.mark.parametrize("seed", range(60))
-async def test_every_reader_rebuilds_what_was_published(seed: int) -> None:
-    world = World(seed)
-    for _ in range(world.random.choice([60, 400])):
+class RedisWorld(World):
+    """Two replicas on one Redis, with what happens to connections and to Redis itself."""
+
+    def __init__(self, seed: int, stores: Sequence[EventStore], clock: Clock, client: Redis) -> None:
+        super().__init__(seed, stores, clock)
+        self.client = client
+        self.steps |= {self.cut_off: 2, self.fall_behind: 2}
+
+    async def cut_off(self, *first: str) -> None:
+        """The connections break on which replicas hear of what is published, while Redis does what it is told first."""
+        together = self.client.pipeline()
+        if first:
+            together.execute_command(*first)
+        for each in await self.client.client_list():
+            if each["cmd"] == "xread":
+                together.client_kill_filter(_id=each["id"])
+        await together.execute()
+
+    async def fall_behind(self) -> None:
+        """What replicas could not hear in time is not there any more."""
+        await self.cut_off("ACL", "SETUSER", "default", "-xread")
+        for _ in range(self.random.randint(1, 4)):
+            await self.random.choice([self.publish, self.write])()
+        await self.client.xtrim(LIVE, maxlen=self.random.randint(0, 2), approximate=False)
+        await self.client.execute_command("ACL", "SETUSER", "default", "+xread")
+
+
+@asynccontextmanager
+async def _in_memory(seed: int) -> AsyncIterator[World]:
+    async with in_memory() as (store, _, clock):
+        yield World(seed, [store], clock)
+
+
+@asynccontextmanager
+async def _on_redis(seed: int, server: RedisServer) -> AsyncIterator[RedisWorld]:
+    url = database_of_streams(server)
+    client = redis_of(url)
+    await client.flushdb()
+    # A world that failed may have left it without.
+    await client.execute_command("ACL", "SETUSER", "default", "+xread")
+    async with redis_stores(url) as (first, _), redis_stores(url) as (second, _):
+        yield RedisWorld(seed, [first, second], RedisClock(client, first, second), client)
+    await client.aclose()
+
+
+@pytest.fixture
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A world on the backend and with the seed that `_worlds` chose."""
+    backend, seed = request.param
+    made = _in_memory(seed) if backend == "memory" else _on_redis(seed, request.getfixturevalue("shared_redis"))
+    async with made as world:
+        yield world
+
+
+def _worlds(in_memory: int, on_redis: int) -> pytest.MarkDecorator:
+    """So many on each: a round trip takes its time."""
+    memory = [pytest.param(("memory", seed), id=f"memory-{seed}") for seed in range(in_memory)]
+    marks = pytest.mark.server_backed
+    redis = [pytest.param(("redis", seed), id=f"redis-{seed}", marks=marks) for seed in range(on_redis)]
+    return pytest.mark.parametrize("world", memory + redis, indirect=True)
+
+
+async def _go_on(world: World, steps: int) -> None:
+    for _ in range(steps):
         await world.step()
+
+
+@_worlds(in_memory=60, on_redis=10)
+async def test_every_reader_rebuilds_what_was_published(world: World) -> None:
+    await _go_on(world, world.random.choice([60, 400]))
     await world.settle()
     world.check()
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_a_resync_comes_only_where_the_buffer_or_the_epoch_was_missed(seed: int) -> None:
-    world = World(seed)
+@_worlds(in_memory=20, on_redis=2)
+async def test_a_resync_comes_only_where_the_buffer_or_the_epoch_was_missed(
+    world: World,
+) -> None:
     reader = Reader(Filter())
     world.readers = [reader]
     await world.publish()
@@ -299,8 +420,36 @@ async def test_a_resync_comes_only_where_the_buffer_or_the_epoch_was_missed(seed
             await world.publish()
         missed = len(world.published) - seen
         away = world.random.choice([0.0, BUFFER_SECONDS - 1, BUFFER_SECONDS, BUFFER_SECONDS * 1.2, SESSION_SECONDS])
-        world.now += away
+        await world.clock.advance(away)
         await world.settle()
         lost = missed > BUFFER_EVENTS or (missed > 0 and away >= BUFFER_SECONDS) or away >= SESSION_SECONDS
         assert reader.resyncs - resyncs == int(lost)
     world.check()
+
+
+@pytest.mark.server_backed
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_reader_rebuilds_what_was_published_though_redis_is_started_again(seed: int) -> None:
+    with redis_server.running() as server:
+        async with _on_redis(seed, server) as world:
+            for saved in world.random.sample([True, True, False], 3):
+                await _go_on(world, 30)
+                if saved:
+                    # It comes back as it was here: what comes behind is lost.
+                    await world.client.save()
+                    await _go_on(world, 30)
+                server.stop()
+                server.start()
+                for store in world.stores:
+                    await eventually(partial(_answers, store), what="Redis")
+                await world.begin_anew()
+            await world.settle()
+            world.check()
+
+
+async def _answers(store: EventStore) -> bool:
+    try:
+        await store.read(SESSION)
+    except EventsUnavailable:
+        return False
+    return True
