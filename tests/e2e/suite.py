@@ -44,11 +44,11 @@ class Layout(StrEnum):
     FIVE = "five processes"
     ONE = "one process"
     UP_PROCESSES = "up --processes"
-    REPLICAS = "two replicas of agents and orchestrator"
+    REPLICAS = "two replicas of agents, orchestrator and streams"
     """On PostgreSQL, Qdrant and Redis: what lives in a process cannot be shared by two."""
 
 
-REPLICATED = ("agents", "orchestrator")
+REPLICATED = ("agents", "orchestrator", "streams")
 SECOND = "-2"
 """Ends the name of a service's second replica."""
 

@@ -108,7 +108,9 @@ class SyntheticRun:
                 if takeover is not None and len(self._acknowledged) >= takeover:
                     return
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            # INTERNAL says gRPC itself, of a write to a call that has just been ended by the other side.
+            core = error.code() is grpc.StatusCode.INTERNAL and "from Core" in str(error.details())
+            if error.code() is not grpc.StatusCode.UNAVAILABLE and not core:
                 raise
             self.reopened += 1
             await asyncio.sleep(_AGAIN_AFTER_SECONDS)

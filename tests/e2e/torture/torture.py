@@ -6,7 +6,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -17,6 +17,7 @@ from tests.e2e.client import answer
 from tests.e2e.polling import eventually
 from tests.e2e.suite import Suite
 from tests.e2e.torture.asking import Asker, script_of
+from tests.e2e.torture.blows import Blow
 from tests.e2e.torture.client import Client, Manner
 from tests.e2e.torture.knowledge import Knowledge, RunKnowledge, Wanted
 from tests.e2e.torture.published import Place, Published
@@ -39,20 +40,12 @@ class Size:
     answers: int = 6
     answer_seconds: float = 2.5
     flood: int = 1_300
-    """Events in one more session, as fast as they go: whoever does not read is cut off."""
+    """Events in one more session, as fast as they go: whoever does not read is cut off. 0: there is none."""
 
 
 FULL = Size(clients=200, sessions=10, events=3_000, answers=20, answer_seconds=5.0)
-
-
-@dataclass(frozen=True)
-class Blow:
-    """What strikes while answers are written."""
-
-    name: str
-    strike: Callable[["Torture"], Awaitable[None]]
-    epochs: int = 0
-    """New epochs that it begins: what a backend loses."""
+SMALL = Size(clients=12, sessions=2, events=120, answers=6, flood=0)
+"""Where it is the blows that count."""
 
 
 @dataclass
@@ -120,10 +113,12 @@ class Torture:
         for room in usual:
             for count in split(self.size.events // self.size.sessions, EVENTS_OF_A_RUN):
                 room.runs.append(self._synthetic(room, count))
-        flooded.runs.append(self._synthetic(flooded, self.size.flood, bulk="x" * 16_000))
         for number in range(self.size.clients):
             room = usual[number % len(usual)]
             self._client(room, number, self._manner(room, number))
+        if not self.size.flood:
+            return
+        flooded.runs.append(self._synthetic(flooded, self.size.flood, bulk="x" * 16_000))
         for number, transport in enumerate(Transport, start=self.size.clients):
             self._client(flooded, number, Manner(transport, stalls_until=self.flooded))
         self._client(flooded, self.size.clients + 3, Manner(Transport.GRPC, from_start=True))
@@ -198,6 +193,8 @@ class Torture:
                 await run.publish(self.doors, self.size.rate)
 
     async def _flood(self, room: Room) -> None:
+        if not self.size.flood:
+            return
         stalled = [each for each in self.clients if each.session is room.session]
         await eventually(lambda: all(each.knowledge.spans for each in stalled), what="a cursor for all who stall")
         [run] = room.runs
