@@ -105,12 +105,11 @@ class Knowledge:
         if event is not None:
             self.received += 1
             self.published.tell(place, event, self.name)
-            if place in span.came:
-                self.repeated += 1
-                self._wrong(f"{place} came twice: {event}")
-            elif place.epoch != span.passed.epoch or place.seq <= span.passed.seq:
-                self.out_of_order += 1
-                self._wrong(f"{place} came after {span.passed}: {event}")
+            if place.epoch != span.passed.epoch or place.seq <= span.passed.seq:
+                again = place in span.came
+                self.repeated += again
+                self.out_of_order += not again
+                self._wrong(f"{place} came {'twice' if again else f'after {span.passed}'}: {event}")
             if not span.wanted.wants(event):
                 self._wrong(f"{place} was not asked for by {span.wanted}: {event}")
             span.came.append(place)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,13 +86,19 @@ async def played(
 ) -> int:
     """Play, say what came of it, and return how much was wrong."""
     async with torturing(suite, model, size, seed, streams) as torture:
+        started = time.monotonic()
+        torture.say = lambda what: say(f"{time.monotonic() - started:6.1f} s: {what}")
         await torture.play(blows)
         await judge(torture)
-    sys.stdout.write(f"{suite.layout}, {'; '.join(blow.name for blow in blows)}\n{torture.tally.text()}\n")
+    say(f"{suite.layout}, {'; '.join(blow.name for blow in blows)}\n{torture.tally.text()}")
     if torture.tally.violations:
-        sys.stdout.write(f"{suite.logs(last_lines=60)}\n")
-    sys.stdout.flush()
+        say(suite.logs(last_lines=60))
     return len(torture.tally.violations)
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -27,7 +27,7 @@ from tests.e2e.torture.transports import PASSING, Doors, Session, Transport
 from tests.fakes.openai_server import FakeModel
 
 EVENTS_OF_A_RUN = 15
-SETTLES_WITHIN = 60.0
+SETTLES_WITHIN = 120.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Torture:
     flooded: asyncio.Event = field(default_factory=asyncio.Event)
     struck: asyncio.Event = field(default_factory=asyncio.Event)
     with_tickets: bool = False
+    say: Callable[[str], object] = lambda _: None
+    """Is told what happens."""
     epochs: int = 1
 
     def __post_init__(self) -> None:
@@ -88,7 +90,9 @@ class Torture:
                     publishing.create_task(self._publish(room))
                 publishing.create_task(self._flood(self.rooms[-1]))
                 publishing.create_task(self._strike(blows))
+            self.say("all is published")
             await asyncio.gather(*(self._close(room) for room in self.rooms))
+            self.say("the ends are known")
             _, late = await asyncio.wait(following, timeout=SETTLES_WITHIN)
             for task in following:
                 if task.done():
@@ -215,6 +219,7 @@ class Torture:
                     await blow.strike(self)
                     self.epochs += blow.epochs
                     self.tally.seen[f"{blow.name}: {time.monotonic() - began:.1f} s"] += 1
+                    self.say(f"{blow.name}, and healed")
                 await eventually(lambda askers=askers: self._over(askers), SETTLES_WITHIN, "the end of the runs")
         finally:
             self.struck.set()
