@@ -1,4 +1,4 @@
-"""Where the agents' queues are: whether Redis answers, if it is configured."""
+"""Where the agents' queues and the sessions' events are: whether Redis answers, if it is configured."""
 
 from services.doctor.finding import Finding, fail, ok, place
 from services.runtime.redis_client import RedisUnavailable, answered, redis_of
@@ -10,12 +10,12 @@ _WHAT = "queues"
 async def queues(settings: Settings) -> list[Finding]:
     """Redis if it is configured, else each process itself."""
     if not settings.redis_url:
-        return [ok(_WHAT, "in process, which is right for one replica")]
+        return [ok(_WHAT, "and events in process, which is right for one replica")]
     where = place(settings.redis_url)
     client = redis_of(settings.redis_url)
     try:
-        # Not only a ping: who may not run scripts has no queues.
-        await answered(client.eval("return redis.call('TIME')", 0))
+        # Not only a ping: who may not run scripts, and have them ask what they ask, has no queues and no events.
+        await answered(client.eval("redis.call('TIME') return redis.call('INFO', 'server')", 0))
     except RedisUnavailable as error:
         if error.credentials:
             mend = "correct the user and password in REDIS_URL, or what the user may do"
@@ -23,4 +23,4 @@ async def queues(settings: Settings) -> list[Finding]:
         return [fail(_WHAT, f"Redis at {where} cannot be used: {error.cause}", "start it, or correct REDIS_URL")]
     finally:
         await client.aclose()
-    return [ok(_WHAT, f"Redis at {where}, answers")]
+    return [ok(_WHAT, f"with events in Redis at {where}, which answers")]

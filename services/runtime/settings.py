@@ -73,8 +73,8 @@ class Settings(BaseModel):
     database_connections: Annotated[int, Field(ge=1, le=1000)] = _env("CODELAB_DATABASE_CONNECTIONS", 10)
     """Most connections that each process of a service holds to PostgreSQL, which itself admits 100 by default."""
     redis_url: str = _env("REDIS_URL", "")
-    """`redis://user:password@host:port/number`, or `rediss://` over TLS. In this version it carries the agents' queues
-    and slots, so that replicas share them; events and caches are still each process's own."""
+    """`redis://user:password@host:port/number`, or `rediss://` over TLS. It carries the agents' queues and slots, the
+    sessions' events, and who may watch them, so that replicas share these; caches are still each process's own."""
     qdrant_url: str = _env("QDRANT_URL", "")
     """Where the agents' memories are, as `http://host:port`; without a port it is 6333."""
     qdrant_api_key: str = _env("QDRANT_API_KEY", "")

@@ -22,7 +22,8 @@ async def repeating(
     awake = wake or asyncio.Event()
 
     async def loop() -> None:
-        while True:
+        # Work may have lost its cancellation, as what calls asyncio.wait_for before Python 3.12 does.
+        while not task.cancelling():
             with suppress(TimeoutError):
                 # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
                 async with asyncio.timeout(every_seconds):

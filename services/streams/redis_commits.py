@@ -68,6 +68,7 @@ class Commits:
         self._waiting: deque[_Asked] = deque()
         self._waiting_bytes = 0
         self._woken = asyncio.Event()
+        self._ended = False
 
     @asynccontextmanager
     async def going(self) -> AsyncIterator[None]:
@@ -76,6 +77,7 @@ class Commits:
             async with repeating("send events to Redis", self._send_all, _IDLE_SECONDS, self._woken):
                 yield
         finally:
+            self._ended = True
             self._give_up()
 
     async def do(self, operation: bytes, key: bytes, *arguments: bytes) -> list[Any]:
@@ -100,7 +102,11 @@ class Commits:
         self, operation: bytes, key: bytes, arguments: tuple[bytes, ...], answer: asyncio.Future[list[Any]] | None
     ) -> bool:
         size = len(key) + sum(map(len, arguments))
-        if len(self._waiting) >= _MOST_WAITING or self._waiting_bytes + size > max(_MOST_WAITING_BYTES, size):
+        if (
+            self._ended
+            or len(self._waiting) >= _MOST_WAITING
+            or self._waiting_bytes + size > max(_MOST_WAITING_BYTES, size)
+        ):
             return False
         self._waiting.append(_Asked(key, (operation, b"%d" % len(arguments), *arguments), size, answer))
         self._waiting_bytes += size

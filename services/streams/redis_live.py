@@ -23,6 +23,7 @@ _AT_ONCE = 200
 _FIRST_PAUSE_SECONDS = 0.1
 """Before Redis, out of reach, is asked a second time; it doubles up to the longest."""
 _LONGEST_PAUSE_SECONDS = 1.0
+_CANCEL_SECONDS = 0.05
 
 
 class LiveReader:
@@ -62,7 +63,7 @@ class LiveReader:
 
     async def reached(self, life: int, position: int) -> None:
         """Wait until everything up to there was passed on. Raise EventsUnavailable if that takes too long."""
-        if (self._life, self._position) >= (life, position):
+        if life == self._life and position <= self._position:
             return
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._awaited.append((life, position, passed))
@@ -77,11 +78,10 @@ class LiveReader:
     async def follow(self) -> None:
         """Pass on what comes, until Redis is out of reach; then wait for a moment."""
         try:
-            # The client sends sometimes while it reads, and may lose a cancellation then.
-            while not _cancelled():
+            while True:
                 await self._look()
                 # Less than the wait for an answer, of which this is one.
-                while await self._take(redis_client.ANSWER_SECONDS / 2) and not _cancelled():
+                while await self._take(redis_client.ANSWER_SECONDS / 2):
                     self._pause = 0.0
                 self._pause = 0.0
         except EventsUnavailable:
@@ -111,8 +111,15 @@ class LiveReader:
         return True
 
     async def _ask(self, cursor: str, block: int | None) -> Any:
-        with naming_outages():
-            return await self._client.xread({LIVE: cursor}, count=_AT_ONCE, block=block)
+        asking = asyncio.ensure_future(self._client.xread({LIVE: cursor}, count=_AT_ONCE, block=block))
+        try:
+            with naming_outages():
+                return await asyncio.shield(asking)
+        finally:
+            # The client may lose a cancellation while it sends (see `answered`), and would wait for what comes next.
+            while not asking.done():
+                asking.cancel()
+                await asyncio.wait([asking], timeout=_CANCEL_SECONDS)
 
     def _pass_on(self, life: int, position: int, name: bytes, told: bytes) -> None:
         if life != self._life or position != self._position + 1:
@@ -138,14 +145,14 @@ class LiveReader:
 
     def _wake(self) -> None:
         for life, position, passed in self._awaited:
-            if (self._life, self._position) >= (life, position) and not passed.done():
+            if passed.done():
+                continue
+            if life < self._life:
+                # Of a Redis that is no more.
+                passed.set_exception(EventsUnavailable())
+            elif (life, position) <= (self._life, self._position):
                 passed.set_result(None)
 
 
 def _as_it_comes(response: Any, **_: Any) -> Any:
     return response
-
-
-def _cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

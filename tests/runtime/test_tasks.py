@@ -1,6 +1,7 @@
 """Background work that belongs to somebody."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -69,3 +70,16 @@ async def test_work_under_way_is_cancelled_with_its_owner(turns: int) -> None:
             wake.set()
             for _ in range(turns):
                 await asyncio.sleep(0)
+
+
+async def test_work_that_loses_its_cancellation_ends_with_its_owner() -> None:
+    begun = asyncio.Event()
+
+    async def lose_it() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(30):
+        async with repeating("test", lose_it, 0):
+            await begun.wait()

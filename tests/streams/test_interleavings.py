@@ -398,14 +398,14 @@ async def _go_on(world: World, steps: int) -> None:
         await world.step()
 
 
-@_worlds(in_memory=60, on_redis=10)
+@_worlds(in_memory=60, on_redis=8)
 async def test_every_reader_rebuilds_what_was_published(world: World) -> None:
     await _go_on(world, world.random.choice([60, 400]))
     await world.settle()
     world.check()
 
 
-@_worlds(in_memory=20, on_redis=2)
+@_worlds(in_memory=20, on_redis=1)
 async def test_a_resync_comes_only_where_the_buffer_or_the_epoch_was_missed(
     world: World,
 ) -> None:

@@ -117,7 +117,7 @@ async def restart_postgres(strike: "Strike") -> None:
 
 
 async def crash_redis(strike: "Strike") -> None:
-    """It comes back empty: who had a place at an agent, and who waited for one, is forgotten."""
+    """It comes back empty: who had a place at an agent, and who waited for one, is forgotten, and all streams are."""
     assert strike.redis is not None
     await asyncio.to_thread(strike.redis.stop)
     strike.struck()
@@ -192,7 +192,7 @@ REPLICAS = (
         hands_over=True,
     ),
     Fault("immediate restart of PostgreSQL", restart_postgres, Layout.REPLICAS),
-    Fault("SIGKILL of Redis", crash_redis, Layout.REPLICAS),
+    Fault("SIGKILL of Redis", crash_redis, Layout.REPLICAS, streams_die=True),
     Fault("two of each start together", start_together, Layout.REPLICAS),
     Fault("rolling restart", roll, Layout.REPLICAS, load="until healed"),
 )
