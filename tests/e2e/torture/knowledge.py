@@ -1,5 +1,6 @@
 """What one client knows of a session: rebuilt from its frames as the contract says, and held against what is true."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,15 @@ class Wanted:
 
     def wants(self, event: Event) -> bool:
         return (not self.types or event["type"] in self.types) and self.run_id in (None, event["run_id"])
+
+
+@dataclass(frozen=True)
+class Short:
+    """A text that ended before it was whole, on a connection that had begun it. Times are monotonic."""
+
+    connected_at: float
+    told_at: float
+    complaint: str
 
 
 @dataclass
@@ -50,6 +60,8 @@ class Knowledge:
     """The runs that are known to be over, and what told so: the type of an event, or `reload`."""
     whole_by_deltas: set[str] = field(default_factory=set)
     """Messages whose text was whole before an event told it."""
+    short: list[Short] = field(default_factory=list)
+    """Texts that only the event completed: deltas may be lost with a process, and with nothing else."""
     begun_anew: set[str] = field(default_factory=set)
     """Messages of whose text an earlier attempt's beginning was seen, and then a later one's."""
     resyncs: list[str] = field(default_factory=list)
@@ -61,10 +73,15 @@ class Knowledge:
     """The payload of `stream_ended`, on this connection."""
     wrong: list[str] = field(default_factory=list)
     _began: bool = False
+    _connected_at: float = 0.0
+    _text_came: set[str] = field(default_factory=set)
+    """Messages whose text came on this connection."""
 
     def connected(self) -> None:
         """A new connection, which goes on where the one before ended."""
         self.ended, self._began = None, False
+        self._connected_at = time.monotonic()
+        self._text_came.clear()
 
     def ask_for(self, wanted: Wanted) -> None:
         """From here on something else is asked for, from the same place on."""
@@ -158,6 +175,7 @@ class Knowledge:
         message, generation = event["payload"]["message_id"], event["payload"]["generation"]
         if self.answers.texts.get(message) and generation > self.answers.generation(message) > 0:
             self.begun_anew.add(message)
+        self._text_came.add(message)
         try:
             self.answers.take(event)
         except AssertionError as error:
@@ -172,6 +190,9 @@ class Knowledge:
             return
         if text == content:
             self.whole_by_deltas.add(id)
+        elif content.startswith(text) and id in self._text_came:
+            complaint = f"{self.name}, at {self.last_id}: message {id} is {content!r}, and its text came as {text!r}"
+            self.short.append(Short(self._connected_at, time.monotonic(), complaint))
         elif not content.startswith(text):
             self._wrong(f"message {id} is {content!r}, and its text came as {text!r}")
 
@@ -180,6 +201,8 @@ class Knowledge:
         for run in runs:
             if run["state"] in ("succeeded", "failed", "cancelled"):
                 self.over.setdefault(run["id"], "reload")
+        # Its text may still be on its way.
+        self._text_came.clear()
         for message in messages:
             self._whole(message)
 

@@ -76,6 +76,8 @@ class Torture:
     say: Callable[[str], object] = lambda _: None
     """Is told what happens."""
     epochs: int = 1
+    blows: list[tuple[float, float]] = field(default_factory=list)
+    """From when until when each struck, until all was well again. Monotonic."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -113,6 +115,7 @@ class Torture:
 
     async def _furnish(self) -> None:
         self.rooms = await asyncio.gather(*(self._room() for _ in range(self.size.sessions + 1)))
+        self.with_tickets = await self._makes_tickets(self.rooms[0].session)
         *usual, flooded = self.rooms
         for room in usual:
             for count in split(self.size.events // self.size.sessions, EVENTS_OF_A_RUN):
@@ -126,6 +129,12 @@ class Torture:
         for number, transport in enumerate(Transport, start=self.size.clients):
             self._client(flooded, number, Manner(transport, stalls_until=self.flooded))
         self._client(flooded, self.size.clients + 3, Manner(Transport.GRPC, from_start=True))
+
+    async def _makes_tickets(self, session: Session) -> bool:
+        headers = {"Authorization": f"Bearer {self.minter.user_token(session.user_id, 3_600)}"}
+        response = await self.doors.http.post(f"{session.path}/events:ticket", json={}, headers=headers)
+        assert response.status_code in (200, 501), response.text
+        return response.status_code == 200
 
     def _manner(self, room: Room, number: int) -> Manner:
         """Each kind of client over each transport: the numbers of kinds, transports and sessions are no multiples."""
@@ -218,6 +227,7 @@ class Torture:
                     began = time.monotonic()
                     await blow.strike(self)
                     self.epochs += blow.epochs
+                    self.blows.append((began, time.monotonic()))
                     self.tally.seen[f"{blow.name}: {time.monotonic() - began:.1f} s"] += 1
                     self.say(f"{blow.name}, and healed")
                 await eventually(lambda askers=askers: self._over(askers), SETTLES_WITHIN, "the end of the runs")

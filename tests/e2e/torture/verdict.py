@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tests.e2e.torture.asking import Asker
+from tests.e2e.torture.knowledge import Short
 from tests.e2e.torture.published import Place
 from tests.e2e.torture.torture import Room, Torture
+
+# A publisher pauses up to 2 s between two tries, and an answer takes as long as it takes.
+_AFTERMATH_SECONDS = 5.0
 
 
 async def judge(torture: Torture) -> None:
@@ -19,6 +23,8 @@ async def judge(torture: Torture) -> None:
             tally.violations.append(f"{[*room.published.heads]} are more epochs than {torture.epochs}")
     missing = [f"{each.name}: {what}" for each in knowing for what in each.missing()]
     tally.violations += [wrong for each in knowing for wrong in each.wrong] + missing
+    short = [each for knowledge in knowing for each in knowledge.short]
+    tally.violations += [each.complaint for each in short if not _excused(torture, each)]
     counts = tally.counts
     counts["clients"] = len(torture.clients)
     counts["events acknowledged"] = sum(len(room.published.acknowledged) for room in torture.rooms)
@@ -31,7 +37,15 @@ async def judge(torture: Torture) -> None:
     counts["repeated"] = sum(each.repeated for each in knowing)
     counts["out of order"] = sum(each.out_of_order for each in knowing)
     counts["texts whole by deltas alone"] = sum(len(each.whole_by_deltas) for each in knowing)
+    counts["texts whose end died with a process"] = len(short)
     counts["texts whose first half was a dead run's"] = sum(len(each.begun_anew) for each in knowing)
+
+
+def _excused(torture: Torture, short: Short) -> bool:
+    """Whether something died while the reader was connected, or shortly before, or had not quite come back."""
+    return any(
+        began <= short.told_at and short.connected_at <= healed + _AFTERMATH_SECONDS for began, healed in torture.blows
+    )
 
 
 async def _answers(torture: Torture, room: Room) -> list[str]:
