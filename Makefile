@@ -10,7 +10,7 @@ DESCRIPTORS := protos/codelab/descriptors.binpb
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker-restart=0
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-rest test-all soak check lock contract-baseline bench bench-memory bench-durability
+.PHONY: help up down test test-rest test-all soak soak-streams check lock contract-baseline bench bench-memory bench-durability
 .PHONY: bench-orchestration clean always
 
 help: ## List what can be made
@@ -47,6 +47,9 @@ test-all: $(VENV)/.dev $(DESCRIPTORS) ## Run every test; a skipped one is a fail
 
 soak: $(VENV)/.dev $(DESCRIPTORS) ## Let hundreds of faults strike and print the tally; ARGS="--faults 1000 --seed 7"
 	@$(BIN)/python -m tests.e2e.faults.soak $(ARGS)
+
+soak-streams: $(VENV)/.dev $(DESCRIPTORS) ## Torture the event streams in full size; ARGS="--rounds 5 --seed 7"
+	@$(BIN)/python -m tests.e2e.torture.soak $(ARGS)
 
 check: $(VENV)/.dev $(DESCRIPTORS) ## Lint, types, contract, imports, locks
 	$(BIN)/ruff check --quiet

@@ -1,10 +1,11 @@
 """What a caller is told of one run, from its first event to its last."""
 
-from collections.abc import AsyncGenerator, Container
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from codelab.orchestrator.v1 import event_pb2
 
+from services.orchestrator.cursors import seen_of
 from services.orchestrator.model import FINISHED, Owner, Run
 from services.orchestrator.service import RunService
 from services.orchestrator.watches import Watches
@@ -29,10 +30,10 @@ class RunEvents:
         Raise what Subscribe raises, before the first event; the run goes on, and the error names it.
         """
         if run.state in FINISHED:
-            async for event in self._told_again(owner, run, {after}):
+            async for event in self._told_again(owner, run, after):
                 yield event
             return
-        known, begun = {after}, False
+        begun = False
         live = self._watches.watch(owner, run.session_id, run.id, after)
         try:
             async with aclosing(live):
@@ -44,7 +45,7 @@ class RunEvents:
                         if run.state in FINISHED:
                             break
                     if event.HasField("id"):
-                        known.add(event.id)
+                        after = event.id
                     yield event
                     if event.HasField("stream_ended"):
                         return
@@ -61,18 +62,18 @@ class RunEvents:
                 raise
             return
         if run.state in FINISHED:
-            async for event in self._told_again(owner, run, known):
+            async for event in self._told_again(owner, run, after):
                 yield event
             return
         # This process stops: the run goes on in the next one.
         yield self._stream_ended(run, "shutdown", resumable=True)
 
-    async def _told_again(self, owner: Owner, run: Run, known: Container[str]) -> AsyncGenerator[event_pb2.Event, None]:
-        """The run's timeline after the last event whose id is known."""
+    async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
+        """The run's timeline after the cursor."""
         events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
-        seen = next((index for index in range(len(events), 0, -1) if events[index - 1].id in known), 0)
+        seen = seen_of([event.id for event in events], after)
         now = timestamp(self._clock())
-        cursor = events[seen - 1].id if seen else None
+        cursor = after if seen else None
         yield event_pb2.Event(
             id=cursor, session_id=run.session_id, run_id=run.id, timestamp=now, heartbeat=event_pb2.Heartbeat()
         )

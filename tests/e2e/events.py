@@ -86,6 +86,10 @@ class Answers:
     texts: dict[str, str] = field(default_factory=dict)
     _generations: dict[str, int] = field(default_factory=dict)
 
+    def generation(self, message_id: str) -> int:
+        """The attempt that the text is of; 0 if there is none."""
+        return self._generations.get(message_id, 0)
+
     def take(self, event: Event) -> None:
         if event["type"] not in ("message_delta", "message_snapshot"):
             return

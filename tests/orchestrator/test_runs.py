@@ -436,6 +436,11 @@ async def test_stream_of_a_finished_run_is_told_from_its_timeline(stage: Stage) 
             ("heartbeat", events[2].id),
             ("agent_completed", events[3].id),
         ]
+        # A heartbeat had moved the cursor past what else happened in the session.
+        epoch, _, seq = events[3].id.rpartition("-")
+        past = f"{epoch}-{int(seq) + 5}"
+        rest = [response.event async for response in again.stream("Hi!", request_id="k", after=past)]
+        assert [(kind(event), event.id) for event in rest] == [("heartbeat", past), ("stream_ended", "")]
         await again.close()
 
 
