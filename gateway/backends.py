@@ -24,6 +24,8 @@ _LONGEST_RETRY_SECONDS = 3.0
 _COMPLAIN_AFTER_SECONDS = 3.0
 # Replicas change behind one address without the connection showing it.
 _LOOK_AGAIN_SECONDS = 60.0
+# Left to itself, gRPC lets every stream that nobody reads fill 4 MiB here: its windows grow with the bandwidth.
+_CALLING = (("grpc.http2.bdp_probe", 0),)
 
 
 class Backend:
@@ -52,7 +54,7 @@ class Backend:
         services = found.descriptors()
         if self._calling is not self._watching:
             self._outdated.append(self._calling)
-        self._calling = connect(self.address, services)
+        self._calling = connect(self.address, services, _CALLING)
         self._callables = {}
         self.services = services
         self.description = found

@@ -103,18 +103,23 @@ class Publishers:
         event: bool = False,
         busy: int = 0,
         busy_rate: float = 0.0,
-        busy_size: int = 0,
+        heavy_size: int = 0,
+        heavy_seconds: float = 0.0,
     ) -> dict[str, Any]:
-        """Publish `rate` times a second in all, evenly and in turn; the first `busy` ones so often together instead.
+        """Publish `rate` times a second in all, evenly and in turn; the first `busy` ones so often together instead,
+        and so much at a time in the beginning.
 
         Returns how much that was, how late the latest was, and of all but the busy ones `acks`.
         """
         common, often = self._publishers[busy:], self._publishers[:busy]
         begun_at = time.monotonic()
-        paced = [_pace(common, rate, seconds, size, event)]
-        if often:
-            paced.append(_pace(often, busy_rate, seconds, busy_size, event))
-        paces = await asyncio.gather(*paced)
+
+        async def press() -> tuple[int, float]:
+            count, late = await _pace(often, busy_rate, heavy_seconds, heavy_size, event)
+            more, later = await _pace(often, busy_rate, seconds - heavy_seconds, size, event)
+            return count + more, max(late, later)
+
+        paces = await asyncio.gather(_pace(common, rate, seconds, size, event), *([press()] if often else []))
         await asyncio.gather(*(publisher.acknowledged() for publisher in self._publishers))
         acks = [ack for publisher in common for ack in publisher.acks]
         for publisher in self._publishers:

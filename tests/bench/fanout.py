@@ -31,7 +31,7 @@ from tests.e2e.suite import Layout, running
 AIMS = {"cpu_us": 100.0, "p50_ms": 25.0, "stream_kb": 60.0, "acks_of_alone": 1.5, "grown_mb_a_stalled": 4.0}
 TEXT_BYTES = 60
 """Of a delta: a dozen tokens, as they come together."""
-STALL_BYTES = 4096
+HEAVY_BYTES = 16_384
 SETTLE_SECONDS = 1.0
 
 
@@ -48,11 +48,13 @@ class Size:
     publishers: int = 100
     acked_rate: float = 400.0
     stalled: int = 50
-    stalled_sessions: int = 5
+    stalled_sessions: int = 2
     """What happens in these is what the stalled readers, who share them, do not read."""
-    stalled_rate: float = 1250.0
+    stalled_rate: float = 400.0
+    heavy_seconds: float = 2.0
+    """So long events are so large that the buffers on the way to the stalled readers fill: until then all is sent."""
     stalled_seconds: float = 9.0
-    """In the first third of which acknowledgements do not count: until the buffers on the way are full, all is sent."""
+    """In the first third of which acknowledgements do not count."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ async def acknowledgements(door: OurDoor, size: Size) -> list[float]:
     told = await door.publishers.do(
         "publish",
         **{"rate": size.acked_rate, "seconds": size.stalled_seconds, "size": TEXT_BYTES, "event": True},
-        **{"busy": size.stalled_sessions, "busy_rate": size.stalled_rate, "busy_size": STALL_BYTES},
+        **{"busy": size.stalled_sessions, "busy_rate": size.stalled_rate},
+        **{"heavy_size": HEAVY_BYTES, "heavy_seconds": size.heavy_seconds},
     )
     counts_from = told["begun_at"] + size.stalled_seconds / 3
     return [1000 * seconds for at, seconds in told["acks"] if at >= counts_from]

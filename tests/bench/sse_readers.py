@@ -6,7 +6,6 @@ processes of a machine.
 
 import asyncio
 import re
-import socket
 import time
 from collections import Counter
 from typing import Any
@@ -19,8 +18,6 @@ _ENDED = re.compile(rb'"reason":"(\w+)","resumable"')
 _TEXT = re.compile(rb'"offset":\d+,"text":"([^"]*)"')
 _BEGINNINGS = (b"\nid: ", b"\ndata: ", b": begun")
 _AT_ONCE = 50
-# So small that what a reader does not take soon stands in its server.
-_STALLED_BUFFER = 4096
 
 
 def mark(now: float) -> str:
@@ -34,7 +31,8 @@ class Reader(asyncio.Protocol):
     def __init__(self, request: bytes, *, stalled: bool) -> None:
         loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = loop.create_future()
-        self.lost: asyncio.Future[None] = loop.create_future()
+        self.over: asyncio.Future[None] = loop.create_future()
+        """Done when the stream has ended, or its connection."""
         self.sent_at = 0.0
         self.delays: list[float] = []
         self.texts: list[tuple[float, int]] = []
@@ -66,11 +64,16 @@ class Reader(asyncio.Protocol):
             self.texts.append((now, sum(map(len, texts))))
         if ended := _ENDED.search(data):
             self.ended = ended[1].decode()
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.begun.done():
             self.begun.set_exception(ConnectionError(f"answered {self._rest[:500]!r}"))
-        self.lost.set_result(None)
+        self._end()
+
+    def _end(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class Readers:
@@ -99,16 +102,14 @@ class Readers:
             if not reader.transport.is_closing():
                 reader.transport.resume_reading()
         if self._readers:
-            await asyncio.wait([reader.lost for reader in self._readers], timeout=within)
-        how = [reader.ended or ("cut" if reader.lost.done() else "open") for reader in self._readers]
+            await asyncio.wait([reader.over for reader in self._readers], timeout=within)
+        how = [reader.ended or ("cut" if reader.over.done() else "open") for reader in self._readers]
         return dict(Counter(how))
 
     async def close(self) -> None:
         """Leave all streams."""
         for reader in self._readers:
             reader.transport.abort()
-        if self._readers:
-            await asyncio.wait([reader.lost for reader in self._readers])
         self._readers.clear()
 
     async def answers(self, host: str, port: int, requests: list[str], apart: float) -> list[dict[str, Any]]:
@@ -118,7 +119,7 @@ class Readers:
         for number, request in enumerate(requests):
             await asyncio.sleep(max(0.0, begun_at + number * apart - time.monotonic()))
             readers.append(await self._connect(host, port, request, False))
-        await asyncio.wait([reader.lost for reader in readers])
+        await asyncio.wait([reader.over for reader in readers])
         self._readers.clear()
         for reader in readers:
             reader.begun.result()
@@ -126,12 +127,7 @@ class Readers:
 
     async def _connect(self, host: str, port: int, request: str, stalled: bool) -> Reader:
         loop = asyncio.get_running_loop()
-        plug = socket.socket()
-        plug.setblocking(False)
-        if stalled:
-            plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _STALLED_BUFFER)
-        await loop.sock_connect(plug, (host, port))
-        _, reader = await loop.create_connection(lambda: Reader(request.encode(), stalled=stalled), sock=plug)
+        _, reader = await loop.create_connection(lambda: Reader(request.encode(), stalled=stalled), host, port)
         self._readers.append(reader)
         return reader
 
