@@ -32,7 +32,6 @@ AIMS = {"cpu_us": 100.0, "p50_ms": 25.0, "stream_kb": 60.0, "acks_of_alone": 1.5
 TEXT_BYTES = 60
 """Of a delta: a dozen tokens, as they come together."""
 HEAVY_BYTES = 16_384
-SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Size:
     """Of one session."""
     shared_rate: float = 20.0
     seconds: float = 8.0
+    settle_seconds: float = 1.0
+    """Before anything is read off a process that is to stand still."""
     publishers: int = 100
     acked_rate: float = 400.0
     stalled: int = 50
@@ -53,6 +54,8 @@ class Size:
     stalled_rate: float = 400.0
     heavy_seconds: float = 2.0
     """So long events are so large that the buffers on the way to the stalled readers fill: until then all is sent."""
+    wake_seconds: float = 30.0
+    """In which the stalled readers have to read on to their ends."""
     stalled_seconds: float = 9.0
     """In the first third of which acknowledgements do not count."""
 
@@ -102,16 +105,16 @@ async def deliver(what: str, door: Door, readers: LoadProcess, size: Size, *, sh
     await door.prepare(sessions)
     memory = memory_of(door)
     await door.watch(watched)
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(size.settle_seconds)
     memory = grown(memory_of(door), memory, 1024 / len(watched))
     before = cpu_of(door)
     published = await door.publish(rate, size.seconds, TEXT_BYTES)
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(size.settle_seconds)
     deliveries = published * len(watched) // len(sessions)
     cpu = grown(cpu_of(door), before, 1e6 / deliveries)
     delays = [1000 * delay for delay in await readers.do("delays")]
     await readers.do("close")
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(size.settle_seconds)
     before = cpu_of(door)
     unread = await door.publish(size.rate, size.seconds / 2, TEXT_BYTES)
     publishing = grown(cpu_of(door), before, 1e6 / unread)
@@ -141,7 +144,7 @@ async def stall(door: OurDoor, size: Size) -> Stalled:
     memory = memory_of(door)
     beside = await acknowledgements(door, size)
     memory = grown(memory_of(door), memory, 1.0)
-    ended = await door.readers.do("wake", within=30.0)
+    ended = await door.readers.do("wake", within=size.wake_seconds)
     await door.readers.do("close")
     await door.publishers.do("close")
     return Stalled(
@@ -161,9 +164,14 @@ async def acknowledgements(door: OurDoor, size: Size) -> list[float]:
     """Milliseconds that acknowledgements took, of those whose sessions nobody watches."""
     told = await door.publishers.do(
         "publish",
-        **{"rate": size.acked_rate, "seconds": size.stalled_seconds, "size": TEXT_BYTES, "event": True},
-        **{"busy": size.stalled_sessions, "busy_rate": size.stalled_rate},
-        **{"heavy_size": HEAVY_BYTES, "heavy_seconds": size.heavy_seconds},
+        rate=size.acked_rate,
+        seconds=size.stalled_seconds,
+        size=TEXT_BYTES,
+        event=True,
+        busy=size.stalled_sessions,
+        busy_rate=size.stalled_rate,
+        heavy_size=HEAVY_BYTES,
+        heavy_seconds=size.heavy_seconds,
     )
     counts_from = told["begun_at"] + size.stalled_seconds / 3
     return [1000 * seconds for at, seconds in told["acks"] if at >= counts_from]
@@ -185,9 +193,12 @@ async def measure(size: Size, **settings: str) -> tuple[list[Delivered], Stalled
     """Ours on many sessions and on one, then beside stalled readers."""
     keys = Keys(secrets.token_hex(32), secrets.token_hex(32))
     settings = {
-        **{"JWT_SECRET_KEY": keys.user_secret, "SERVICE_TOKEN_KEY": keys.service_secret},
+        "JWT_SECRET_KEY": keys.user_secret,
+        "SERVICE_TOKEN_KEY": keys.service_secret,
+        "CODELAB_LOG_LEVEL": "warning",
+        "EMBEDDING_MODEL": "hashing",
         # Heartbeats are deliveries that nobody counts.
-        **{"CODELAB_LOG_LEVEL": "warning", "CODELAB_HEARTBEAT_SECONDS": "60", "EMBEDDING_MODEL": "hashing"},
+        "CODELAB_HEARTBEAT_SECONDS": "60",
         **settings,
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -198,7 +209,7 @@ async def measure(size: Size, **settings: str) -> tuple[list[Delivered], Stalled
         ):
             door = OurDoor(suite, keys, readers, publishers)
             # The first time everything is compiled and connected.
-            await deliver("", door, readers, Size(sessions=20, rate=200, seconds=1), shared=False)
+            await deliver("", door, readers, Size(sessions=10, rate=100, seconds=0.5, settle_seconds=0.1), shared=False)
             await publishers.do("close")
             delivered = []
             for shared in (False, True):
@@ -237,7 +248,8 @@ def table(title: str, delivered: Sequence[Delivered], plain: Sequence[Delivered]
         line
         for ours, other in zip(delivered, plain, strict=True)
         for line in (
-            f"{ours.clients} clients, {ours.sessions} sessions, beside {other.what}: CPU {ours.cpu_us / other.cpu_us:.2f} ×,"
+            f"{ours.clients} clients, {ours.sessions} sessions, beside {other.what}:"
+            f" CPU {ours.cpu_us / other.cpu_us:.2f} ×,"
             f" p50 {ours.p50_ms / other.p50_ms:.2f} ×, memory {ours.stream_kb / other.stream_kb:.2f} ×",
             judged("CPU a delivery", ours.cpu_us, AIMS["cpu_us"], "µs"),
             judged("p50 from publishing to arrival", ours.p50_ms, AIMS["p50_ms"], "ms"),

@@ -33,7 +33,6 @@ class Reader(asyncio.Protocol):
         self.begun: asyncio.Future[None] = loop.create_future()
         self.over: asyncio.Future[None] = loop.create_future()
         """Done when the stream has ended, or its connection."""
-        self.sent_at = 0.0
         self.delays: list[float] = []
         self.texts: list[tuple[float, int]] = []
         self.ended = ""
@@ -44,7 +43,6 @@ class Reader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.sent_at = time.monotonic()
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +111,7 @@ class Readers:
         self._readers.clear()
 
     async def answers(self, host: str, port: int, requests: list[str], apart: float) -> list[dict[str, Any]]:
-        """Send these, `apart` seconds one after the other, and read each answer to its end."""
+        """Send these, `apart` seconds one after the other, and read each answer to its end, if it is not refused."""
         readers = []
         begun_at = time.monotonic()
         for number, request in enumerate(requests):
@@ -121,9 +119,7 @@ class Readers:
             readers.append(await self._connect(host, port, request, False))
         await asyncio.wait([reader.over for reader in readers])
         self._readers.clear()
-        for reader in readers:
-            reader.begun.result()
-        return [{"sent_at": each.sent_at, "texts": each.texts, "ended": each.ended} for each in readers]
+        return [{"texts": each.texts, "refused": str(each.begun.exception() or "")} for each in readers]
 
     async def _connect(self, host: str, port: int, request: str, stalled: bool) -> Reader:
         loop = asyncio.get_running_loop()
