@@ -61,14 +61,14 @@ class Backend:
         return True
 
     def call(self, rpc: Any) -> Any:
-        """The callable for an RPC of this backend."""
+        """The callable for an RPC of this backend. What it streams comes as bytes: see Framing."""
         callable_ = self._callables.get(rpc.path)
         if callable_ is None:
             kind = self._calling.unary_stream if rpc.streaming else self._calling.unary_unary
             callable_ = self._callables[rpc.path] = kind(
                 rpc.path,
                 request_serializer=rpc.request.SerializeToString,
-                response_deserializer=rpc.response.FromString,
+                response_deserializer=None if rpc.streaming else rpc.response.FromString,
             )
         return callable_
 
