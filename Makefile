@@ -10,8 +10,8 @@ DESCRIPTORS := protos/codelab/descriptors.binpb
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker-restart=0
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-rest test-all soak soak-streams check lock contract-baseline bench bench-memory bench-durability
-.PHONY: bench-orchestration clean always
+.PHONY: help up down test test-rest test-all soak soak-streams check lock contract-baseline bench bench-memory
+.PHONY: bench-durability bench-orchestration bench-fanout bench-tokens clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,12 @@ bench-durability: $(VENV)/.dev $(DESCRIPTORS) ## Measure what it costs that runs
 
 bench-orchestration: $(VENV)/.dev $(DESCRIPTORS) ## Measure planned runs: beside their model's own time, and many at once
 	@$(BIN)/python -m tests.bench.orchestration $(ARGS)
+
+bench-fanout: $(VENV)/.dev $(DESCRIPTORS) ## Measure event streams: a delivery, a stream, readers that stall; ARGS=--redis
+	@$(BIN)/python -m tests.bench.fanout $(ARGS)
+
+bench-tokens: $(VENV)/.dev $(DESCRIPTORS) ## Measure a token's way from the model to its reader, and how many at once
+	@$(BIN)/python -m tests.bench.tokens $(ARGS)
 
 clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
 	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -18,17 +18,20 @@ REPLICAS = "+"
 _SAFE_TO_REPEAT = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
 
 
-def connect(address: str, services: Iterable[ServiceDescriptor] = ()) -> grpc.aio.Channel:
+def connect(
+    address: str, services: Iterable[ServiceDescriptor] = (), options: Iterable[tuple[str, int | str]] = ()
+) -> grpc.aio.Channel:
     """Return a channel to `address`; nothing connects before the first call.
 
     `address` is `host:port`, or any gRPC target, or those of a service's replicas, `10.0.0.1:9102+10.0.0.2:9102`: they
     are called in turn, and one that is away is left out. Replicas are named by their IPv4 addresses.
 
     Methods of `services` that their contract declares free of side effects or idempotent are tried up to four times
-    while the server is UNAVAILABLE; no other call is ever repeated. Callers set the deadline of each call.
+    while the server is UNAVAILABLE; no other call is ever repeated. Callers set the deadline of each call. `options`
+    come before our own.
     """
     target = f"ipv4:{address.replace(REPLICAS, ',')}" if REPLICAS in address else address
-    return grpc.aio.insecure_channel(target, options=channel_options(services))
+    return grpc.aio.insecure_channel(target, options=[*options, *channel_options(services)])
 
 
 def channel_options(

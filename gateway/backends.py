@@ -24,6 +24,8 @@ _LONGEST_RETRY_SECONDS = 3.0
 _COMPLAIN_AFTER_SECONDS = 3.0
 # Replicas change behind one address without the connection showing it.
 _LOOK_AGAIN_SECONDS = 60.0
+# Left to itself, gRPC lets every stream that nobody reads fill 4 MiB here: its windows grow with the bandwidth.
+_CALLING = (("grpc.http2.bdp_probe", 0),)
 
 
 class Backend:
@@ -52,21 +54,21 @@ class Backend:
         services = found.descriptors()
         if self._calling is not self._watching:
             self._outdated.append(self._calling)
-        self._calling = connect(self.address, services)
+        self._calling = connect(self.address, services, _CALLING)
         self._callables = {}
         self.services = services
         self.description = found
         return True
 
     def call(self, rpc: Any) -> Any:
-        """The callable for an RPC of this backend."""
+        """The callable for an RPC of this backend. What it streams comes as bytes: see Framing."""
         callable_ = self._callables.get(rpc.path)
         if callable_ is None:
             kind = self._calling.unary_stream if rpc.streaming else self._calling.unary_unary
             callable_ = self._callables[rpc.path] = kind(
                 rpc.path,
                 request_serializer=rpc.request.SerializeToString,
-                response_deserializer=rpc.response.FromString,
+                response_deserializer=None if rpc.streaming else rpc.response.FromString,
             )
         return callable_
 

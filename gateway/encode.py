@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -194,8 +195,14 @@ def _as_float32(value: float) -> float:
 
 
 def _timestamp(value: Any) -> str:
-    moment = _EPOCH + timedelta(seconds=value.seconds, milliseconds=value.nanos // 1_000_000)
-    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+    seconds, milliseconds = divmod(value.seconds * 1_000 + value.nanos // 1_000_000, 1_000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """What events are written for comes many times a second."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")[:19]
 
 
 def _duration(value: Any) -> str:

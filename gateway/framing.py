@@ -8,19 +8,40 @@ from google.protobuf.descriptor import FieldDescriptor, OneofDescriptor
 from gateway.contract import Binding, field_with, rules_of, tagged_oneof
 from gateway.transcode import Transcoder
 
+# Blocks that are kept: those who watch one session are sent the same within milliseconds.
+_KEPT = 256
+_MOST_KEPT_BYTES = 4096
+
 
 class Framing:
-    """How one binding's messages are written: compiled from the roles of its fields."""
+    """How one binding's messages, as they come from their service, are written: compiled from the roles of its
+    fields."""
 
     def __init__(self, binding: Binding, transcoder: Transcoder) -> None:
         shown = binding.shown
         self._transcoder = transcoder
+        self._parse = binding.rpc.response.FromString
+        self._kept: dict[bytes, bytes] = {}
         self._id = field_with(shown, "event_id")
         self._tag = tagged_oneof(shown)
         self._heartbeats = _heartbeats(self._tag)
 
-    def sse(self, response: Any) -> bytes:
+    def sse(self, response: bytes) -> bytes:
         """A block of the event stream."""
+        block = self._kept.get(response)
+        if block is None:
+            block = self._block(self._parse(response))
+            if len(response) <= _MOST_KEPT_BYTES:
+                if len(self._kept) >= _KEPT:
+                    self._kept.clear()
+                self._kept[response] = block
+        return block
+
+    def ndjson(self, response: bytes) -> bytes:
+        """A line."""
+        return self._transcoder.response(self._parse(response)) + b"\n"
+
+    def _block(self, response: Any) -> bytes:
         message = self._transcoder.shown(response)
         if message is None:
             return b""
@@ -33,10 +54,6 @@ class Framing:
         if kind is not None:
             head += f"event: {kind}\n"
         return b"%sdata: %s\n\n" % (head.encode(), orjson.dumps(self._transcoder.encode(message)))
-
-    def ndjson(self, response: Any) -> bytes:
-        """A line."""
-        return self._transcoder.response(response) + b"\n"
 
 
 def _heartbeats(tag: OneofDescriptor | None) -> frozenset[str]:

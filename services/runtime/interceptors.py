@@ -70,12 +70,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
             tuple(handler_call_details.invocation_metadata or ()),
             _rules(handler_call_details.method),
         )
-        return _wrap(
-            handler,
-            lambda context: self.around(call, context),
-            lambda request: self.check(call, request),
-            self.parses,
-        )
+        checks = type(self).check is not Interceptor.check
+        check = (lambda request: self.check(call, request)) if checks else None
+        return _wrap(handler, lambda context: self.around(call, context), check, self.parses)
 
 
 def method_descriptor(method: str) -> MethodDescriptor | None:
@@ -98,14 +95,18 @@ def _rules(method: str) -> options_pb2.MethodRules:
 def _wrap(
     handler: Any,
     around: Callable[[Context], AbstractAsyncContextManager[None]],
-    check: Callable[[Message], None],
+    check: Callable[[Message], None] | None,
     parses: bool,
 ) -> Any:
+    """The handler with this around it. What streams does not pass through here but for being checked: with several
+    interceptors each message would pay for every one of them.
+    """
     inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
     def checked(request: Any) -> Any:
         parsed = _parsed(handler.request_deserializer, request) if parses else request
-        check(parsed)
+        if check is not None:
+            check(parsed)
         return parsed
 
     async def each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -113,23 +114,25 @@ def _wrap(
             yield checked(request)
 
     def admitted(request: Any) -> Any:
+        if check is None and not parses:
+            return request
         return each_checked(request) if handler.request_streaming else checked(request)
 
     async def unary(request: Any, context: Context) -> Any:
         async with around(context):
             return await inner(admitted(request), context)
 
-    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+    async def stream(request: Any, context: Context) -> None:
         async with around(context):
             produced = inner(admitted(request), context)
             if inspect.iscoroutine(produced):
-                # It writes its responses itself, as gRPC's own health service does.
+                # It writes its responses itself, as the next interceptor does, and gRPC's own health service.
                 await produced
                 return
             # Closed here: a client that goes away must not leave the handler's cleanup to the garbage collector.
             async with aclosing(produced) as responses:
                 async for response in responses:
-                    yield response
+                    await context.write(response)
 
     behaviour: Any = stream if handler.response_streaming else unary
     return _HANDLERS[handler.request_streaming, handler.response_streaming](

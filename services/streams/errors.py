@@ -61,3 +61,12 @@ class EventsUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("what keeps the events is out of reach at the moment: try again", retry_after=1.0)
+
+
+class ReaderStalled(Unavailable):
+    """The stream has ended, but its reader did not take the rest of it."""
+
+    reason = "READER_STALLED"
+
+    def __init__(self) -> None:
+        super().__init__("the stream was cut off because it was not read: subscribe again after the last id")

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.runtime.auth import TokenMinter, current_caller
 from services.runtime.errors import InvalidArgument
 from services.runtime.tickets import resources_of
+from services.streams.errors import ReaderStalled
 from services.streams.frames import EVENT_TYPES, from_proto, to_wire
 from services.streams.service import StreamService
 from services.streams.store import NewEvent, RunKey, SessionKey
@@ -38,16 +39,31 @@ class EventServicer:
         ticket, expires_at = self._minter.ticket(current_caller(), resources_of(request), self._ticket_seconds)
         return event_service_pb2.CreateTicketResponse(ticket=ticket, expires_at=Timestamp(seconds=expires_at))
 
-    async def Subscribe(self, request: event_service_pb2.SubscribeRequest, context: Context) -> AsyncIterator[bytes]:
-        """Yield SubscribeResponses, serialised already: all readers of an event share its bytes."""
+    async def Subscribe(self, request: event_service_pb2.SubscribeRequest, context: Context) -> None:
+        """Write SubscribeResponses, serialised already: all readers of an event share its bytes."""
         caller = current_caller()
         session = _session(request.project_id, request.session_id)
         after = request.after if request.HasField("after") else None
-        async with self._service.subscribe(
-            session, after, _filter(request), caller.expires_at, _cut_this_call()
-        ) as subscription:
-            async for frame in subscription:
-                yield to_wire(session, frame, self._clock())
+        task, is_cut_off = _this_task(), False
+
+        def cut() -> None:
+            nonlocal is_cut_off
+            is_cut_off = True
+            task.cancel()
+
+        try:
+            async with self._service.subscribe(
+                session, after, _filter(request), caller.expires_at, cut
+            ) as subscription:
+                async for frame in subscription:
+                    # Waits here for a reader that takes nothing. Yielding would leave a call that is cut off meanwhile
+                    # without an end: who reads on later would wait for ever.
+                    await context.write(to_wire(session, frame, self._clock()))
+        except asyncio.CancelledError:
+            if not is_cut_off:
+                raise
+            task.uncancel()
+            raise ReaderStalled from None
 
 
 class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
@@ -88,7 +104,7 @@ class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
 
 
 def add_event_servicer_to_server(servicer: EventServicer, server: grpc.aio.Server) -> None:
-    """What the generated function does, but for a Subscribe that yields bytes."""
+    """What the generated function does, but for a Subscribe that writes bytes."""
     create_ticket: grpc.RpcMethodHandler[
         event_service_pb2.CreateTicketRequest, event_service_pb2.CreateTicketResponse
     ] = grpc.unary_unary_rpc_method_handler(
@@ -96,8 +112,9 @@ def add_event_servicer_to_server(servicer: EventServicer, server: grpc.aio.Serve
         request_deserializer=event_service_pb2.CreateTicketRequest.FromString,
         response_serializer=event_service_pb2.CreateTicketResponse.SerializeToString,
     )
+    behaviour: Any = servicer.Subscribe
     subscribe: grpc.RpcMethodHandler[event_service_pb2.SubscribeRequest, bytes] = grpc.unary_stream_rpc_method_handler(
-        servicer.Subscribe,
+        behaviour,
         request_deserializer=event_service_pb2.SubscribeRequest.FromString,
         response_serializer=None,
     )
@@ -121,9 +138,8 @@ def _filter(request: event_service_pb2.SubscribeRequest) -> Filter:
     return Filter(request.run_id if request.HasField("run_id") else None, frozenset(request.type))
 
 
-def _cut_this_call() -> Callable[[], object]:
-    """What ends the present call without another word to its client."""
+def _this_task() -> "asyncio.Task[Any]":
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("not in a task")
-    return task.cancel
+    return task

@@ -226,6 +226,8 @@ class OpenAIServer:
 
 async def _stream(script: Script, exchange: Exchange, connection: "_Connection", gate: asyncio.Event | None) -> None:
     connection.begin_stream()
+    now = asyncio.get_running_loop().time
+    due = 0.0
     for number, piece in enumerate(script.pieces()):
         if number == script.after_chunks:
             if gate is not None:
@@ -246,7 +248,11 @@ async def _stream(script: Script, exchange: Exchange, connection: "_Connection",
                 connection.end_stream()
                 return
         if number > 0 and script.token_seconds:
-            await asyncio.sleep(script.token_seconds)
+            # As often as the script says, and not less often by what each piece costs; but never two at once.
+            due = max(due + script.token_seconds, now())
+            await asyncio.sleep(due - now())
+        elif number == 0:
+            due = now()
         if script.fault == "empty_choices":
             connection.send_event(_chunk(exchange, []))
             continue
