@@ -27,7 +27,7 @@ from services.streams.store import (
     TextDelta,
 )
 from tests import redis_server
-from tests.conformance.event_stores import database_of_streams
+from tests.conformance.event_stores import database_of_streams, patience
 from tests.e2e.polling import eventually
 from tests.redis_server import RedisServer
 
@@ -58,6 +58,12 @@ class World:
     async def close(self) -> None:
         await self._opened.aclose()
         await self.redis.aclose()
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    with patience():
+        yield
 
 
 @pytest.fixture
