@@ -1,5 +1,6 @@
 """The promises of `EventStore`, kept by every backend."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -249,8 +250,8 @@ async def test_a_runs_end_is_remembered_after_its_event_left_the_buffer(store: E
 
 async def test_what_is_remembered_of_runs_is_bounded(store: EventStore) -> None:
     await store.publish(SESSION, RUN, FINAL, n=1)
-    for number in range(REMEMBERED_RUNS):
-        await store.publish(SESSION, RunKey(f"run{number}", 1), FINAL, n=1)
+    later = [RunKey(f"run{number}", 1) for number in range(REMEMBERED_RUNS)]
+    await asyncio.gather(*(store.publish(SESSION, run, FINAL, n=1) for run in later))
     assert (await store.read(SESSION, "run")).final_seq is None
     assert (await store.read(SESSION, "run0")).final_seq == 2
 
