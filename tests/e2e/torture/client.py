@@ -145,14 +145,12 @@ class Client:
             await self.manner.stalls_until.wait()
 
     def _ran_out(self) -> bool:
-        """Whether the run that is followed is over, by what was just reloaded: then the next one's turn is."""
-        if not self._runs:
-            return False
-        run_id = self._runs[0]
-        if not self.is_over(run_id) and run_id not in self.knowledge.over:
-            return False
-        self._next_run()
-        return True
+        """Whether the run that is followed is over, by what was just reloaded: then the turn is the next one's that is
+        not. Its stream would not say so if its end was lost."""
+        followed = len(self._runs)
+        while self._runs and (self.is_over(self._runs[0]) or self._runs[0] in self.knowledge.over):
+            self._next_run()
+        return len(self._runs) < followed
 
     def _next_run(self) -> None:
         self._runs.pop(0)

@@ -233,9 +233,11 @@ class RunKnowledge(Knowledge):
 
     _came: dict[Place, str] = field(default_factory=dict)
     _words: set[str] = field(default_factory=set)
+    _epochs: set[str] = field(default_factory=set)
 
     def _place(self, place: Place, event: Event | None) -> None:
         self._began = True
+        self._epochs.add(place.epoch)
         self.published.head(place)
         if event is not None:
             if place in self._came:
@@ -275,5 +277,6 @@ class RunKnowledge(Knowledge):
         return iter(())
 
     def unheard(self, timeline: Sequence[Event]) -> Iterator[str]:
-        if not self.resyncs:
-            yield from (f"never told of {event}" for event in timeline if words_of(event) not in self._words)
+        """A resync tells of what is missing; nothing does where the epoch was lost before this one had a cursor."""
+        due = [] if self.resyncs else [event for event in timeline if Place.of(event["id"]).epoch in self._epochs]
+        yield from (f"never told of {event}" for event in due if words_of(event) not in self._words)

@@ -37,12 +37,16 @@ class SyntheticRun:
     bulk: str = ""
     """Makes each event that large."""
     epoch: int = 1
-    over: bool = False
     reopened: int = 0
     _made: dict[int, event_pb2.Event] = field(default_factory=dict)
     _acknowledged: set[int] = field(default_factory=set)
     _progress: list[event_pb2.Event] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def over(self) -> bool:
+        """Whether its end is committed, published or not: what a reload tells."""
+        return self.count in self._made
 
     async def publish(self, doors: Doors, rate: float | None) -> None:
         """Return when everything is acknowledged. `rate` is events a second; None: as fast as it goes."""
@@ -59,7 +63,6 @@ class SyntheticRun:
             await asyncio.wait([pacing])
         if not pacing.cancelled():
             pacing.result()
-        self.over = True
 
     def _take_over(self) -> None:
         """Who takes over cannot know what its predecessor was told: it says the last things again."""

@@ -27,7 +27,8 @@ from tests.e2e.torture.transports import PASSING, Doors, Session, Transport
 from tests.fakes.openai_server import FakeModel
 
 EVENTS_OF_A_RUN = 15
-SETTLES_WITHIN = 120.0
+WITHIN = 120.0
+"""Seconds for whatever must come true: on a machine that does all of this on a core or two, with others."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Torture:
             self.say("all is published")
             await asyncio.gather(*(self._close(room) for room in self.rooms))
             self.say("the ends are known")
-            _, late = await asyncio.wait(following, timeout=SETTLES_WITHIN)
+            _, late = await asyncio.wait(following, timeout=WITHIN)
             for task in following:
                 if task.done():
                     task.result()
@@ -209,7 +210,7 @@ class Torture:
         if not self.size.flood:
             return
         stalled = [each for each in self.clients if each.session is room.session]
-        await eventually(lambda: all(each.knowledge.spans for each in stalled), what="a cursor for all who stall")
+        await eventually(lambda: all(each.knowledge.spans for each in stalled), WITHIN, "a cursor for all who stall")
         [run] = room.runs
         await run.publish(self.doors, None)
         self.flooded.set()
@@ -223,14 +224,14 @@ class Torture:
                 async with asyncio.TaskGroup() as asking:
                     for asker in askers:
                         asking.create_task(asker.ask())
-                    await eventually(lambda askers=askers: self._half_written(askers), what="half an answer")
+                    await eventually(lambda askers=askers: self._half_written(askers), WITHIN, "half an answer")
                     began = time.monotonic()
                     await blow.strike(self)
                     self.epochs += blow.epochs
                     self.blows.append((began, time.monotonic()))
                     self.tally.seen[f"{blow.name}: {time.monotonic() - began:.1f} s"] += 1
                     self.say(f"{blow.name}, and healed")
-                await eventually(lambda askers=askers: self._over(askers), SETTLES_WITHIN, "the end of the runs")
+                await eventually(lambda askers=askers: self._over(askers), WITHIN, "the end of the runs")
         finally:
             self.struck.set()
 
@@ -283,7 +284,7 @@ class Torture:
         """Say where the stream ends: after one more run, which comes last."""
         for asker in self.askers:
             if asker.session is room.session:
-                await eventually(lambda asker=asker: self._recorded(asker), what=f"the record of run {asker.run_id}")
+                await eventually(lambda asker=asker: self._recorded(asker), WITHIN, f"the record of run {asker.run_id}")
         closing = self._synthetic(room, 2)
         await closing.publish(self.doors, None)
         epoch = [*room.published.heads][-1]
