@@ -26,7 +26,8 @@ class Publisher:
 
     def __init__(self, stub: PublishServiceStub, key: str, project_id: str, session_id: str, user_id: str) -> None:
         token = service_token("orchestrator", user_id, key, _TOKEN_SECONDS)
-        self._call = stub.Publish(metadata=(("authorization", f"Bearer {token}"),))
+        # The service may have been started anew, and the old connection be remembered.
+        self._call = stub.Publish(metadata=(("authorization", f"Bearer {token}"),), wait_for_ready=True)
         self._opening = pb.PublishOpen(project_id=project_id, session_id=session_id, run_id=new_id(), epoch=1)
         self._message_id = new_id()
         self._offset = self._n = 0

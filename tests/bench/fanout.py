@@ -208,14 +208,20 @@ async def measure(size: Size, **settings: str) -> tuple[list[Delivered], Stalled
             LoadProcess.running("tests.bench.event_publishers") as publishers,
         ):
             door = OurDoor(suite, keys, readers, publishers)
-            # The first time everything is compiled and connected.
-            await deliver("", door, readers, Size(sessions=10, rate=100, seconds=0.5, settle_seconds=0.1), shared=False)
-            await publishers.do("close")
             delivered = []
             for shared in (False, True):
+                await _warm(door)
                 delivered.append(await deliver("CodeLab", door, readers, size, shared=shared))
                 await publishers.do("close")
+                await door.renew()
+            await _warm(door)
             return delivered, await stall(door, size)
+
+
+async def _warm(door: OurDoor) -> None:
+    """The first time everything is compiled and connected."""
+    await deliver("", door, door.readers, Size(sessions=10, rate=100, seconds=0.5, settle_seconds=0.1), shared=False)
+    await door.publishers.do("close")
 
 
 async def measure_plain(size: Size) -> list[Delivered]:
