@@ -20,6 +20,7 @@ from services.agents.bus_choice import agent_bus_of
 from services.agents.execution import Executions
 from services.agents.in_process_cache import InProcessAgentCache
 from services.agents.memory.embedding.choice import embedder_of
+from services.agents.memory.embedding.expecting import ExpectingEmbedder
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.service import MemoryService
 from services.agents.memory.servicer import MemoryServicer
@@ -63,13 +64,13 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         model = await opened.enter_async_context(_model(settings))
         memories = memory_store_of(settings)
         opened.push_async_callback(memories.close)
-        embedder = embedder_of(settings)
+        embedder = ExpectingEmbedder(embedder_of(settings))
         opened.push_async_callback(embedder.close)
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
         executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
-        planning = Planning(store, Ranking(embedder), model)
+        planning = Planning(store, Ranking(embedder), model, embedder)
         agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))

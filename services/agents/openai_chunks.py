@@ -1,4 +1,4 @@
-"""Reading the chunks of a chat completion stream. The client validates nothing, so nothing here trusts their shape."""
+"""Reading the chunks of a chat completion stream, as they were in its JSON: nothing here trusts their shape."""
 
 from typing import Any
 
@@ -21,17 +21,17 @@ class PieceReader:
 
     def read(self, chunk: Any) -> str:
         """The text in the chunk, of the answer or of the model's refusal to give one; may be empty."""
-        choices = getattr(chunk, "choices", None)
+        choices = _member(chunk, "choices")
         if not isinstance(choices, list) or not choices:
             return ""
-        finish_reason = getattr(choices[0], "finish_reason", None)
+        finish_reason = _member(choices[0], "finish_reason")
         if isinstance(finish_reason, str) and finish_reason:
             self.finish_reason = finish_reason
             self.refused = self.refused or finish_reason == "content_filter"
-        delta = getattr(choices[0], "delta", None)
-        refusal = getattr(delta, "refusal", None)
+        delta = _member(choices[0], "delta")
+        refusal = _member(delta, "refusal")
         self.refused = self.refused or bool(refusal)
-        text = getattr(delta, "content", None) or refusal
+        text = _member(delta, "content") or refusal
         return self._whole(text) if isinstance(text, str) else ""
 
     def end(self) -> str:
@@ -58,14 +58,18 @@ class PieceReader:
 
 def usage_of(chunk: Any) -> Usage | None:
     """The usage that the chunk reports, if it does."""
-    usage = getattr(chunk, "usage", None)
+    usage = _member(chunk, "usage")
     if usage is None:
         return None
     return Usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
 
 
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
 def _count(usage: Any, name: str) -> int:
-    value = getattr(usage, name, 0)
+    value = _member(usage, name)
     # What cannot be a count counts nothing: no answer is lost for it.
     return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0
 

@@ -22,12 +22,10 @@ _LONGEST_PAUSE_SECONDS = 4.0
 class OpenAIClient:
     """The client of the endpoint at `base_url`, shared by all who call it. `close` when done."""
 
-    def __init__(self, api_key: str, base_url: str, silence_seconds: float, types: str = "openai.types") -> None:
-        """`types` is the part of the package that requests need, which it would load in the middle of the first one."""
+    def __init__(self, api_key: str, base_url: str, silence_seconds: float) -> None:
         self.base_url = base_url.rstrip("/") or OPENAI_URL
         self._api_key = api_key
         self._silence_seconds = silence_seconds
-        self._types = types
         self._loading = Loading(self._open, "load the openai client")
 
     def warm(self) -> None:
@@ -55,7 +53,8 @@ class OpenAIClient:
             # Silence is measured by the callers: bytes alone, such as a proxy's keep-alive comments, say nothing.
             timeout=openai.Timeout(None, connect=min(_CONNECT_SECONDS, self._silence_seconds / 2)),
         )
-        importlib.import_module(self._types)
+        # The part of the package that it would load in the middle of the first request.
+        importlib.import_module("openai.types")
         return client
 
 

@@ -9,8 +9,9 @@ from services.agents.answering import answering
 from services.agents.combining_prompt import FailedPart, combining_prompt
 from services.agents.errors import NoAgents, ProjectNotFound
 from services.agents.events import AnswerEvent, Completed
+from services.agents.memory.embedding.expecting import ExpectingEmbedder
 from services.agents.models import Message, Model, ModelRequest, Throttled, Usage
-from services.agents.planning_prompt import PLAN_FORMAT, Rejected, planning_prompt
+from services.agents.planning_prompt import PLAN_FORMAT, Rejected, instructions_in, planning_prompt
 from services.agents.quoting import TaskInput
 from services.agents.ranking import Candidate, Ranking
 from services.agents.store import AgentPosition, AgentStore
@@ -39,10 +40,11 @@ class Proposal:
 class Planning:
     """The use cases. They pass no agent's queue and touch no agent's memory: the platform's model thinks."""
 
-    def __init__(self, store: AgentStore, ranking: Ranking, model: Model) -> None:
+    def __init__(self, store: AgentStore, ranking: Ranking, model: Model, embedder: ExpectingEmbedder) -> None:
         self._store = store
         self._ranking = ranking
         self._model = model
+        self._embedder = embedder
 
     async def propose(
         self, owner: Owner, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
@@ -65,6 +67,8 @@ class Planning:
             async for event in events:
                 if isinstance(event, Completed):
                     completed = event
+        # If it becomes the plan, each agent looks for its instruction in its memory first of all.
+        self._embedder.expect(instructions_in(completed.output)[:max_tasks])
         return Proposal(completed.output, tuple(agents), completed.usage)
 
     async def choose(self, owner: Owner, request: str) -> Candidate:

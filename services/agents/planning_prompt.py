@@ -1,5 +1,6 @@
 """What the model is told to make a plan of a request."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,9 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 # The same for every project: endpoints compile a schema when they first meet it, which takes seconds.
 PLAN_FORMAT = AnswerFormat("plan", _object({"tasks": {"type": "array", "items": _object(_TASK)}}))
+
+_LONGEST_READ = 50_000
+"""Code points of an answer: reading it holds up everybody else."""
 
 _SYSTEM = """\
 # Plan the work of a team of agents
@@ -104,3 +108,14 @@ def planning_prompt(
     problems = [beginning(each, _LONGEST_PROBLEM) for each in rejected.problems[:_MOST_PROBLEMS]]
     values["rejected"] = {"answer": shortened(rejected.text, REJECTED_TOKENS), "problems": problems}
     return (Message("system", _SYSTEM + _MEND), Message("user", line(values)))
+
+
+def instructions_in(answer: str) -> list[str]:
+    """The instructions of the tasks in what the model answered, as far as it is the JSON that was asked for."""
+    try:
+        value = json.loads(answer) if len(answer) <= _LONGEST_READ else None
+    except (ValueError, RecursionError):
+        return []
+    tasks = value.get("tasks") if isinstance(value, dict) else None
+    found = [task.get("instruction") for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    return [each for each in found if isinstance(each, str)]

@@ -97,8 +97,9 @@ class Conversation:
         return self.client.subscribe(self.project.id, run.session_id, after=after, run_id=run.id)
 
     async def run(self, run_id: str) -> Run:
-        """The run as it is now. Raise ApiError."""
-        return (await self.client.runs.GetRun(GetRunRequest(project_id=self.project.id, run_id=run_id))).run
+        """The run as it is now, asked for until the suite is back. Raise ApiError."""
+        request = GetRunRequest(project_id=self.project.id, run_id=run_id)
+        return (await _persistently(lambda: self.client.runs.GetRun(request))).run
 
     async def cancel(self, run: Run) -> Run:
         """Stop the run. Raise ApiError."""
@@ -106,8 +107,9 @@ class Conversation:
         return (await self.client.runs.CancelRun(request, timeout=10)).run
 
     async def answer_to(self, run: Run) -> str:
-        """The stored answer of a run that is over; empty if it has none. Raise ApiError."""
-        found = [each for each in await self.messages(_PAGE, run.session_id) if each.id == run.message_id]
+        """The stored answer of a run that is over, as `run` asks; empty if it has none. Raise ApiError."""
+        messages = await _persistently(lambda: self.messages(_PAGE, run.session_id))
+        found = [each for each in messages if each.id == run.message_id]
         return found[0].content if found else ""
 
     async def messages(self, most: int, session_id: str = "") -> Sequence[Message]:
@@ -136,7 +138,7 @@ def is_transport(error: ApiError) -> bool:
 
 
 async def _persistently(call: Callable[[], Awaitable[Answered]]) -> Answered:
-    """Make a call that has a request id, again if the connection broke: what was done already is found by it."""
+    """Make a call that may be repeated, as one with a request id, until somebody answers, for a quarter of a minute."""
     for pause in _PAUSES_SECONDS:
         try:
             return await call()

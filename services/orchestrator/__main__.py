@@ -20,6 +20,7 @@ from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import Mode, RunLimits
 from services.orchestrator.planner import Planner
 from services.orchestrator.purger import SessionPurger
+from services.orchestrator.run_events import RunEvents
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
 from services.orchestrator.sql_approval_store import SqlApprovalStore
@@ -81,7 +82,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         )
         server.add(
             run_service_pb2_grpc.add_RunServiceServicer_to_server,
-            RunServicer(run_service, streams, utc_now, settings.send_deadline_seconds),
+            RunServicer(run_service, RunEvents(run_service, streams.watches, utc_now), settings.send_deadline_seconds),
             run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
         )
         server.add(
@@ -90,7 +91,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             lifecycle_service_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
         )
         server.on_drain(executor.drain)
-        server.on_drain(streams.drain)
+        server.on_drain(streams.watches.drain)
         stack.push_async_callback(executor.release)
         # Listening comes first: a second process that cannot listen must not take runs over.
         await server.start()

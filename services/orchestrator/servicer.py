@@ -1,12 +1,11 @@
 """gRPC to use cases and back."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 from codelab.orchestrator.v1 import (
-    event_pb2,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
     run_service_pb2,
@@ -16,15 +15,13 @@ from codelab.orchestrator.v1 import (
     session_service_pb2_grpc,
 )
 
-from services.orchestrator.cursors import seen_of
-from services.orchestrator.model import FINISHED, Accepted, OnBusy, Owner, Run, RunState
+from services.orchestrator.model import Accepted, OnBusy, Owner, RunState
+from services.orchestrator.run_events import RunEvents
 from services.orchestrator.service import RunService, Send, SessionService
-from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.wire import event_message, message_message, run_message, session_message
 from services.runtime.auth import current_caller
 from services.runtime.channels import timeout_within
-from services.runtime.ids import Clock
-from services.runtime.messages import enum_word, timestamp
+from services.runtime.messages import enum_word
 from services.runtime.pages import page_size
 from services.runtime.validation import mask_paths
 
@@ -122,10 +119,9 @@ class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
 class RunServicer(run_service_pb2_grpc.RunServiceServicer):
     """Messages and the runs they become."""
 
-    def __init__(self, runs: RunService, streams: StreamsClient, clock: Clock, send_deadline_seconds: float) -> None:
+    def __init__(self, runs: RunService, events: RunEvents, send_deadline_seconds: float) -> None:
         self._runs = runs
-        self._streams = streams
-        self._clock = clock
+        self._events = events
         self._send_deadline_seconds = send_deadline_seconds
 
     async def SendMessage(
@@ -141,7 +137,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         self, request: run_service_pb2.StreamMessageRequest, context: Context
     ) -> AsyncIterator[run_service_pb2.StreamMessageResponse]:
         accepted = await self._send(request, context)
-        events = self._events(_owner(request.project_id), accepted.run, request.after or _FROM_THE_START)
+        events = self._events.of(_owner(request.project_id), accepted.run, request.after or _FROM_THE_START)
         async with aclosing(events):
             async for event in events:
                 yield run_service_pb2.StreamMessageResponse(event=event)
@@ -209,39 +205,6 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         )
         return await self._runs.send(
             _owner(request.project_id), send, timeout_within(context, _RESOLVE_TIMEOUT_SECONDS)
-        )
-
-    async def _events(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
-        """The run's events: live while it runs; from its timeline when it is over and its stream may be forgotten."""
-        if run.state in FINISHED:
-            async for event in self._told_again(owner, run, after):
-                yield event
-            return
-        live = self._streams.watch(owner, run.session_id, run.id, after)
-        async with aclosing(live):
-            async for event in live:
-                yield event
-                if event.HasField("stream_ended"):
-                    return
-        # This process stops: the run goes on in the next one.
-        yield self._stream_ended(run, "shutdown", resumable=True)
-
-    async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
-        events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
-        seen = seen_of([event.id for event in events], after)
-        now = timestamp(self._clock())
-        cursor = after if seen else None
-        yield event_pb2.Event(
-            id=cursor, session_id=run.session_id, run_id=run.id, timestamp=now, heartbeat=event_pb2.Heartbeat()
-        )
-        for event in events[seen:]:
-            yield event
-        yield self._stream_ended(run, "run_finished", resumable=False)
-
-    def _stream_ended(self, run: Run, reason: str, *, resumable: bool) -> event_pb2.Event:
-        ended = event_pb2.StreamEnded(reason=reason, resumable=resumable)
-        return event_pb2.Event(
-            session_id=run.session_id, run_id=run.id, timestamp=timestamp(self._clock()), stream_ended=ended
         )
 
 

@@ -5,16 +5,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import grpc
-from codelab.orchestrator.v1.event_pb2 import Event as EventMessage
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2
-from codelab.streams.v1.event_service_pb2 import SubscribeRequest, SubscribeResponse
-from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 from codelab.streams.v1.publish_service_pb2_grpc import PublishServiceStub
 
-from services.orchestrator.model import Owner
 from services.orchestrator.ports import Frame, Opening
+from services.orchestrator.watches import Watches
 from services.orchestrator.wire import frame_message
-from services.runtime.channels import Peers, callers_metadata
+from services.runtime.channels import Peers
 from services.runtime.errors import Unavailable
 from services.runtime.ids import Clock
 from services.runtime.status import from_rpc_error
@@ -24,7 +21,7 @@ _LAST_FRAME_SECONDS = 1.0
 
 
 class StreamsClient:
-    """`Streams` by the service's PublishService, and its EventService for who watches a run."""
+    """`Streams` by the service's PublishService; `watches` are by its EventService."""
 
     def __init__(self, peers: Peers, clock: Clock) -> None:
         publish = publish_service_pb2.DESCRIPTOR.services_by_name["PublishService"]
@@ -33,9 +30,7 @@ class StreamsClient:
         self._peers = peers
         self._clock = clock
         self._publish = PublishServiceStub(channel)
-        self._events = EventServiceStub(channel)
-        self._watches: set[grpc.aio.UnaryStreamCall[SubscribeRequest, SubscribeResponse]] = set()
-        self._draining = False
+        self.watches = Watches(channel)
 
     async def publish(
         self, opening: Opening, frames: AsyncGenerator[Frame, None], acknowledged: Callable[[int, str], None]
@@ -65,33 +60,6 @@ class StreamsClient:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, "streams") from None
 
-    async def watch(self, owner: Owner, session_id: str, run_id: str, after: str) -> AsyncGenerator[EventMessage, None]:
-        """The run's events after `after`, to its end, in the caller's own name. Raise what Subscribe raises.
-
-        Ends early, without `stream_ended`, when this process drains.
-        """
-        request = SubscribeRequest(project_id=owner.project_id, session_id=session_id, run_id=run_id, after=after)
-        call = self._events.Subscribe(request, metadata=callers_metadata())
-        self._watches.add(call)
-        try:
-            async for response in call:
-                yield response.event
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, "streams") from None
-        except asyncio.CancelledError:
-            # `drain` cancels the call, anybody else this task.
-            if not self._draining or not call.cancelled() or _being_cancelled():
-                raise
-        finally:
-            self._watches.discard(call)
-            call.cancel()
-
-    async def drain(self) -> None:
-        """End every `watch` here: nobody is to wait for a stream that outlives this process."""
-        self._draining = True
-        for call in self._watches:
-            call.cancel()
-
     async def _write(
         self,
         call: "grpc.aio.StreamStreamCall[publish_service_pb2.PublishRequest, publish_service_pb2.PublishResponse]",
@@ -112,8 +80,3 @@ class StreamsClient:
                 await call.done_writing()
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 return  # The call is over: who reads it hears why.
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

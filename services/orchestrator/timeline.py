@@ -1,8 +1,8 @@
 """What a run's timeline says: the types and payloads of its events.
 
 Whoever folds a run's events knows its tasks as the store does: `plan_created` brings them, a later event about a task
-replaces what an earlier one said, `task_failed` and `approval_required` say what a task has come to, and what is
-unfinished at the run's end is cancelled.
+replaces what an earlier one said, `approval_required` says what a task has come to, and what is unfinished at the run's
+end is cancelled.
 """
 
 from collections.abc import Iterable
@@ -88,7 +88,7 @@ def _became(task: Task) -> list[Happened]:
         case TaskState.FAILED:
             assert task.error is not None
             payload = _failure_values(task.error, task)
-            return [("agent_failed", payload), ("task_failed", payload)]
+            return [("agent_failed", payload), ("task_failed", {**payload, "task": _task_values(task)})]
         case TaskState.SKIPPED:
             return [("task_skipped", {"task": _task_values(task)})]
         case _:

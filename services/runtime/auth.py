@@ -11,27 +11,40 @@ What a token must be to prove anything, at the gateway and in every service:
 - users': `iss` and `aud` as `JWT_ISSUER` and `JWT_AUDIENCE` say where they are set, and never an `aud` of ours;
 - services': `aud` is `codelab-internal`, and `act` names the service.
 
-Internal RPCs admit services' tokens only, other RPCs both, HTTP only users'. A refusal is UNAUTHENTICATED, its reason
-TOKEN_MISSING, TOKEN_INVALID or TOKEN_EXPIRED; PERMISSION_DENIED for a user on an internal RPC; UNAVAILABLE with
-KEYS_UNAVAILABLE where the issuer's keys cannot be had. It never repeats the token, and nor does a log.
+Internal RPCs admit services' tokens only, other RPCs both, HTTP only users'. An RPC whose request has a field for a
+ticket (`codelab.options.v1.field`) also admits that instead of the header; where the header is sent too, it alone
+counts. A ticket is such a token, but
+
+- sent in that field and nowhere else;
+- signed by HS256 with `SERVICE_TOKEN_KEY`, `aud` being `codelab-stream`, and `sub` the user who asked for it;
+- with the ids of exactly what the request is about, by their kinds: `project` and `session`;
+- with `token_exp`, when the token ends that it was made with: whoever it admits may stay until then. Its own `exp` is
+  never later.
+
+A refusal is UNAUTHENTICATED, its reason TOKEN_MISSING, TOKEN_INVALID or TOKEN_EXPIRED; PERMISSION_DENIED for a user on
+an internal RPC; UNAVAILABLE with KEYS_UNAVAILABLE where the issuer's keys cannot be had. It never repeats the token,
+and nor does a log.
 """
 
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import jwt
+from google.protobuf.message import Message
 
 from codelab_client.tokens import INTERNAL_AUDIENCE, service_token
-from services.runtime.claims import Claims, TokenInvalid, TokenMissing
+from services.runtime.claims import STREAM_AUDIENCE, Claims, TokenInvalid, TokenMissing
 from services.runtime.data_folder import DataFolder
 from services.runtime.errors import PermissionDenied
 from services.runtime.interceptors import Call, Interceptor
 from services.runtime.settings import Settings
+from services.runtime.tickets import resources_of, ticket_field
 
 if TYPE_CHECKING:
     from services.runtime.published_keys import PublishedKey
@@ -47,10 +60,13 @@ _OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a call is made for. `service` names the service that makes it, None if the user does."""
+    """Who a call is made for. `service` names the service that makes it, None if the user does.
+
+    `token` is None where a ticket admitted the call; `expires_at` is then the end of the token it was made with.
+    """
 
     user_id: str
-    token: str
+    token: str | None
     expires_at: float
     email: str | None = None
     service: str | None = None
@@ -130,6 +146,22 @@ class TokenVerifier:
             raise PermissionDenied("only services may call this")
         return proof.caller
 
+    def verify_ticket(self, ticket: str, resources: Mapping[str, str]) -> Caller:
+        """Return the caller that a ticket for these resources (ids by kind) proves.
+
+        Raise TokenMissing if it is empty, TokenInvalid or TokenExpired; see the rules above.
+        """
+        if not ticket:
+            raise _missing()
+        if len(ticket) > _MOST_TOKEN_BYTES:
+            raise _too_long()
+        claims = Claims.of(_read(ticket))
+        if claims.audience != [STREAM_AUDIENCE]:
+            raise TokenInvalid("this token is no ticket: it belongs into the authorization header")
+        _check_signature(ticket, self._keys.service_secret, "HS256")
+        user_id, _ = claims.check_subject_and_times(time.time(), _CLOCK_SKEW_SECONDS)
+        return Caller(user_id, None, claims.check_ticket(resources))
+
     async def _holds(self, proof: _Proof) -> bool:
         if proof.caller.expires_at <= time.time():
             return False
@@ -161,16 +193,24 @@ def _sent(authorization: tuple[str, ...]) -> str:
         raise TokenInvalid("the authorization header was sent more than once")
     value = authorization[0].strip(" \t") if authorization else ""
     if not value:
-        raise TokenMissing("a bearer token is required: send the header `authorization: Bearer <token>`")
+        raise _missing()
     scheme, _, rest = value.partition(" ")
     if scheme.lower() != "bearer" or not rest:
         raise TokenMissing("the authorization header must be `Bearer <token>`")
     if len(value) > _MOST_TOKEN_BYTES:
-        raise TokenInvalid(f"the token is longer than {_MOST_TOKEN_BYTES} bytes")
+        raise _too_long()
     found = _BEARER.fullmatch(value)
     if found is None:
         raise TokenInvalid("the token is malformed: after `Bearer` comes one token and nothing else")
     return found[1]
+
+
+def _missing() -> TokenMissing:
+    return TokenMissing("a bearer token is required: send the header `authorization: Bearer <token>`")
+
+
+def _too_long() -> TokenInvalid:
+    return TokenInvalid(f"the token is longer than {_MOST_TOKEN_BYTES} bytes")
 
 
 def _read(token: str) -> bytes:
@@ -232,9 +272,26 @@ class TokenMinter:
         lifetime = lifetime_seconds + _CLOCK_SKEW_SECONDS
         return service_token(service, user_id, self._keys.service_secret, lifetime)
 
+    def ticket(self, caller: Caller, resources: Mapping[str, str], lifetime_seconds: float) -> tuple[str, int]:
+        """A ticket for these resources (ids by kind) in the caller's name, and the Unix time at which it ends."""
+        now = time.time()
+        expires_at = int(min(now + lifetime_seconds, caller.expires_at))
+        claims: dict[str, Any] = {
+            **resources,
+            "aud": STREAM_AUDIENCE,
+            "sub": caller.user_id,
+            "iat": int(now),
+            "exp": expires_at,
+            "token_exp": caller.expires_at,
+        }
+        return jwt.encode(claims, self._keys.service_secret, algorithm="HS256"), expires_at
+
 
 class AuthInterceptor(Interceptor):
     """Refuses calls without a valid token and lets `current_caller` answer in those it admits."""
+
+    # A ticket is in the request. Whoever sends a token is judged before anything of theirs is parsed.
+    parses = True
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
@@ -243,4 +300,11 @@ class AuthInterceptor(Interceptor):
         if call.method.startswith(_OPEN_PREFIXES):
             return
         authorization = call.texts("authorization")
-        _caller.set(await self._verifier.verify(*authorization, services_only=call.rules.internal))
+        if authorization or ticket_field(call.method) is None:
+            _caller.set(await self._verifier.verify(*authorization, services_only=call.rules.internal))
+
+    def check(self, call: Call, request: Message) -> None:
+        """Judge the ticket where it is all that was sent."""
+        field = ticket_field(call.method)
+        if field is not None and not call.texts("authorization"):
+            _caller.set(self._verifier.verify_ticket(getattr(request, field), resources_of(request)))

@@ -46,9 +46,15 @@ class Peers:
 
 
 def callers_metadata() -> tuple[tuple[str, str], ...]:
-    """Metadata for a call in the caller's own name: what they may not see, the callee will not show."""
+    """Metadata for a call in the caller's own name: what they may not see, the callee will not show.
+
+    Raise LookupError if a ticket is all that the caller has.
+    """
+    token = current_caller().token
+    if token is None:
+        raise LookupError("a ticket opens one door, and no other behind it")
     return (
-        ("authorization", f"Bearer {current_caller().token}"),
+        ("authorization", f"Bearer {token}"),
         ("traceparent", current_traceparent()),
     )
 

@@ -1,6 +1,7 @@
 """What a token claims, and what must be true of it. Whether it was signed by whom it should is another matter."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,13 @@ class Claims:
         if expires_at <= now:
             raise TokenExpired
         return subject.lower(), expires_at
+
+    def check_ticket(self, resources: Mapping[str, str]) -> float:
+        """The Unix time at which the token ends that the ticket was made with, if it is for these (ids by kind)."""
+        token_expires_at = self._time("token_exp")
+        if not resources or any(self.values.get(kind) != id for kind, id in resources.items()):
+            raise TokenInvalid("the ticket is for something else")
+        return token_expires_at
 
     def service(self) -> str:
         """The service that acts."""

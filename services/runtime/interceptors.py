@@ -38,8 +38,8 @@ class Call:
 class Interceptor(grpc.aio.ServerInterceptor):
     """Wraps every call. Subclasses override `around`, or just `before`, and `check` to see each request.
 
-    One that `parses` takes its requests as bytes, if it is the last before the handler: what cannot be parsed is then
-    refused like everything else, and not by gRPC with an INTERNAL error.
+    The one that `parses` takes its requests as bytes: what cannot be parsed is then refused like everything else, and
+    not by gRPC with an INTERNAL error. It and those behind it can `check` requests, those in front of it cannot.
     """
 
     parses = False
@@ -47,7 +47,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     async def before(self, call: Call, context: Context) -> None:
         """Run before the handler; raise to refuse the call."""
 
-    def check(self, request: Message) -> None:
+    def check(self, call: Call, request: Message) -> None:
         """See a request before the handler does; raise to refuse it. Called for each message of a client stream."""
 
     @asynccontextmanager
@@ -70,7 +70,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
             tuple(handler_call_details.invocation_metadata or ()),
             _rules(handler_call_details.method),
         )
-        return _wrap(handler, lambda context: self.around(call, context), self.check, self.parses)
+        return _wrap(
+            handler,
+            lambda context: self.around(call, context),
+            lambda request: self.check(call, request),
+            self.parses,
+        )
 
 
 def method_descriptor(method: str) -> MethodDescriptor | None:

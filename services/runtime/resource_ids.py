@@ -50,19 +50,20 @@ def _settler(field: "AnyField") -> Settle:
     def each_id(message: Any) -> None:
         ids = getattr(message, name)
         for index, given in enumerate(ids):
-            ids[index] = _settled(given)
+            ids[index] = settled(given)
 
     def one_id(message: Any) -> None:
         given = getattr(message, name)
-        if (settled := _settled(given)) != given:
-            setattr(message, name, settled)
+        if (form := settled(given)) != given:
+            setattr(message, name, form)
 
     if field.message_type is not None:
         return each_message if field.is_repeated else one_message
     return each_id if field.is_repeated else one_id
 
 
-def _settled(given: str) -> str:
+def settled(given: str) -> str:
+    """An id in its one form."""
     return given.lower() if is_uuid(given) else given.replace("\0", "\ufffd")
 
 

@@ -76,6 +76,8 @@ class ServiceServer:
                 ("grpc.max_metadata_size", 32 * 1024),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # Without a grace: what runs on an old connection ends when it is done, and only new calls go elsewhere.
+                ("grpc.max_connection_age_ms", round(settings.connection_seconds * 1000)),
                 # Clients ping every 30 s, also between calls.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ],

@@ -91,6 +91,10 @@ class Settings(BaseModel):
     service_token_key: str = _env("SERVICE_TOKEN_KEY", "")
     """Signs calls between services. Empty: made once in the data folder."""
 
+    ticket_seconds: Annotated[float, Field(ge=1, le=86_400)] = _env("CODELAB_TICKET_SECONDS", 600.0)
+    """How long a ticket for an event stream opens it: as long as a browser may be away and come back by itself. Never
+    longer than the token it was made with."""
+
     openai_api_key: str = _env("OPENAI_API_KEY", "")
     openai_base_url: str = _env("OPENAI_BASE_URL", "")
     openai_model: str = _env("OPENAI_MODEL", "gpt-4o-mini")
@@ -120,6 +124,11 @@ class Settings(BaseModel):
     """Longest that one run may take, without the time in which it waits for its user: stopped as above."""
     heartbeat_seconds: Seconds = _env("CODELAB_HEARTBEAT_SECONDS", 15.0)
     """Time between heartbeats of an event stream: below the idle timeouts of common proxies."""
+    user_streams: Annotated[int, Field(ge=1, le=1_000_000)] = _env("CODELAB_USER_STREAMS", 1_000)
+    """Most event streams of one user that are open at once on each replica of streams; one more is refused with 429."""
+    connection_seconds: Annotated[float, Field(ge=1, le=1_000_000)] = _env("CODELAB_CONNECTION_SECONDS", 1_800.0)
+    """How old a connection to a service grows before its client is asked for a new one, which is how load finds new
+    replicas: calls that run go on, event streams end and are resumed. Up to a tenth more or less, not all at once."""
     send_deadline_seconds: Seconds = _env("CODELAB_SEND_DEADLINE_SECONDS", 120.0)
     """How long SendMessage waits for an answer."""
 

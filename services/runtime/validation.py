@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
-from services.runtime.interceptors import Interceptor
+from services.runtime.interceptors import Call, Interceptor
 from services.runtime.resource_ids import settle_ids
 from services.runtime.struct_rules import wrong_json
 
@@ -36,14 +36,9 @@ _STRUCT = "google.protobuf.Struct"
 
 
 class ValidationInterceptor(Interceptor):
-    """Refuses requests that are malformed or whose values break the rules, naming every field that does.
+    """Refuses requests whose values break the rules, naming every field that does. Ids pass in their one form."""
 
-    Ids pass in their one form.
-    """
-
-    parses = True
-
-    def check(self, request: Message) -> None:
+    def check(self, call: Call, request: Message) -> None:
         """Raise InvalidArgument with all violations."""
         violations = tuple(validate(request))
         if violations:

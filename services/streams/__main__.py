@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from codelab.orchestrator.v1 import session_service_pb2
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
 
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
@@ -24,15 +23,18 @@ async def serving(
     settings: Settings, clock: Callable[[], float] = time.time, limits: StreamLimits | None = None
 ) -> AsyncIterator[tuple[ServiceServer, StreamService]]:
     """Serve until the block ends; then end the streams and let calls finish."""
-    limits = limits or StreamLimits(heartbeat_seconds=settings.heartbeat_seconds)
+    limits = limits or StreamLimits(
+        heartbeat_seconds=settings.heartbeat_seconds,
+        user_streams=settings.user_streams,
+        rotate_seconds=settings.connection_seconds,
+    )
     keys = Keys.of(settings)
-    peers = Peers("streams", settings, TokenMinter(keys))
-    sessions = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
+    minter = TokenMinter(keys)
+    peers = Peers("streams", settings, minter)
     try:
         async with stores_of(settings, clock) as (events, members):
-            directory = OrchestratorSessions(peers.channel("orchestrator", sessions))
-            service = StreamService(events, members, directory, clock, limits)
-            server = _server(settings, keys, service, clock)
+            service = StreamService(events, members, OrchestratorSessions(peers), clock, limits)
+            server = _server(settings, keys, minter, service, clock)
             async with repeating("stream sweep", service.sweep, limits.sweep_seconds):
                 await server.start()
                 try:
@@ -43,11 +45,13 @@ async def serving(
         await peers.close()
 
 
-def _server(settings: Settings, keys: Keys, service: StreamService, clock: Callable[[], float]) -> ServiceServer:
+def _server(
+    settings: Settings, keys: Keys, minter: TokenMinter, service: StreamService, clock: Callable[[], float]
+) -> ServiceServer:
     server = ServiceServer("streams", settings, TokenVerifier(keys))
     server.add(
         add_event_servicer_to_server,
-        EventServicer(service, clock),
+        EventServicer(service, clock, minter, settings.ticket_seconds),
         event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
     )
     server.add(

@@ -1,6 +1,6 @@
 """What the streams service refuses, and why."""
 
-from services.runtime.errors import Aborted, NotFound, Unavailable
+from services.runtime.errors import Aborted, NotFound, ResourceExhausted, Unavailable
 
 
 class SessionNotFound(NotFound):
@@ -19,6 +19,19 @@ class RunSuperseded(Aborted):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"another process has taken run {run_id} over", run_id=run_id)
+
+
+class TooManyStreams(ResourceExhausted):
+    """As many streams of the user are open here as may be."""
+
+    reason = "TOO_MANY_STREAMS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} of your event streams are open, and no more may be at once: close some, or filter one instead",
+            retry_after=5.0,
+            limit=str(limit),
+        )
 
 
 class ShuttingDown(Unavailable):

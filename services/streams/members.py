@@ -17,13 +17,13 @@ class MemberStore(Protocol):
     """
 
     async def add(self, session: SessionKey) -> None:
-        """The session belongs to this user and project."""
+        """The session belongs to this user and project. While the backend is out of reach, that is not remembered."""
 
     async def has(self, session: SessionKey) -> bool:
-        """Whether that is known."""
+        """Whether that is known. While the backend is out of reach, nothing is."""
 
     async def remove(self, session: SessionKey) -> None:
-        """The session is gone. Idempotent."""
+        """The session is gone. Idempotent. Raise EventsUnavailable while the backend is out of reach: say it again."""
 
 
 class MemoryMemberStore:

@@ -23,6 +23,8 @@ _AT_ONCE = 200
 _FIRST_PAUSE_SECONDS = 0.1
 """Before Redis, out of reach, is asked a second time; it doubles up to the longest."""
 _LONGEST_PAUSE_SECONDS = 1.0
+_QUIET_SECONDS = 1.0
+"""After so long without anything it is asked whether there is nothing."""
 _CANCEL_SECONDS = 0.05
 
 
@@ -81,13 +83,18 @@ class LiveReader:
             while True:
                 await self._look()
                 # Less than the wait for an answer, of which this is one.
-                while await self._take(redis_client.ANSWER_SECONDS / 2):
+                while await self._take(min(_QUIET_SECONDS, redis_client.ANSWER_SECONDS / 2)):
                     self._pause = 0.0
                 self._pause = 0.0
         except EventsUnavailable:
             # A connection alone that broke costs nobody time.
             await asyncio.sleep(self._pause)
             self._pause = min(max(_FIRST_PAUSE_SECONDS, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
+        except Exception:
+            # Whatever could not be passed on is missing.
+            self._interrupt()
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS)
+            raise
 
     async def _look(self) -> None:
         """See whether something was told that comes no more: after a connection broke, and when it is quiet."""

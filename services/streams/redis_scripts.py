@@ -28,7 +28,7 @@ from services.streams.store import BUFFER_EVENTS, BUFFER_SECONDS, REMEMBERED_RUN
 LIVE = "session_events_live"
 LIFE = "session_events_life"
 LIVE_ENTRIES = 10_000
-"""About so many things are kept for readers that fall behind: minutes, with a hundred answers being written."""
+"""About so many things are kept for readers that fall behind: some seconds, with a hundred answers being written."""
 DONE, CLOSED, SUPERSEDED, FAILED = 0, 1, 2, 3
 """How an operation went: first in its answer."""
 

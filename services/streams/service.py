@@ -1,14 +1,16 @@
 """Use cases of the streams service: subscribe, publish, close."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from services.streams.errors import SessionNotFound, ShuttingDown
+from services.streams.errors import SessionNotFound, ShuttingDown, TooManyStreams
 from services.streams.members import MemberStore
 from services.streams.store import EventId, EventStore, NewEvent, RunKey, SessionKey, Text
 from services.streams.subscription import EndReason, Filter, Subscription
@@ -24,8 +26,13 @@ class StreamLimits:
     """Between two heartbeats of a stream. Below the idle limits of common proxies (60 s), also when one is lost."""
     queue_frames: int = 1_000
     """Frames that may wait for one reader: half a minute of an answer at 33 frames/s."""
+    user_streams: int = 1_000
+    """Open at once for one user, on this replica."""
+    rotate_seconds: float = 1_800.0
+    """Until a stream ends for its reader to come back, up to a tenth earlier or later. Its connection grows as old, and
+    new replicas are found by those who connect again."""
     sweep_seconds: float = 0.5
-    """Between two looks at all streams: how late a heartbeat, or the end at a token's `exp`, may come."""
+    """Between two looks at all streams: how late what is due by the clock may come."""
     stalled_seconds: float = 5.0
     """How long a stream that has to end waits for its reader to take the rest, before it is cut off."""
     stop_seconds: float = 1.0
@@ -64,6 +71,7 @@ class _Reader:
     subscription: Subscription
     cut: Callable[[], object]
     beat_at: float
+    rotate_at: float
     cut_at: float | None = None
 
 
@@ -85,6 +93,7 @@ class StreamService:
         self._clock = clock
         self._limits = limits
         self._readers: set[_Reader] = set()
+        self._streams_of: Counter[str] = Counter()
         self._publishers: set[asyncio.Timeout] = set()
         self._stopping = False
         # Set when the last stream has ended and no new one is taken.
@@ -103,22 +112,51 @@ class StreamService:
 
         `after` is where to begin (see SubscribeRequest), `expires_at` when the reader's token ends; `cut` is called
         when the stream has ended and its reader does not take the rest. Raise SessionNotFound unless the session is
-        theirs.
+        theirs, TooManyStreams if they have as many as may be.
         """
-        await self._admit(session)
-        subscription = Subscription(session, wanted, expires_at, self._limits.queue_frames, self._store.read)
-        reader = _Reader(subscription, cut, beat_at=self._clock() + self._limits.heartbeat_seconds)
-        # Listen before reading the buffer: the other order loses events.
-        with self._store.listen(session, subscription.hear):
-            await subscription.start(after)
-            if self._stopping:
-                raise ShuttingDown
-            self._readers.add(reader)
-            try:
-                yield subscription
-            finally:
-                self._readers.discard(reader)
-                self._left()
+        if self._stopping:
+            raise ShuttingDown
+        with self._place(session.user_id):
+            await self.admit(session)
+            subscription = Subscription(session, wanted, expires_at, self._limits.queue_frames, self._store.read)
+            # Listen before reading the buffer: the other order loses events.
+            with self._store.listen(session, subscription.hear):
+                await subscription.start(after)
+                if self._stopping:
+                    raise ShuttingDown
+                with self._looked_after(subscription, cut):
+                    yield subscription
+
+    @contextmanager
+    def _place(self, user_id: str) -> Iterator[None]:
+        """One of the streams that the user may have open, until the block ends, however it does."""
+        if self._streams_of[user_id] >= self._limits.user_streams:
+            raise TooManyStreams(self._limits.user_streams)
+        self._streams_of[user_id] += 1
+        try:
+            yield
+        finally:
+            self._streams_of[user_id] -= 1
+            if not self._streams_of[user_id]:
+                del self._streams_of[user_id]
+
+    @contextmanager
+    def _looked_after(self, subscription: Subscription, cut: Callable[[], object]) -> Iterator[None]:
+        """Let `sweep` and `stop` do with the stream what is due, until the block ends."""
+        now = self._clock()
+        reader = _Reader(
+            subscription,
+            cut,
+            beat_at=now + self._limits.heartbeat_seconds,
+            # Who came together shall not come back together.
+            rotate_at=now + self._limits.rotate_seconds * random.uniform(0.9, 1.1),
+        )
+        self._readers.add(reader)
+        try:
+            yield
+        finally:
+            self._readers.discard(reader)
+            self._left()
 
     @asynccontextmanager
     async def publish(self, session: SessionKey, run: RunKey) -> AsyncIterator[Publication]:
@@ -143,6 +181,14 @@ class StreamService:
                 raise ShuttingDown from None
             raise
 
+    async def admit(self, session: SessionKey) -> None:
+        """Raise SessionNotFound unless the session is that of the present RPC's caller, who `session.user_id` is."""
+        if await self._members.has(session):
+            return
+        if not await self._sessions.has(session):
+            raise SessionNotFound(session.session_id)
+        await self._members.add(session)
+
     async def close(self, sessions: Sequence[SessionKey]) -> None:
         """End the streams of deleted sessions and forget their events. Idempotent."""
         for session in sessions:
@@ -150,7 +196,7 @@ class StreamService:
             await self._store.close(session)
 
     async def sweep(self) -> None:
-        """Do what is due by the clock: heartbeats, ends of tokens, cutting off who does not read."""
+        """Do what is due by the clock: heartbeats, ends of tokens, rotation, cutting off who does not read."""
         now = self._clock()
         for reader in self._readers:
             if reader.subscription.ended:
@@ -165,6 +211,10 @@ class StreamService:
                     reader.cut()
             elif reader.subscription.expires_at <= now:
                 reader.subscription.end(EndReason.TOKEN_EXPIRED)
+            elif reader.rotate_at <= now:
+                # So that what its filter held back is not between the reader and its return.
+                reader.subscription.beat()
+                reader.subscription.end(EndReason.ROTATED)
             elif reader.beat_at <= now:
                 reader.subscription.beat()
                 reader.beat_at = now + self._limits.heartbeat_seconds
@@ -188,12 +238,3 @@ class StreamService:
     def _left(self) -> None:
         if self._stopping and not self.open_streams:
             self._idle.set()
-
-    async def _admit(self, session: SessionKey) -> None:
-        if self._stopping:
-            raise ShuttingDown
-        if await self._members.has(session):
-            return
-        if not await self._sessions.has(session):
-            raise SessionNotFound(session.session_id)
-        await self._members.add(session)

@@ -6,9 +6,11 @@ from typing import Any
 
 import grpc
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.runtime.auth import current_caller
+from services.runtime.auth import TokenMinter, current_caller
 from services.runtime.errors import InvalidArgument
+from services.runtime.tickets import resources_of
 from services.streams.frames import EVENT_TYPES, from_proto, to_wire
 from services.streams.service import StreamService
 from services.streams.store import NewEvent, RunKey, SessionKey
@@ -20,9 +22,21 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class EventServicer:
     """EventService. Register it with `add_event_servicer_to_server`."""
 
-    def __init__(self, service: StreamService, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, service: StreamService, clock: Callable[[], float], minter: TokenMinter, ticket_seconds: float
+    ) -> None:
+        """`ticket_seconds` is how long tickets live."""
         self._service = service
         self._clock = clock
+        self._minter = minter
+        self._ticket_seconds = ticket_seconds
+
+    async def CreateTicket(
+        self, request: event_service_pb2.CreateTicketRequest, context: Context
+    ) -> event_service_pb2.CreateTicketResponse:
+        await self._service.admit(_session(request.project_id, request.session_id))
+        ticket, expires_at = self._minter.ticket(current_caller(), resources_of(request), self._ticket_seconds)
+        return event_service_pb2.CreateTicketResponse(ticket=ticket, expires_at=Timestamp(seconds=expires_at))
 
     async def Subscribe(self, request: event_service_pb2.SubscribeRequest, context: Context) -> AsyncIterator[bytes]:
         """Yield SubscribeResponses, serialised already: all readers of an event share its bytes."""
@@ -75,13 +89,21 @@ class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
 
 def add_event_servicer_to_server(servicer: EventServicer, server: grpc.aio.Server) -> None:
     """What the generated function does, but for a Subscribe that yields bytes."""
+    create_ticket: grpc.RpcMethodHandler[
+        event_service_pb2.CreateTicketRequest, event_service_pb2.CreateTicketResponse
+    ] = grpc.unary_unary_rpc_method_handler(
+        servicer.CreateTicket,
+        request_deserializer=event_service_pb2.CreateTicketRequest.FromString,
+        response_serializer=event_service_pb2.CreateTicketResponse.SerializeToString,
+    )
     subscribe: grpc.RpcMethodHandler[event_service_pb2.SubscribeRequest, bytes] = grpc.unary_stream_rpc_method_handler(
         servicer.Subscribe,
         request_deserializer=event_service_pb2.SubscribeRequest.FromString,
         response_serializer=None,
     )
     name = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Subscribe": subscribe}),))
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Subscribe": subscribe, "CreateTicket": create_ticket}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 
 
 def _session(project_id: str, session_id: str) -> SessionKey:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import httpx2
@@ -290,16 +290,15 @@ async def test_refusal_is_no_answer_where_a_format_is_asked_for(endpoint: OpenAI
 # Reading chunks
 
 
-def chunk(text: str | None = None, finish_reason: str | None = None) -> SimpleNamespace:
-    choice = SimpleNamespace(delta=SimpleNamespace(content=text), finish_reason=finish_reason)
-    return SimpleNamespace(choices=[choice])
+def chunk(text: str | None = None, finish_reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"delta": {"content": text}, "finish_reason": finish_reason}]}
 
 
 @pytest.mark.parametrize(
     "shapeless",
     [
-        *(None, "text", 7, [], SimpleNamespace(), SimpleNamespace(choices=None), SimpleNamespace(choices={"a": 1})),
-        *(SimpleNamespace(choices=[None]), SimpleNamespace(choices=[SimpleNamespace(delta=None)])),
+        *(None, "text", 7, [], {}, {"choices": None}, {"choices": {"a": 1}}, {"choices": [None]}),
+        *({"choices": [{"delta": None}]}, {"choices": [{"delta": {"content": 7}}]}, {"usage": None}),
     ],
     ids=repr,
 )
@@ -329,8 +328,7 @@ def test_nul_is_replaced() -> None:
 
 def test_usage_that_is_no_number_counts_nothing() -> None:
     for odd in ("many", -3, True, 2.5, 10**30):
-        chunk = SimpleNamespace(usage=SimpleNamespace(prompt_tokens=odd, completion_tokens=odd))
-        assert str(usage_of(chunk)) == str(Usage(0, 0))
+        assert str(usage_of({"usage": {"prompt_tokens": odd, "completion_tokens": odd}})) == str(Usage(0, 0))
 
 
 # Failures

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests import postgres
 from tests.bench import figures
 from tests.e2e.client import AGENT, Api, Chat, answer, signed_in
 from tests.e2e.suite import ROOT, Layout, Suite, clean_environment, run_codelab, running
-from tests.fakes.openai_script import Script
+from tests.fakes.openai_script import NamedScript, Script
 from tests.fakes.openai_server import Exchange
 from tests.postgres import PostgresServer
 
@@ -102,6 +102,11 @@ class ModelProcess:
         listed = (await self._http.get("/control/exchanges")).json()
         await self._http.delete("/control/exchanges")
         return [Exchange(**each) for each in listed]
+
+    async def learn(self, scripts: Iterable[NamedScript]) -> None:
+        """Give it scripts that requests may name."""
+        named = {each.name: {k: v for k, v in asdict(each).items() if k != "name"} for each in scripts}
+        (await self._http.post("/control/scripts", json=named)).raise_for_status()
 
     async def exchanges(self) -> dict[str, Exchange]:
         """What was asked since the last time, by the marker in its message."""

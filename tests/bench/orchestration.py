@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import shlex
 import statistics
 import sys
@@ -28,7 +29,7 @@ from tests.bench.direct_call import ModelProcess, cpu_seconds
 from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.plans import Errand, Step
 from tests.e2e.suite import Layout, Suite, clean_environment, run_codelab, running
-from tests.fakes.openai_script import Script
+from tests.fakes.openai_script import NamedScript, Script
 from tests.fakes.openai_server import Exchange
 from tests.postgres import PostgresServer
 
@@ -38,6 +39,8 @@ MOST_AT_ONCE = 100
 """The highest concurrency limit that an agent may have."""
 WAITS_SECONDS = 120
 PIECES = 20
+TASK = "Read what customers wrote in the second quarter, and list the three complaints that come up most often."
+"""With the errand's marker and the name of a script, an instruction of about 40 tokens: it is embedded."""
 Shape = Mapping[str, tuple[float, str]]
 """Seconds of each task, and what it builds on."""
 TEN: Shape = {
@@ -128,18 +131,23 @@ class Bench:
 def errand_of(shape: Shape, slowness: float) -> Errand:
     """A message with this plan, its tasks shared out among the agents; planning and combining take 0.3 s each."""
     steps = [
-        Step(id, tuple(after), model_of(seconds * slowness, f"What {id} found. "), AGENTS[place % len(AGENTS)])
+        Step(id, tuple(after), task_script(id, seconds * slowness), AGENTS[place % len(AGENTS)], says=TASK)
         for place, (id, (seconds, after)) in enumerate(shape.items())
     ]
     quick = 0.3 * slowness
-    return Errand(steps, model_of(quick, "All of it, in short. "), Script(first_token_seconds=quick))
+    combining = model_of("combining", quick, "All of it, in short. ")
+    return Errand(steps, combining, Script(first_token_seconds=quick), marker=secrets.token_hex(4))
 
 
-def model_of(seconds: float, sentence: str) -> Script:
+def task_script(id: str, seconds: float) -> NamedScript:
+    return model_of(f"{id} {seconds:g}", seconds, f"What {id} found. ")
+
+
+def model_of(name: str, seconds: float, sentence: str) -> NamedScript:
     """It streams for so long, a third of which passes before the first piece."""
     first = seconds / 3
-    text = sentence * 8
-    return Script(answer=text, chunks=PIECES, first_token_seconds=first, token_seconds=(seconds - first) / (PIECES - 1))
+    pause = (seconds - first) / (PIECES - 1)
+    return NamedScript(sentence * 8, chunks=PIECES, first_token_seconds=first, token_seconds=pause, name=name)
 
 
 async def send(chat: Chat, errand: Errand) -> tuple[Errand, float]:
@@ -186,6 +194,10 @@ async def measure(
 ) -> list[Load]:
     """Ten tasks alone, five alone, then five in each of these crowds."""
     async with ModelProcess.running() as model:
+        for shape in (TEN, FIVE):
+            errand = errand_of(shape, slowness)
+            scripts = [step.script for step in errand.steps] + [errand.combining]
+            await model.learn(each for each in scripts if isinstance(each, NamedScript))
         settings = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "sk-bench", "CODELAB_LOG_LEVEL": "warning"}
         settings["EMBEDDING_MODEL"] = embedding
         with tempfile.TemporaryDirectory() as folder:

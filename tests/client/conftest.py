@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 from services.runtime.errors import CodelabError
 from services.runtime.status import to_status
 from services.streams.service import StreamLimits
+from tests.cutting import Cut, cutting
 from tests.streams.world import World, a_world
 
 Script = list[CodelabError | None]
@@ -97,48 +98,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-class Cut:
-    """A TCP proxy whose connections can be cut, as a network would."""
-
-    def __init__(self, address: str) -> None:
-        self._host, _, port = address.rpartition(":")
-        self._port = int(port)
-        self._writers: list[asyncio.StreamWriter] = []
-        self.address = ""
-        self.connections = 0
-
-    async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        return server
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        there, back = await asyncio.open_connection(self._host, self._port)
-        self._writers += [writer, back]
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
-
-
 @pytest.fixture
 async def cut(world: World) -> AsyncIterator[Cut]:
-    proxy = Cut(world.address)
-    server = await proxy.start()
-    yield proxy
-    server.close()
-    proxy.cut()
+    async with cutting(world.address) as proxy:
+        yield proxy

@@ -12,7 +12,8 @@ from codelab_client import ApiError, Client, subscription
 from services.runtime.claims import TokenExpired
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.ids import new_id
-from tests.client.conftest import Cut, Scripted
+from tests.client.conftest import Scripted
+from tests.cutting import Cut
 from tests.streams.world import ANN, World, event
 
 PROJECT, SESSION = new_id(), new_id()
@@ -128,12 +129,13 @@ async def test_goes_on_from_the_last_id_whether_it_was_an_events_or_a_heartbeats
         [beat("e-0"), numbered(1)],
         [beat("e-1"), numbered(2), beat("e-5"), ended("shutdown", True)],
         [beat(), ended("slow_reader", True)],
+        [beat("e-5"), ended("rotated", True)],
         [ResourceExhausted("full")],
         [beat("e-5"), numbered(6)],
     ]
     async with Client(scripted.address, token="t") as client, watching(client) as events:
         assert await names(events, 3) == ["1", "2", "6"]
-    assert scripted.afters == [None, "e-1", "e-5", "e-5", "e-5"]
+    assert scripted.afters == [None, "e-1", "e-5", "e-5", "e-5", "e-5"]
 
 
 async def test_until_there_is_a_cursor_it_begins_from_where_it_was_told(scripted: Scripted) -> None:

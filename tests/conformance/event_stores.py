@@ -1,13 +1,14 @@
 """The stores of events and members that the suites of their contracts run over, and the clock that moves them."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import count
 from typing import Protocol
 
 import pytest
 from redis.asyncio import Redis
 
+from services.runtime import redis_client
 from services.runtime.redis_client import redis_of
 from services.streams.members import MemberStore, MemoryMemberStore
 from services.streams.memory_store import MemoryEventStore
@@ -85,18 +86,27 @@ def database_of_streams(server: RedisServer) -> str:
     return server.url.removesuffix("/0") + "/1"
 
 
+@contextmanager
+def patience() -> Iterator[None]:
+    """Wait longer for Redis than is right elsewhere: a machine that is busy with tests is no outage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis_client, "ANSWER_SECONDS", 20.0)
+        yield
+
+
 def _redis(request: pytest.FixtureRequest) -> MakeStores:
     url = database_of_streams(request.getfixturevalue("shared_redis"))
 
     @asynccontextmanager
     async def make() -> AsyncIterator[StoresAndClock]:
-        client = redis_of(url)
-        await client.flushdb()
-        async with redis_stores(url) as (events, members):
-            # From here on nobody is interrupted.
-            await events.read(_NOBODYS)
-            yield events, members, RedisClock(client, events)
-        await client.aclose()
+        with patience():
+            client = redis_of(url)
+            await client.flushdb()
+            async with redis_stores(url) as (events, members):
+                # From here on nobody is interrupted.
+                await events.read(_NOBODYS)
+                yield events, members, RedisClock(client, events)
+            await client.aclose()
 
     return make
 

@@ -73,10 +73,8 @@ def folded(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
         match event.type:
             case "plan_created":
                 tasks = {task["id"]: task for task in told["plan"]["tasks"]}
-            case "task_started" | "task_completed" | "task_skipped":
+            case "task_started" | "task_completed" | "task_skipped" | "task_failed":
                 tasks[told["task"]["id"]] = told["task"]
-            case "task_failed":
-                tasks[told["task_id"]] |= {"state": "failed", "error": told["error"]}
             case "approval_required":
                 tasks[told["approval"]["task_id"]] |= {"state": "waiting_approval"}
         for task in tasks.values():

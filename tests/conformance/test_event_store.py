@@ -1,5 +1,6 @@
 """The promises of `EventStore`, kept by every backend."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -65,8 +66,11 @@ def clock(store_and_clock: tuple[EventStore, Clock]) -> Clock:
 
 @asynccontextmanager
 async def hearing(store: EventStore, session: SessionKey = SESSION) -> AsyncIterator[Heard]:
-    """Listen while the block runs, and then until all is heard that happened in it."""
+    """Listen while the block runs, and then until all is heard that happened in it, and nothing from before."""
     heard = Heard()
+    # Returns when all is heard that happened before, where that is later.
+    with suppress(SessionNotFound):
+        await store.read(session)
     with store.listen(session, heard):
         yield heard
         # Raises SessionNotFound where it was closed: all is heard then too.
@@ -246,8 +250,8 @@ async def test_a_runs_end_is_remembered_after_its_event_left_the_buffer(store: E
 
 async def test_what_is_remembered_of_runs_is_bounded(store: EventStore) -> None:
     await store.publish(SESSION, RUN, FINAL, n=1)
-    for number in range(REMEMBERED_RUNS):
-        await store.publish(SESSION, RunKey(f"run{number}", 1), FINAL, n=1)
+    later = [RunKey(f"run{number}", 1) for number in range(REMEMBERED_RUNS)]
+    await asyncio.gather(*(store.publish(SESSION, run, FINAL, n=1) for run in later))
     assert (await store.read(SESSION, "run")).final_seq is None
     assert (await store.read(SESSION, "run0")).final_seq == 2
 
@@ -367,9 +371,8 @@ async def test_a_views_tail_parts_what_it_contains_from_what_it_does_not(store: 
 
 
 async def test_one_listener_leaving_does_not_deafen_the_others(store: EventStore) -> None:
-    staying, leaving = Heard(), Heard()
-    with store.listen(SESSION, staying):
-        with store.listen(SESSION, leaving):
+    async with hearing(store) as staying:
+        async with hearing(store) as leaving:
             await store.publish(SESSION, RUN, EVENT, n=1)
         await store.publish(SESSION, RUN, EVENT, n=2)
     assert (len(staying.ids), len(leaving.ids)) == (2, 1)

@@ -69,6 +69,7 @@ GOOD: dict[str, Values | list[Values]] = {
     "RunService.RetryRun": {},
     "RunService.ListRunEvents": {},
     "EventService.Subscribe": {},
+    "EventService.CreateTicket": {},
     "PublishService.Publish": [{"open": {"epoch": 1}}, {"event": {"n": 1, "event": _EVENT}}],
     "PublishService.CloseSessions": {},
 }

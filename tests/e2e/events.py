@@ -11,6 +11,17 @@ import httpx
 
 Event = dict[str, Any]
 
+UNPUBLISHED = frozenset(
+    {
+        "tool_started",
+        "tool_completed",
+        "client_tool_requested",
+        "approval_required",
+        "approval_resolved",
+    }
+)
+"""What the contract has and nobody publishes yet, as docs/events.md says: its examples of these come from no run."""
+
 
 class Format(StrEnum):
     """How a stream is asked for."""
@@ -116,6 +127,7 @@ class Watch:
             return
         if "type" in event and "reason" in event:
             raise StreamBroken(event["detail"])
+        assert event["type"] not in UNPUBLISHED, f"docs/events.md says that nobody publishes it: {event}"
         assert not self._over, f"came after stream_ended: {event}"
         self._over = event["type"] == "stream_ended"
         if event["id"] is not None:

@@ -12,7 +12,7 @@ from tests.fakes.openai_script import Script, plan_directive, script_of
 from tests.fakes.openai_server import Exchange, FakeModel
 
 OVER = ("succeeded", "failed", "skipped")
-# What no event tells of a task that failed, or was stopped.
+# What no event tells of a task that was stopped with its run.
 _UNTOLD = ("finished_at", "usage")
 
 
@@ -114,10 +114,8 @@ def told(events: Iterable[Event]) -> list[Event]:
         match event["type"]:
             case "plan_created":
                 tasks = {task["id"]: task for task in payload["plan"]["tasks"]}
-            case "task_started" | "task_completed" | "task_skipped":
+            case "task_started" | "task_completed" | "task_skipped" | "task_failed":
                 tasks[payload["task"]["id"]] = payload["task"]
-            case "task_failed":
-                tasks[payload["task_id"]] |= {"state": "failed", "error": payload["error"]}
         if event["final"]:
             stopped = {id: task | {"state": "cancelled"} for id, task in tasks.items() if task["state"] not in OVER}
             tasks |= stopped
@@ -127,6 +125,6 @@ def told(events: Iterable[Event]) -> list[Event]:
 def tellable(tasks: Iterable[Event]) -> list[Event]:
     """The tasks without what no event tells of them."""
     return [
-        {name: value for name, value in task.items() if name not in _UNTOLD or task["state"] == "succeeded"}
+        {name: value for name, value in task.items() if name not in _UNTOLD or task["state"] != "cancelled"}
         for task in tasks
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.cutting import cutting
 from tests.e2e.client import Api, answer, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.events import Event
@@ -373,3 +374,38 @@ async def test_suite_that_crashes_in_mid_answer_is_waited_for(model: FakeModel, 
             assert await screen.ended() == 0
         piped = await chat(suite, "Hello.")
     assert piped == Result(0, f"{DEFAULT_ANSWER}\n", "")
+
+
+async def test_answer_that_was_finished_while_all_its_events_were_lost_is_shown_whole(
+    model: FakeModel, folder: Path
+) -> None:
+    marker = str(uuid.uuid4())
+    script = Script(answer="Half of it 𝄞, and the other half.", chunks=4, after_chunks=2, gate=marker)
+    given = {**settings(Layout.ONE, model), "CODELAB_CONNECTION_SECONDS": "1"}
+    async with (
+        running(Layout.ONE, folder, **given) as suite,
+        signed_in(suite.url, token := await suite.token(str(uuid.uuid4()))) as api,
+        cutting(suite.grpc_address("streams")) as network,
+    ):
+        lab = await api.new_chat()
+        backends = [suite.grpc_address(each) for each in ("projects", "agents", "orchestrator")]
+        environment = {"CODELAB_BACKENDS": ",".join([*backends, network.address]), "CODELAB_TOKEN": token}
+        message = ("--project", "Lab", "--session", lab.session_id, f"{marker} {script.directive()}")
+        async with at_terminal(suite, *message, **environment) as screen:
+            await screen.until("Half of it")
+            # Back after a cut, and then after its connection grew old, it goes on with what it has.
+            network.cut()
+            await eventually(lambda: network.connections > 2)
+            network.away = True
+            network.cut()
+            model.open_gate(marker)
+            [run] = (await answer(api.http.get(f"{lab.project_path}/runs")))["runs"]
+            await lab.run_after(run["id"], "succeeded")
+            await lab.recorded(run["id"])
+            # What numbers events begins anew, and knows nothing of this run.
+            await suite.kill()
+            await suite.start()
+            network.away = False
+            await screen.until("half.\n")
+            assert "Half of it 𝄞, and the other half.\n" in screen.seen
+            assert await screen.ended() == 0

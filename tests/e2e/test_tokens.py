@@ -22,6 +22,8 @@ from codelab_client import ApiError, connect
 from gateway.reflection import describe
 from services.runtime.auth import Keys
 from services.runtime.settings import Settings
+from tests.e2e.client import Api, Chat, answer, problem
+from tests.e2e.events import Watch
 from tests.e2e.suite import SERVICES, Suite
 from tests.tokens import DECISIVE, Bad, bad_tokens, service, signed
 
@@ -189,3 +191,30 @@ async def test_services_are_admitted_by_every_rpc_and_no_route(doors: Doors) -> 
     for method, path in doors.routes:
         wrong += wrong_answers("a service token", bad, path, await doors.ask(method, path, bad.authorization))
     assert wrong == []
+
+
+async def test_a_ticket_opens_its_sessions_events_to_a_browser_that_comes_back_and_nothing_else(
+    ann: Api, suite: Suite
+) -> None:
+    chat, other = await ann.new_chat(), await ann.new_chat()
+    ticket = (await answer(ann.http.post(f"{chat.path}/events:ticket", json={})))["ticket"]
+    async with httpx.AsyncClient(base_url=suite.url, timeout=30) as browser:
+        watching, watch = Chat(browser, chat.project_id, chat.session_id), Watch()
+        # EventSource repeats its URL, and adds where it was: what it has seen does not come twice.
+        for _ in range(2):
+            async with watching.watch(watch=watch, ticket=ticket, after="start") as stream:
+                await answer(chat.send("Hello."))
+                await stream.until("agent_completed")
+        assert watch.types(progress=False) == ["message_received", "agent_started", "agent_completed"] * 2
+
+        nowhere = Chat(browser, chat.project_id, str(uuid.uuid4()))
+        for path in (f"{other.path}/events", f"{nowhere.path}/events", "/my", f"{chat.session_path}/messages"):
+            answered = await browser.get(path, params={"ticket": ticket})
+            problem(answered, 401, "TOKEN_INVALID" if path.endswith("events") else "TOKEN_MISSING")
+        problem(
+            await browser.post(f"{chat.path}/events:ticket", params={"ticket": ticket}, json={}), 401, "TOKEN_MISSING"
+        )
+        bearer = {"Authorization": f"Bearer {ticket}"}
+        problem(await browser.get(f"{chat.path}/events", headers=bearer), 401, "TOKEN_INVALID")
+    assert "REDACTED" in (logs := suite.logs(last_lines=1_000_000))
+    assert ticket not in logs

@@ -1,12 +1,8 @@
 """Clients generated from the document compile strictly, read well, and work: in TypeScript and in Python."""
 
-import asyncio
-import fcntl
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
@@ -16,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.node import CLIENTS, node_modules, require, run
 from tests.e2e.suite import Layout, Suite
 
 pytestmark = [
@@ -24,20 +21,8 @@ pytestmark = [
     pytest.mark.parametrize("suite", [Layout.ONE], indirect=True, ids=str, scope="session"),
 ]
 
-CLIENTS = Path(__file__).resolve().parents[1] / "clients"
 TYPESCRIPT = CLIENTS / "typescript"
 BIN = Path(sys.executable).parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codelab"
-
-
-async def run(*command: str | Path, folder: Path, **environment: str) -> str:
-    """The output of a command that must succeed."""
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    stdout, stderr = await process.communicate()
-    assert process.returncode == 0, f"{command}\n{stdout.decode()}{stderr.decode()}"
-    return stdout.decode()
 
 
 async def fetch_document(suite: Suite, folder: Path) -> Path:
@@ -52,30 +37,6 @@ async def credentials(suite: Suite) -> dict[str, str]:
     return {"CODELAB_URL": suite.url, "CODELAB_TOKEN": await suite.token(str(uuid.uuid4()))}
 
 
-def require(*programs: str) -> None:
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
-
-
-async def node_modules() -> Path:
-    """What package-lock.json names, installed once for each of its versions. Skips if npm cannot install it."""
-    lock = (TYPESCRIPT / "package-lock.json").read_bytes()
-    folder = CACHE / f"typescript-{hashlib.sha256(lock).hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as guard:
-        await asyncio.to_thread(fcntl.flock, guard, fcntl.LOCK_EX)
-        if not (folder / ".installed").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(TYPESCRIPT / name, folder)
-            try:
-                await run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=folder)
-            except AssertionError as failure:
-                pytest.skip(f"npm cannot install: {failure}")
-            (folder / ".installed").touch()
-    return folder / "node_modules"
-
-
 def check(told: Mapping[str, Any]) -> None:
     """What both programs say of the same conversation."""
     assert told["listed"] is True
@@ -88,7 +49,7 @@ def check(told: Mapping[str, Any]) -> None:
 
 async def test_typescript_client_compiles_and_works(suite: Suite, tmp_path: Path) -> None:
     require("node", "npm")
-    modules = await node_modules()
+    modules = await node_modules(TYPESCRIPT)
     (tmp_path / "node_modules").symlink_to(modules)
     for name in ("client.ts", "tsconfig.json", "package.json"):
         shutil.copy(TYPESCRIPT / name, tmp_path)

@@ -20,12 +20,17 @@ these four, but with its `#model`. Directives in the strings of a `#plan` are th
     #plan {"tasks": [{"id": "a", "agent": "Coder", "title": "A", "depends_on": [],
                       "instruction": "Do it. #model {\\"answer\\": \\"done\\"}"}]}
 
+A JSON string instead of a script is the name of one that the server was given before, for who measures: what stands in
+an instruction is embedded and read like the rest of it.
+
+    #model "slow"
+
 `Script.directive` and `plan_directive` write all this.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -129,10 +134,20 @@ def plan_directive(plan: Any, name: str = "plan") -> str:
     return f"#{name} {json.dumps(plan)}"
 
 
-def script_of(body: dict[str, Any]) -> Script:
-    """Read the script of a request. Raise ScriptError."""
+@dataclass(frozen=True)
+class NamedScript(Script):
+    """A script that the server knows by its name."""
+
+    name: str = ""
+
+    def directive(self, name: str = "model") -> str:
+        return f"#{name} {json.dumps(self.name)}"
+
+
+def script_of(body: dict[str, Any], named: Mapping[str, Script] | None = None) -> Script:
+    """Read the script of a request, or find it among the `named` ones. Raise ScriptError."""
     try:
-        script = _script(body)
+        script = _script(body, named or {})
     except (ValueError, TypeError, LookupError) as error:
         raise ScriptError(f"cannot read the script: {error}") from error
     if script.fault is not None and script.fault not in get_args(Fault):
@@ -142,21 +157,23 @@ def script_of(body: dict[str, Any]) -> Script:
     return script
 
 
-def _script(body: dict[str, Any]) -> Script:
+def _script(body: dict[str, Any], named: Mapping[str, Script]) -> Script:
     text = asked_text(body)
     found = directives(text)
     match kind_of(body):
         case "planning":
-            return _scripted(found, "planning", answer=_plan(planning_of(body), text, found))
+            return _scripted(found, "planning", named, answer=_plan(planning_of(body), text, found))
         case "combining":
-            return _scripted(found, "combining")
-    return _scripted(found, "model")
+            return _scripted(found, "combining", named)
+    return _scripted(found, "model", named)
 
 
-def _scripted(found: list[Directive], name: str, **values: Any) -> Script:
+def _scripted(found: list[Directive], name: str, named: Mapping[str, Script], **values: Any) -> Script:
     directive = last_of(found, name)
     if directive is None:
         return Script(**values)
+    if isinstance(directive.value, str):
+        return named[directive.value]
     return Script(**{"key": directive.source, **values, **directive.value})
 
 

@@ -6,7 +6,7 @@ POST /v1/embeddings makes vectors of words (see `openai_vectors`), and obeys the
 GET /v1/models lists its models. A server that is told its key, or its models, refuses others.
 GET /control/exchanges tells what was asked and how it ended, GET /control/embeddings the same of vectors; DELETE
 forgets it.
-POST /control/gates/NAME opens a gate that answers wait at.
+POST /control/gates/NAME opens a gate that answers wait at, POST /control/scripts gives scripts by name, as JSON.
 In a test, `FakeModel` runs the same server in a thread, so that it answers whatever the test's own event loop does.
 """
 
@@ -94,6 +94,8 @@ class OpenAIServer:
     dimension: int = DIMENSION
     exchanges: list[Exchange] = field(default_factory=list)
     embeddings: list[Exchange] = field(default_factory=list)
+    scripts: dict[str, Script] = field(default_factory=dict)
+    """Those that requests may name."""
     _gates: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     _met: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -142,6 +144,9 @@ class OpenAIServer:
         elif route in (("DELETE", "/control/exchanges"), ("DELETE", "/control/embeddings")):
             (self.exchanges if route[1] == "/control/exchanges" else self.embeddings).clear()
             connection.send_json(200, {})
+        elif route == ("POST", "/control/scripts"):
+            self.scripts |= {name: Script(**values) for name, values in json.loads(request.body).items()}
+            connection.send_json(200, {})
         elif request.method == "POST" and request.path.startswith("/control/gates/"):
             self.open_gate(request.path.removeprefix("/control/gates/"))
             connection.send_json(200, {})
@@ -154,7 +159,7 @@ class OpenAIServer:
         received_at = time.monotonic()
         try:
             body = json.loads(request.body)
-            script = script_of(body)
+            script = script_of(body, self.scripts)
         except (ValueError, ScriptError) as error:
             connection.send_json(400, _error(str(error), "invalid_request_error"))
             return

@@ -24,6 +24,7 @@ OPERATIONS = {
     "AgentService_ListAgents": "GET /my/projects/{project_id}/agents",
     "AgentService_UpdateAgent": "PATCH /my/projects/{project_id}/agents/{agent_id}",
     "AgentService_UpdateAgent_put": "PUT /my/projects/{project_id}/agents/{agent_id}",
+    "EventService_CreateTicket": "POST /my/projects/{project_id}/chat/{session_id}/events:ticket",
     "EventService_Subscribe": "GET /my/projects/{project_id}/chat/{session_id}/events",
     "MemoryService_AddMemory": "POST /my/projects/{project_id}/agents/{agent_id}/memory",
     "MemoryService_DeleteMemories": "DELETE /my/projects/{project_id}/agents/{agent_id}/memory",

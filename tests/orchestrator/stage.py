@@ -39,7 +39,8 @@ from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.ids import new_id
 from services.runtime.server import ServiceServer
 from services.runtime.settings import Settings
-from services.streams.__main__ import running as streams_running
+from services.streams.__main__ import serving as streams_serving
+from services.streams.service import StreamLimits
 from tests.e2e.ports import free_ports
 from tests.orchestrator.agents import ScriptedAgents
 
@@ -85,9 +86,9 @@ class Stage:
             await server._server.stop(0)
 
     @asynccontextmanager
-    async def serving_streams(self) -> AsyncIterator[None]:
+    async def serving_streams(self, **limits: Any) -> AsyncIterator[None]:
         """The streams service; what it buffers ends with it."""
-        async with streams_running(self.settings):
+        async with streams_serving(self.settings, limits=StreamLimits(**limits)):
             yield
 
     @asynccontextmanager

@@ -42,6 +42,7 @@ class Servicer(pb_grpc.ProjectServiceServicer):
     def __init__(self) -> None:
         self.does: Callable[[], Awaitable[None]] = self.nothing
         self.began = asyncio.Event()
+        self.peers: list[str] = []
 
     async def nothing(self) -> None: ...
 
@@ -51,6 +52,7 @@ class Servicer(pb_grpc.ProjectServiceServicer):
         return pb.GetProjectResponse(project=project_pb2.Project(user_id=current_caller().user_id))
 
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Any) -> pb.CreateProjectResponse:
+        self.peers.append(context.peer())
         return pb.CreateProjectResponse()
 
 
@@ -367,6 +369,34 @@ async def test_drain_reports_not_serving_and_lets_calls_finish(tmp_path: Path) -
         assert (await call).user_id == USER
         # Not the whole drain time: nothing is left to wait for.
         await asyncio.wait_for(stopping, 5)
+
+
+async def test_old_connection_carries_what_runs_to_its_end_and_new_calls_take_another(tmp_path: Path) -> None:
+    async with serving(tmp_path, CODELAB_CONNECTION_SECONDS="1") as running:
+        finish = asyncio.Event()
+
+        async def wait() -> None:
+            await finish.wait()
+
+        running.servicer.does = wait
+        watching = health_pb2_grpc.HealthStub(running.channel).Watch(
+            health_pb2.HealthCheckRequest(service=PROJECTS), timeout=30
+        )
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
+        call = asyncio.ensure_future(running.get())
+        await running.servicer.began.wait()
+        # Creating is no call that anybody repeats: not one may fail.
+        request, peers = pb.CreateProjectRequest(project=project_pb2.Project(name="x")), running.servicer.peers
+        async with asyncio.timeout(30):
+            while len(set(peers)) < 2:
+                await running.projects.CreateProject(request, metadata=running.metadata(), timeout=30)
+                await asyncio.sleep(0.01)
+        assert not call.done()
+        finish.set()
+        assert (await call).user_id == USER
+        await running.server.report(serving=False)
+        assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watching.cancel()
 
 
 async def test_call_that_outlives_the_drain_is_cut_off(running: Running) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from codelab.agents.v1 import agent_pb2, agent_service_pb2, worker_space_service_pb2
+from codelab.options.v1.options_pb2 import MethodRules
 from codelab.projects.v1 import project_pb2, project_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -12,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import new_id
+from services.runtime.interceptors import Call
 from services.runtime.validation import ValidationInterceptor, mask_paths, validate
 
 NO_LINE = "must be one line of text: no control characters, and no space at its ends"
@@ -137,7 +139,7 @@ def test_wrong_value_is_named(case: str) -> None:
     request, violations = WRONG[case]
     assert validate(request) == violations
     with pytest.raises(InvalidArgument) as caught:
-        ValidationInterceptor().check(request)
+        ValidationInterceptor().check(Call("", (), MethodRules()), request)
     assert caught.value.violations == tuple(violations)
 
 

@@ -38,7 +38,7 @@ from services.streams.subscription import (
     Subscription,
 )
 from tests import redis_server
-from tests.conformance.event_stores import Clock, RedisClock, database_of_streams, in_memory
+from tests.conformance.event_stores import Clock, RedisClock, database_of_streams, in_memory, patience
 from tests.e2e.polling import eventually
 from tests.redis_server import RedisServer
 
@@ -136,6 +136,9 @@ class Reader:
 
 
 class World:
+    absences = 30
+    """How often a reader leaves, in the test of resyncs."""
+
     def __init__(self, seed: int, stores: Sequence[EventStore], clock: Clock) -> None:
         """`stores` are those of the replicas that share what is published."""
         self.random = random.Random(seed)
@@ -334,6 +337,8 @@ class World:
 class RedisWorld(World):
     """Two replicas on one Redis, with what happens to connections and to Redis itself."""
 
+    absences = 8
+
     def __init__(self, seed: int, stores: Sequence[EventStore], clock: Clock, client: Redis) -> None:
         super().__init__(seed, stores, clock)
         self.client = client
@@ -367,13 +372,14 @@ async def _in_memory(seed: int) -> AsyncIterator[World]:
 @asynccontextmanager
 async def _on_redis(seed: int, server: RedisServer) -> AsyncIterator[RedisWorld]:
     url = database_of_streams(server)
-    client = redis_of(url)
-    await client.flushdb()
-    # A world that failed may have left it without.
-    await client.execute_command("ACL", "SETUSER", "default", "+xread")
-    async with redis_stores(url) as (first, _), redis_stores(url) as (second, _):
-        yield RedisWorld(seed, [first, second], RedisClock(client, first, second), client)
-    await client.aclose()
+    with patience():
+        client = redis_of(url)
+        await client.flushdb()
+        # A world that failed may have left it without.
+        await client.execute_command("ACL", "SETUSER", "default", "+xread")
+        async with redis_stores(url) as (first, _), redis_stores(url) as (second, _):
+            yield RedisWorld(seed, [first, second], RedisClock(client, first, second), client)
+        await client.aclose()
 
 
 @pytest.fixture
@@ -412,7 +418,7 @@ async def test_a_resync_comes_only_where_the_buffer_or_the_epoch_was_missed(
     reader = Reader(Filter())
     world.readers = [reader]
     await world.publish()
-    for _ in range(30):
+    for _ in range(world.absences):
         await world.settle()
         resyncs, seen = reader.resyncs, len(world.published)
         reader.leave()

@@ -1,8 +1,10 @@
 """The streams service as its callers meet it: over a socket."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 from codelab_client.errors import ApiError
 from services.runtime.ids import new_id
 from services.streams.service import StreamLimits
-from tests.streams.world import BOB, World, a_world, delta, event, read, snapshot
+from services.streams.store import SessionKey
+from services.streams.subscription import EndReason, Filter
+from tests.streams.world import ANN, BOB, World, a_world, delta, event, read, snapshot
 
 
 async def refused(call: Any) -> ApiError:
@@ -312,6 +316,72 @@ async def test_a_service_that_stops_ends_its_streams_and_waits_for_nobody(tmp_pa
         frames = await rest(quick)
         assert (frames[-1].stream_ended.reason, frames[-1].stream_ended.resumable) == ("shutdown", True)
         assert (await refused(publishing.call)).code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_stream_that_grows_old_ends_and_who_returns_has_lost_nothing(tmp_path: Path) -> None:
+    limits = StreamLimits(sweep_seconds=0.02, heartbeat_seconds=1e6, rotate_seconds=1000)
+    async with a_world(tmp_path, limits) as world, world.publishing() as publishing:
+        async with world.watching(type=["agent_completed"]) as watch:
+            held_back = await publishing.send(event("agent_started"), 1)
+            await publishing.send(snapshot("Half of "))
+            world.clock.ahead = 1101
+            cursor, ended = await rest(watch)
+            assert (cursor.WhichOneof("payload"), cursor.id) == ("heartbeat", held_back)
+            assert (ended.stream_ended.reason, ended.stream_ended.resumable) == ("rotated", True)
+            assert await watch.code() is grpc.StatusCode.OK
+        missed = await publishing.send(event("agent_started"), 2)
+        async with world.watching(after=cursor.id) as again:
+            assert [(await read(again)).id, (await read(again)).message_snapshot.text] == [missed, "Half of "]
+
+
+async def test_streams_that_began_together_do_not_end_together(tmp_path: Path) -> None:
+    limits = StreamLimits(sweep_seconds=1e6, rotate_seconds=1000)
+    async with a_world(tmp_path, limits) as world, world.publishing(), AsyncExitStack() as streams:
+        session = SessionKey(ANN, world.project_id, world.session_id)
+        opened = [
+            await streams.enter_async_context(
+                world.service.subscribe(session, None, Filter(), math.inf, cut=lambda: None)
+            )
+            for _ in range(60)
+        ]
+        ended = []
+        for world.clock.ahead in (890, 950, 1000, 1050, 1101):
+            await world.service.sweep()
+            ended.append(sum(each.ended is EndReason.ROTATED for each in opened))
+    assert ended[0] == 0 < ended[1] < ended[2] < ended[3] < ended[4] == 60
+
+
+async def test_a_user_has_so_many_streams_and_no_more_whichever_way_they_end(tmp_path: Path) -> None:
+    limits = StreamLimits(sweep_seconds=0.02, user_streams=2, rotate_seconds=100)
+    async with a_world(tmp_path, limits) as world, world.publishing() as publishing:
+
+        async def full() -> None:
+            """Two are open and a third is not; what is refused before it begins takes no place."""
+            assert (await refused(world.subscribe(type=["x"]))).code is grpc.StatusCode.INVALID_ARGUMENT
+            assert (await refused(world.subscribe(session_id=new_id()))).reason == "SESSION_NOT_FOUND"
+            async with world.watching(), world.watching(), world.watching(world.user(BOB)):
+                for metadata in (world.user(), world.internal()):
+                    error = await refused(world.subscribe(metadata))
+                    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+                    assert error.retry_after
+            # A call that is cancelled is over here before it is over there.
+            await until(lambda: world.service.open_streams == 1)
+
+        await full()
+        async with world.watching(world.user(lifetime_seconds=30)) as expiring, world.watching() as rotated:
+            world.clock.ahead += 40
+            await rest(expiring)
+            world.clock.ahead += 80
+            await rest(rotated)
+        await full()
+        async with world.watching(run_id=world.run_id) as finished, world.watching() as deleted:
+            await publishing.send(event("agent_completed", final=True), 1)
+            await rest(finished)
+            await world.close_session()
+            await rest(deleted)
+        world.session_id = new_id()
+        world.orchestrator.sessions.add((world.project_id, world.session_id))
+        await full()
 
 
 SMALL_WINDOW = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]

@@ -16,6 +16,7 @@ from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.redis_members import RedisMemberStore
 from services.streams.redis_scripts import LIFE, LIVE
 from services.streams.redis_store import RedisEventStore, redis_stores
+from services.streams.redis_wire import name_of
 from services.streams.store import (
     EventId,
     Interrupted,
@@ -27,7 +28,7 @@ from services.streams.store import (
     TextDelta,
 )
 from tests import redis_server
-from tests.conformance.event_stores import database_of_streams
+from tests.conformance.event_stores import database_of_streams, patience
 from tests.e2e.polling import eventually
 from tests.redis_server import RedisServer
 
@@ -58,6 +59,12 @@ class World:
     async def close(self) -> None:
         await self._opened.aclose()
         await self.redis.aclose()
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    with patience():
+        yield
 
 
 @pytest.fixture
@@ -140,6 +147,21 @@ async def test_one_operation_that_fails_fails_alone_and_its_session_begins_anew(
     assert [type(notice) for notice in told] == [Interrupted, StoredEvent]
     assert before is not None
     assert (view.head.seq, view.head.epoch != before.epoch) == (1, True)
+
+
+async def test_session_that_begins_twice_in_one_batch_has_two_epochs(world: World) -> None:
+    store = await world.store()
+    fresh = replace(SESSION, session_id="fresh")
+    before, failed, after = await asyncio.gather(
+        store.publish(fresh, RUN, EVENT, n=1),
+        store._commits.do(b"open", name_of(fresh), b"run", b"no number"),
+        store.publish(fresh, RUN, EVENT, n=1),
+        return_exceptions=True,
+    )
+    assert isinstance(failed, EventsUnavailable)
+    assert isinstance(before, EventId)
+    assert isinstance(after, EventId)
+    assert (before.seq, after.seq, before.epoch == after.epoch) == (1, 1, False)
 
 
 async def test_who_gives_up_waiting_harms_nobody(world: World) -> None:

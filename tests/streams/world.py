@@ -16,7 +16,7 @@ from codelab.streams.v1 import (
     publish_service_pb2_grpc,
 )
 
-from services.runtime.auth import Keys, TokenMinter
+from services.runtime.auth import Keys, TokenMinter, TokenVerifier
 from services.runtime.ids import new_id
 from services.runtime.settings import Settings
 from services.streams.__main__ import serving
@@ -39,8 +39,7 @@ class Clock:
 class Orchestrator(session_service_pb2_grpc.SessionServiceServicer):
     """Knows sessions by the user's token, as the real one does. Counts what it is asked."""
 
-    def __init__(self, minter: TokenMinter) -> None:
-        self._minter = minter
+    def __init__(self) -> None:
         self.sessions: set[tuple[str, str]] = set()
         self.asked: list[str] = []
 
@@ -104,7 +103,7 @@ class World:
     orchestrator: Orchestrator
     orchestrator_server: grpc.aio.Server
     clock: Clock
-    minter: TokenMinter
+    keys: Keys
     address: str
     stop: Callable[[], Awaitable[None]]
     project_id: str = field(default_factory=new_id)
@@ -114,6 +113,8 @@ class World:
     def __post_init__(self) -> None:
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
         self.publisher = publish_service_pb2_grpc.PublishServiceStub(self.channel)
+        self.minter = TokenMinter(self.keys)
+        self.verifier = TokenVerifier(self.keys)
 
     def user(self, user_id: str = ANN, lifetime_seconds: float = 3600) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self.minter.user_token(user_id, lifetime_seconds)}"),)
@@ -128,9 +129,9 @@ class World:
         )
 
     @asynccontextmanager
-    async def watching(self, **fields: Any) -> AsyncIterator[Any]:
+    async def watching(self, metadata: tuple[tuple[str, str], ...] | None = None, **fields: Any) -> AsyncIterator[Any]:
         """A stream that is open: its cursor was read."""
-        call = self.subscribe(**fields)
+        call = self.subscribe(metadata, **fields)
         try:
             await read(call)
             yield call
@@ -166,8 +167,7 @@ async def read(call: Any) -> event_pb2.Event:
 async def a_world(folder: Path, limits: StreamLimits) -> AsyncIterator[World]:
     """Everything runs, and Ann's session exists."""
     settings = Settings.load({"CODELAB_DATA_DIR": str(folder), "CODELAB_GRPC_PORT_BASE": str(free_ports(4))})
-    minter = TokenMinter(Keys.of(settings))
-    orchestrator, clock = Orchestrator(minter), Clock()
+    orchestrator, clock = Orchestrator(), Clock()
     orchestrator_server = grpc.aio.server()
     session_service_pb2_grpc.add_SessionServiceServicer_to_server(orchestrator, orchestrator_server)
     orchestrator_server.add_insecure_port(settings.listen_address("orchestrator"))
@@ -177,7 +177,14 @@ async def a_world(folder: Path, limits: StreamLimits) -> AsyncIterator[World]:
         async with grpc.aio.insecure_channel(address) as channel, AsyncExitStack() as running:
             _, service = await running.enter_async_context(serving(settings, clock, limits))
             world = World(
-                service, channel, orchestrator, orchestrator_server, clock, minter, address, stop=running.aclose
+                service,
+                channel,
+                orchestrator,
+                orchestrator_server,
+                clock,
+                Keys.of(settings),
+                address,
+                stop=running.aclose,
             )
             orchestrator.sessions.add((world.project_id, world.session_id))
             yield world
