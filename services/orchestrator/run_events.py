@@ -1,7 +1,8 @@
 """What a caller is told of one run, from its first event to its last."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from operator import itemgetter
 
 from codelab.orchestrator.v1 import event_pb2
 
@@ -30,10 +31,10 @@ class RunEvents:
         Raise what Subscribe raises, before the first event; the run goes on, and the error names it.
         """
         if run.state in FINISHED:
-            async for event in self._told_again(owner, run, after):
+            async for event in self._told_again(owner, run, [after]):
                 yield event
             return
-        begun = False
+        known, begun = [after], False
         live = self._watches.watch(owner, run.session_id, run.id, after)
         try:
             async with aclosing(live):
@@ -45,10 +46,14 @@ class RunEvents:
                         if run.state in FINISHED:
                             break
                     if event.HasField("id"):
-                        after = event.id
+                        known.append(event.id)
                     yield event
                     if event.HasField("stream_ended"):
                         return
+                    if event.HasField("heartbeat") and await self._is_told(owner, run.id):
+                        # Its end stands in the stream, or was lost with it before this one began, and never comes.
+                        run = await self._runs.get(owner, run.id)
+                        break
         except CodelabError as error:
             if not begun:
                 error.metadata.setdefault("run_id", run.id)
@@ -62,21 +67,31 @@ class RunEvents:
                 raise
             return
         if run.state in FINISHED:
-            async for event in self._told_again(owner, run, after):
+            async for event in self._told_again(owner, run, known):
                 yield event
             return
         # This process stops: the run goes on in the next one.
         yield self._stream_ended(run, "shutdown", resumable=True)
 
-    async def _told_again(self, owner: Owner, run: Run, after: str) -> AsyncGenerator[event_pb2.Event, None]:
-        """The run's timeline after the cursor."""
+    async def _is_told(self, owner: Owner, run_id: str) -> bool:
+        """Whether the run is over and all its events have had their place in the stream."""
+        if (await self._runs.get(owner, run_id)).state not in FINISHED:
+            return False
+        return all([event.id is not None async for event in self._runs.timeline(owner, run_id)])
+
+    async def _told_again(self, owner: Owner, run: Run, known: Sequence[str]) -> AsyncGenerator[event_pb2.Event, None]:
+        """The run's timeline after what lies at or before any of the known ids, of which the latest is last."""
         events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
-        seen = seen_of([event.id for event in events], after)
-        now = timestamp(self._clock())
-        cursor = after if seen else None
-        yield event_pb2.Event(
-            id=cursor, session_id=run.session_id, run_id=run.id, timestamp=now, heartbeat=event_pb2.Heartbeat()
+        ids = [event.id or None for event in events]
+        seen, cursor = max(((seen_of(ids, each), each) for each in reversed(known)), key=itemgetter(0))
+        heartbeat = event_pb2.Event(
+            id=cursor if seen else None,
+            session_id=run.session_id,
+            run_id=run.id,
+            timestamp=timestamp(self._clock()),
+            heartbeat=event_pb2.Heartbeat(),
         )
+        yield heartbeat
         for event in events[seen:]:
             yield event
         yield self._stream_ended(run, "run_finished", resumable=False)

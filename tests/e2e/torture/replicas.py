@@ -12,7 +12,12 @@ from tests.fakes.qdrant_description import described
 from tests.fakes.qdrant_server import FakeQdrant
 from tests.redis_server import RedisServer
 
-QUICK = {"CODELAB_LEASE_SECONDS": "1", "CODELAB_DRAIN_SECONDS": "2"}
+QUICK = {
+    "CODELAB_LEASE_SECONDS": "1",
+    "CODELAB_DRAIN_SECONDS": "2",
+    # Streams end and connections close before anybody would leave who stays.
+    "CODELAB_CONNECTION_SECONDS": "4",
+}
 STREAMS = ("streams", f"streams{SECOND}")
 
 

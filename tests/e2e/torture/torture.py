@@ -73,7 +73,6 @@ class Torture:
     askers: list[Asker] = field(default_factory=list)
     flooded: asyncio.Event = field(default_factory=asyncio.Event)
     struck: asyncio.Event = field(default_factory=asyncio.Event)
-    with_tickets: bool = False
     say: Callable[[str], object] = lambda _: None
     """Is told what happens."""
     epochs: int = 1
@@ -116,7 +115,6 @@ class Torture:
 
     async def _furnish(self) -> None:
         self.rooms = await asyncio.gather(*(self._room() for _ in range(self.size.sessions + 1)))
-        self.with_tickets = await self._makes_tickets(self.rooms[0].session)
         *usual, flooded = self.rooms
         for room in usual:
             for count in split(self.size.events // self.size.sessions, EVENTS_OF_A_RUN):
@@ -131,12 +129,6 @@ class Torture:
             self._client(flooded, number, Manner(transport, stalls_until=self.flooded))
         self._client(flooded, self.size.clients + 3, Manner(Transport.GRPC, from_start=True))
 
-    async def _makes_tickets(self, session: Session) -> bool:
-        headers = {"Authorization": f"Bearer {self.minter.user_token(session.user_id, 3_600)}"}
-        response = await self.doors.http.post(f"{session.path}/events:ticket", json={}, headers=headers)
-        assert response.status_code in (200, 501), response.text
-        return response.status_code == 200
-
     def _manner(self, room: Room, number: int) -> Manner:
         """Each kind of client over each transport: the numbers of kinds, transports and sessions are no multiples."""
         turn = number // self.size.sessions
@@ -146,7 +138,7 @@ class Torture:
             transport,
             from_start=bool(self.random.getrandbits(1)) or kind == 5,
             token_seconds=3 if kind == 6 else 3_600,
-            with_ticket=self.with_tickets and kind == 7,
+            with_ticket=kind == 7,
             closes_to_reload=bool(self.random.getrandbits(1)),
             pause_seconds=0.02 if kind == 3 else 0.0,
             runs=[run.id for run in room.runs] if kind == 5 else (),

@@ -23,7 +23,8 @@ async def judge(torture: Torture) -> None:
             tally.violations.append(f"{[*room.published.heads]} are more epochs than {torture.epochs}")
     missing = [f"{each.name}: {what}" for each in knowing for what in each.missing()]
     tally.violations += [wrong for each in knowing for wrong in each.wrong] + missing
-    short = [each for knowledge in knowing for each in knowledge.short]
+    # Not those of senders: the stream behind theirs may end and go on, and what was written meanwhile comes at the end.
+    short = [each for client in torture.clients for each in client.knowledge.short]
     tally.violations += [each.complaint for each in short if not _excused(torture, each)]
     counts = tally.counts
     counts["clients"] = len(torture.clients)
