@@ -7,7 +7,7 @@ from typing import Any
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway import problems
 from gateway.negotiation import BODY_SECONDS
@@ -46,6 +46,8 @@ class HttpConnection(HttpToolsProtocol):
     _in_trailer = False
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
+    # Of requests in line, the one whose turn it is.
+    _served: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Who connects and says nothing is as idle as who says nothing more."""
@@ -54,8 +56,12 @@ class HttpConnection(HttpToolsProtocol):
         self._set_deadline(self.timeout_keep_alive, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadline, and tell the request that is being served, which need not be the last one."""
         self._clear_deadline()
+        served = self._served
+        if served is not None and not served.response_complete:
+            served.disconnected = True
+            served.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +90,11 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(problems.target_too_long(MAX_TARGET_BYTES))
         elif self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(problems.head_too_large(MAX_HEAD_BYTES))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # uvicorn knows the last one alone: one in front of it, a stream perhaps, would never hear that its client left.
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
