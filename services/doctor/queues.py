@@ -5,6 +5,9 @@ from services.runtime.redis_client import RedisUnavailable, answered, redis_of
 from services.runtime.settings import Settings
 
 _WHAT = "queues"
+# Not only a ping: who may not run scripts, and have them ask what they ask, has no queues and no events. Nobody has any
+# where nothing can be written, as on a replica, or in full memory: to write nothing is refused there as well.
+_SCRIPT = "redis.call('TIME') redis.call('INFO', 'server') redis.call('SETRANGE', KEYS[1], 0, '')"
 
 
 async def queues(settings: Settings) -> list[Finding]:
@@ -14,13 +17,13 @@ async def queues(settings: Settings) -> list[Finding]:
     where = place(settings.redis_url)
     client = redis_of(settings.redis_url)
     try:
-        # Not only a ping: who may not run scripts, and have them ask what they ask, has no queues and no events.
-        await answered(client.eval("redis.call('TIME') return redis.call('INFO', 'server')", 0))
+        await answered(client.eval(_SCRIPT, 1, "session_events_doctor"))
     except RedisUnavailable as error:
         if error.credentials:
             mend = "correct the user and password in REDIS_URL, or what the user may do"
             return [fail(_WHAT, f"Redis at {where} refused the credentials: {error.cause}", mend)]
-        return [fail(_WHAT, f"Redis at {where} cannot be used: {error.cause}", "start it, or correct REDIS_URL")]
+        mend = "start it, or make it take what is written, or correct REDIS_URL"
+        return [fail(_WHAT, f"Redis at {where} cannot be used: {error.cause}", mend)]
     finally:
         await client.aclose()
     return [ok(_WHAT, f"with events in Redis at {where}, which answers")]
