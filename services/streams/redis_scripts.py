@@ -344,10 +344,16 @@ for number, name in ipairs(KEYS) do
   local went, answer = pcall(operations[operation], name, unpack(ARGV, at + 2, at + 1 + count))
   at = at + 2 + count
   if not went then
-    -- What it did by half must not stay: the session begins anew.
-    pcall(forget, name)
-    pcall(tell, name, 'I')
-    answer = {FAILED, type(answer) == 'table' and answer.err or tostring(answer)}
+    local cause = type(answer) == 'table' and answer.err or tostring(answer)
+    if string.find(cause, 'OOM command', 1, true) then
+      -- Memory is full, which Redis says of a script's first write alone: nothing was done.
+      sessions[name] = nil
+    else
+      -- What it did by half must not stay: the session begins anew.
+      pcall(forget, name)
+      pcall(tell, name, 'I')
+    end
+    answer = {FAILED, cause}
   end
   answers[number] = answer
 end

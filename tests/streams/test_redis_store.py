@@ -119,6 +119,22 @@ async def test_what_is_asked_for_together_goes_together_and_in_order(world: Worl
     assert (await world.redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 4
 
 
+async def test_what_full_memory_refuses_costs_nobody_what_was_there(world: World) -> None:
+    store = await world.store()
+    first = await store.publish(SESSION, RUN, EVENT, n=1)
+    await world.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(EventsUnavailable):
+            await store.publish(SESSION, RUN, EVENT, n=2)
+    finally:
+        await world.redis.config_set("maxmemory", 0)
+    second = await store.publish(SESSION, RUN, EVENT, n=2)
+    view = await store.read(SESSION)
+    assert first is not None
+    assert second == EventId(first.epoch, 2)
+    assert [each.id for each in view.buffer] == [first, second]
+
+
 async def test_one_operation_that_fails_fails_alone_and_its_session_begins_anew(world: World) -> None:
     store = await world.store()
     other = replace(SESSION, session_id="other")
