@@ -29,13 +29,15 @@ LIVE = "session_events_live"
 LIFE = "session_events_life"
 LIVE_ENTRIES = 10_000
 """About so many things are kept for readers that fall behind: some seconds, with a hundred answers being written."""
+LIVE_BYTES = 32_000_000
+"""About so much are they in all: whoever sends long messages must not fill the memory of everybody."""
 DONE, CLOSED, SUPERSEDED, FAILED = 0, 1, 2, 3
 """How an operation went: first in its answer."""
 
 _PIECE_BYTES = 4_096
 
 _NUMBERS = f"""
-local LIVE, LIFE, ENTRIES = '{LIVE}', '{LIFE}', {LIVE_ENTRIES}
+local LIVE, LIFE, ENTRIES, BYTES = '{LIVE}', '{LIFE}', {LIVE_ENTRIES}, {LIVE_BYTES}
 local BUFFER, BUFFER_MS, SESSION_MS = {BUFFER_EVENTS}, {round(BUFFER_SECONDS * 1000)}, {round(SESSION_SECONDS * 1000)}
 local RUNS, PIECE = {REMEMBERED_RUNS}, {_PIECE_BYTES}
 local MEMBERS, MEMBER_MS = {MEMBERS}, {round(MEMBER_SECONDS * 1000)}
@@ -48,18 +50,21 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local life, position, before
+-- Of the latest hundred or so, on average.
+local size
 
 local function tell(name, content)
-  position = position + 1
-  call('XADD', LIVE, 'MAXLEN', '~', ENTRIES, life .. '-' .. position, name, content)
+  position, size = position + 1, size + (#content - size) / 100
+  local entries = math.min(ENTRIES, math.ceil(BYTES / size))
+  call('XADD', LIVE, 'MAXLEN', '~', entries, life .. '-' .. position, name, content)
   return position
 end
 
 do
   local boot = string.match(call('INFO', 'server'), 'run_id:(%w+)')
   if not boot then error('this Redis does not tell one start of it from another') end
-  local known = call('HMGET', LIFE, 'boot', 'life', 'position')
-  life, position = tonumber(known[2]), tonumber(known[3])
+  local known = call('HMGET', LIFE, 'boot', 'life', 'position', 'size')
+  life, position, size = tonumber(known[2]), tonumber(known[3]), tonumber(known[4]) or 0
   before = position
   if known[1] ~= boot then
     life, position, before = math.max(now, (life or 0) + 1), 0, 0
@@ -112,7 +117,7 @@ local function close_all()
     end
     keep(name)
   end
-  if position > before then call('HSET', LIFE, 'position', position) end
+  if position > before then call('HSET', LIFE, 'position', position, 'size', size) end
 end
 
 -- What is known of a run, after this use of it: its epoch, the seq of its end or '', and the seqs of its n.

@@ -14,7 +14,7 @@ from services.runtime.ownership import VIOLATIONS
 from services.runtime.redis_client import redis_of
 from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.redis_members import RedisMemberStore
-from services.streams.redis_scripts import LIFE, LIVE
+from services.streams.redis_scripts import LIFE, LIVE, LIVE_BYTES
 from services.streams.redis_store import RedisEventStore, redis_stores
 from services.streams.store import (
     EventId,
@@ -133,6 +133,14 @@ async def test_what_full_memory_refuses_costs_nobody_what_was_there(world: World
     assert first is not None
     assert second == EventId(first.epoch, 2)
     assert [each.id for each in view.buffer] == [first, second]
+
+
+async def test_long_events_that_wait_for_slow_replicas_do_not_fill_the_memory(world: World) -> None:
+    store = await world.store()
+    for n in range(1, 101):
+        await store.publish(SESSION, RUN, replace(EVENT, payload=bytes(LIVE_BYTES // 30)), n)
+    kept = await world.redis.xlen(LIVE)
+    assert 30 <= kept <= 50
 
 
 async def test_one_operation_that_fails_fails_alone_and_its_session_begins_anew(world: World) -> None:
