@@ -437,6 +437,21 @@ async def test_redis_that_takes_nothing_more_is_a_problem(folder: Path, shared_r
         assert not await redis.exists("session_events_doctor")
 
 
+async def test_redis_that_throws_away_what_is_needed_is_warned_of(folder: Path, shared_redis: RedisServer) -> None:
+    environment = of(folder, REDIS_URL=shared_redis.url)
+    async with redis_of(shared_redis.url) as redis:
+        await redis.config_set("maxmemory", 10**9)
+        await redis.config_set("maxmemory-policy", "volatile-lru")
+        try:
+            code, found = await examined(folder, environment)
+        finally:
+            await redis.config_set("maxmemory", 0)
+            await redis.config_set("maxmemory-policy", "noeviction")
+    (said,) = found["queues"]
+    assert (code, said.status) == (0, "warn")
+    assert "volatile-lru" in said.detail
+
+
 def embedding_by(model: FakeModel) -> dict[str, str]:
     return {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": "fake-model", "EMBEDDING_MODEL": "embed-test"}
 
