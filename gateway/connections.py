@@ -7,7 +7,7 @@ from typing import Any
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway import problems
 from gateway.negotiation import BODY_SECONDS
@@ -20,6 +20,8 @@ log = structlog.get_logger()
 MAX_TARGET_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
+# Who takes nothing of what waits for them is gone, or means harm: streams are ended long before by their service.
+STALLED_SECONDS = 60.0
 # How long a client that is still sending may take to read why it should not.
 _LINGER_SECONDS = 2.0
 
@@ -34,6 +36,7 @@ class HttpConnection(HttpToolsProtocol):
     uvicorn answers what is no HTTP with a line of text, and takes heads of any size and age. Here the first is a 400
     `MALFORMED_REQUEST`; a target beyond MAX_TARGET_BYTES is 414 `TARGET_TOO_LONG`, a head beyond MAX_HEAD_BYTES 431
     `HEAD_TOO_LARGE`, one that is not complete after HEAD_SECONDS 408 `HEAD_TOO_SLOW`; after each the connection ends.
+    Who reads nothing of an answer for STALLED_SECONDS is cut off.
 
     Fields behind a body in chunks are no headers, and are dropped. Nobody is upgraded to another protocol: who offers
     that, as some clients do with every first request, is answered in HTTP/1.1.
@@ -46,6 +49,9 @@ class HttpConnection(HttpToolsProtocol):
     _in_trailer = False
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
+    # Of requests in line, the one whose turn it is.
+    _served: RequestResponseCycle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Who connects and says nothing is as idle as who says nothing more."""
@@ -54,8 +60,13 @@ class HttpConnection(HttpToolsProtocol):
         self._set_deadline(self.timeout_keep_alive, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadline, and tell the request that is being served, which need not be the last one."""
         self._clear_deadline()
+        self._clear_stalled()
+        served = self._served
+        if served is not None and not served.response_complete:
+            served.disconnected = True
+            served.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +95,39 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(problems.target_too_long(MAX_TARGET_BYTES))
         elif self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(problems.head_too_large(MAX_HEAD_BYTES))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # uvicorn knows the last one alone: one in front of it, a stream perhaps, would never hear that its client left.
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """As much waits for the client as may."""
+        super().pause_writing()
+        self._look_at_stalled(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """The client has taken it."""
+        self._clear_stalled()
+        super().resume_writing()
+
+    def _look_at_stalled(self, waiting: int) -> None:
+        """Cut the client off if it takes none of so many bytes. Slow is not stalled: a part is enough for more time."""
+
+        def look() -> None:
+            left = self.transport.get_write_buffer_size()
+            if left < waiting:
+                self._look_at_stalled(left)
+            else:
+                log.info("client that does not read cut off", bytes=left)
+                self.transport.abort()
+
+        self._stalled = self.loop.call_later(STALLED_SECONDS, look)
+
+    def _clear_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def on_message_begin(self) -> None:
         """A request's first byte."""

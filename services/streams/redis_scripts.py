@@ -30,11 +30,13 @@ LIVE = "session_events_live"
 LIFE = "session_events_life"
 LIVE_ENTRIES = 10_000
 """About so many things are kept for readers that fall behind: some seconds, with a hundred answers being written."""
+LIVE_BYTES = 32_000_000
+"""About so much are they in all: whoever sends long messages must not fill the memory of everybody."""
 DONE, CLOSED, SUPERSEDED, FAILED = 0, 1, 2, 3
 """How an operation went: first in its answer."""
 
 _NUMBERS = f"""
-local LIVE, LIFE, ENTRIES = '{LIVE}', '{LIFE}', {LIVE_ENTRIES}
+local LIVE, LIFE, ENTRIES, BYTES = '{LIVE}', '{LIFE}', {LIVE_ENTRIES}, {LIVE_BYTES}
 local BUFFER, BUFFER_MS, SESSION_MS = {BUFFER_EVENTS}, {round(BUFFER_SECONDS * 1000)}, {round(SESSION_SECONDS * 1000)}
 local RUNS = {REMEMBERED_RUNS}
 local MEMBERS, MEMBER_MS = {MEMBERS}, {round(MEMBER_SECONDS * 1000)}
@@ -47,18 +49,21 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local life, position, before
+-- Of the latest hundred or so, on average.
+local size
 
 local function tell(name, content)
-  position = position + 1
-  call('XADD', LIVE, 'MAXLEN', '~', ENTRIES, life .. '-' .. position, name, content)
+  position, size = position + 1, size + (#content - size) / 100
+  local entries = math.min(ENTRIES, math.ceil(BYTES / size))
+  call('XADD', LIVE, 'MAXLEN', '~', entries, life .. '-' .. position, name, content)
   return position
 end
 
 do
   local boot = string.match(call('INFO', 'server'), 'run_id:(%w+)')
   if not boot then error('this Redis does not tell one start of it from another') end
-  local known = call('HMGET', LIFE, 'boot', 'life', 'position')
-  life, position = tonumber(known[2]), tonumber(known[3])
+  local known = call('HMGET', LIFE, 'boot', 'life', 'position', 'size')
+  life, position, size = tonumber(known[2]), tonumber(known[3]), tonumber(known[4]) or 0
   before = position
   if known[1] ~= boot then
     life, position, before = math.max(now, (life or 0) + 1), 0, 0
@@ -111,7 +116,7 @@ local function close_all()
     end
     keep(name)
   end
-  if position > before then call('HSET', LIFE, 'position', position) end
+  if position > before then call('HSET', LIFE, 'position', position, 'size', size) end
 end
 
 -- What is known of a run, after this use of it: its epoch, the seq of its end or '', and the seqs of its n.
@@ -278,10 +283,16 @@ for number, name in ipairs(KEYS) do
   local went, answer = pcall(operations[operation], name, unpack(ARGV, at + 2, at + 1 + count))
   at = at + 2 + count
   if not went then
-    -- What it did by half must not stay: the session begins anew.
-    pcall(forget, name)
-    pcall(tell, name, 'I')
-    answer = {FAILED, type(answer) == 'table' and answer.err or tostring(answer)}
+    local cause = type(answer) == 'table' and answer.err or tostring(answer)
+    if string.find(cause, 'OOM command', 1, true) then
+      -- Memory is full, which Redis says of a script's first write alone: nothing was done.
+      sessions[name] = nil
+    else
+      -- What it did by half must not stay: the session begins anew.
+      pcall(forget, name)
+      pcall(tell, name, 'I')
+    end
+    answer = {FAILED, cause}
   end
   answers[number] = answer
 end

@@ -20,6 +20,7 @@ from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_store import SqlAgentStore
 from services.doctor.finding import Finding
 from services.runtime.postgres import PostgresDatabase
+from services.runtime.redis_client import redis_of
 from tests.e2e.ports import free_ports
 from tests.e2e.suite import SERVICES, Layout, Suite, run_codelab, running
 from tests.fakes.openai_server import FakeModel
@@ -423,6 +424,32 @@ async def test_redis_that_is_down_or_does_not_know_us_is_a_problem(folder: Path,
         said = await problem(folder, "queues", of(folder, REDIS_URL=url))
         assert words in said.detail
         assert "REDIS_URL" in said.mend
+
+
+async def test_redis_that_takes_nothing_more_is_a_problem(folder: Path, shared_redis: RedisServer) -> None:
+    async with redis_of(shared_redis.url) as redis:
+        await redis.config_set("maxmemory", 1)
+        try:
+            said = await problem(folder, "queues", of(folder, REDIS_URL=shared_redis.url))
+        finally:
+            await redis.config_set("maxmemory", 0)
+        assert "maxmemory" in said.detail
+        assert not await redis.exists("session_events_doctor")
+
+
+async def test_redis_that_throws_away_what_is_needed_is_warned_of(folder: Path, shared_redis: RedisServer) -> None:
+    environment = of(folder, REDIS_URL=shared_redis.url)
+    async with redis_of(shared_redis.url) as redis:
+        await redis.config_set("maxmemory", 10**9)
+        await redis.config_set("maxmemory-policy", "volatile-lru")
+        try:
+            code, found = await examined(folder, environment)
+        finally:
+            await redis.config_set("maxmemory", 0)
+            await redis.config_set("maxmemory-policy", "noeviction")
+    (said,) = found["queues"]
+    assert (code, said.status) == (0, "warn")
+    assert "volatile-lru" in said.detail
 
 
 def embedding_by(model: FakeModel) -> dict[str, str]:

@@ -165,6 +165,50 @@ async def test_stream_ends_with_the_rubbish_that_follows_its_request_unharmed(wi
     assert b"HTTP/1.1" not in rest
 
 
+async def test_stream_with_a_request_in_line_behind_it_ends_with_its_client(wire: Wire, garden: Garden) -> None:
+    async def events(*_: Any) -> Any:
+        async def without_end() -> Any:
+            while True:
+                yield garden.of("WatchBedResponse", event={"grown": {"text": "x"}})
+                await asyncio.sleep(0.02)
+
+        return without_end()
+
+    garden.on("WatchBed", events)
+    await wire.send(f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.token}\r\n\r\n".encode() * 2)
+    async with asyncio.timeout(30):
+        await wire.reader.readuntil(b"grown")
+        wire.writer.transport.abort()
+        await eventually(lambda: garden.cancelled == 1)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
+    wire: Wire, garden: Garden, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 1.0)
+
+    async def events(*_: Any) -> Any:
+        async def one() -> Any:
+            # More than the buffers of sockets hold, and than the gateway waits for at once.
+            yield garden.of("WatchBedResponse", event={"grown": {"text": "x" * 15_000_000}})
+
+        return one()
+
+    garden.on("WatchBed", events)
+    with structlog.testing.capture_logs() as lines:
+        await wire.send(f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.token}\r\n\r\n".encode())
+        async with asyncio.timeout(30):
+            if reads:
+                for _ in range(4):
+                    await asyncio.sleep(0.4)
+                    await wire.reader.readexactly(2_000_000)
+                await wire.reader.readexactly(7_000_000)
+            else:
+                await eventually(lambda: any(each["event"].endswith("cut off") for each in lines))
+    assert any(each["event"].endswith("cut off") for each in lines) is not reads
+
+
 async def test_refused_client_may_go_on_sending_and_still_reads_why(wire: Wire) -> None:
     await wire.send(b"GET /" + b"a" * 2_000_000)
     assert reason(await wire.refusal()) == (414, "TARGET_TOO_LONG")

@@ -14,7 +14,7 @@ from services.runtime.ownership import VIOLATIONS
 from services.runtime.redis_client import redis_of
 from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.redis_members import RedisMemberStore
-from services.streams.redis_scripts import LIFE, LIVE
+from services.streams.redis_scripts import LIFE, LIVE, LIVE_BYTES
 from services.streams.redis_store import RedisEventStore, redis_stores
 from services.streams.redis_wire import name_of
 from services.streams.store import (
@@ -124,6 +124,30 @@ async def test_what_is_asked_for_together_goes_together_and_in_order(world: Worl
     ids = await asyncio.gather(*(store.publish(SESSION, RUN, EVENT, n) for n in range(1, 401)))
     assert [id.seq for id in ids if id] == list(range(1, 401))
     assert (await world.redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 4
+
+
+async def test_what_full_memory_refuses_costs_nobody_what_was_there(world: World) -> None:
+    store = await world.store()
+    first = await store.publish(SESSION, RUN, EVENT, n=1)
+    await world.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(EventsUnavailable):
+            await store.publish(SESSION, RUN, EVENT, n=2)
+    finally:
+        await world.redis.config_set("maxmemory", 0)
+    second = await store.publish(SESSION, RUN, EVENT, n=2)
+    view = await store.read(SESSION)
+    assert first is not None
+    assert second == EventId(first.epoch, 2)
+    assert [each.id for each in view.buffer] == [first, second]
+
+
+async def test_long_events_that_wait_for_slow_replicas_do_not_fill_the_memory(world: World) -> None:
+    store = await world.store()
+    for n in range(1, 101):
+        await store.publish(SESSION, RUN, replace(EVENT, payload=bytes(LIVE_BYTES // 30)), n)
+    kept = await world.redis.xlen(LIVE)
+    assert 30 <= kept <= 50
 
 
 async def test_one_operation_that_fails_fails_alone_and_its_session_begins_anew(world: World) -> None:
