@@ -22,7 +22,7 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 # Who takes nothing of what waits for them is gone, or means harm: streams are ended long before by their service.
 STALLED_SECONDS = 60.0
-# How long a client that is still sending may take to read why it should not.
+# How long a client that is still sending may take to read why it should not, or one to read before the server stops.
 _LINGER_SECONDS = 2.0
 
 
@@ -104,25 +104,32 @@ class HttpConnection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """As much waits for the client as may."""
         super().pause_writing()
-        self._look_at_stalled(self.transport.get_write_buffer_size())
+        self._look_at_stalled(self.transport.get_write_buffer_size(), STALLED_SECONDS)
 
     def resume_writing(self) -> None:
         """The client has taken it."""
         self._clear_stalled()
         super().resume_writing()
 
-    def _look_at_stalled(self, waiting: int) -> None:
+    def shutdown(self) -> None:
+        """The server stops. Who does not read shall not keep it for as long as it waits for others."""
+        super().shutdown()
+        if self._stalled is not None:
+            self._clear_stalled()
+            self._look_at_stalled(self.transport.get_write_buffer_size(), _LINGER_SECONDS)
+
+    def _look_at_stalled(self, waiting: int, seconds: float) -> None:
         """Cut the client off if it takes none of so many bytes. Slow is not stalled: a part is enough for more time."""
 
         def look() -> None:
             left = self.transport.get_write_buffer_size()
             if left < waiting:
-                self._look_at_stalled(left)
+                self._look_at_stalled(left, seconds)
             else:
                 log.info("client that does not read cut off", bytes=left)
                 self.transport.abort()
 
-        self._stalled = self.loop.call_later(STALLED_SECONDS, look)
+        self._stalled = self.loop.call_later(seconds, look)
 
     def _clear_stalled(self) -> None:
         if self._stalled is not None:

@@ -11,6 +11,7 @@ import structlog
 from gateway import connections, transcoding
 from tests.e2e.polling import eventually
 from tests.e2e.wire import Response, parsed
+from tests.gateway.conftest import Gateway
 from tests.gateway.garden import Garden
 
 PLANT = "/garden/b/plants/p"
@@ -207,6 +208,29 @@ async def test_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
             else:
                 await eventually(lambda: any(each["event"].endswith("cut off") for each in lines))
     assert any(each["event"].endswith("cut off") for each in lines) is not reads
+
+
+async def test_client_that_takes_nothing_does_not_keep_a_gateway_that_stops(
+    garden: Garden, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "_LINGER_SECONDS", 0.1)
+
+    async def events(*_: Any) -> Any:
+        async def one() -> Any:
+            yield garden.of("WatchBedResponse", event={"grown": {"text": "x" * 15_000_000}})
+
+        return one()
+
+    garden.on("WatchBed", events)
+    async with gateway(garden.address) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        token = client.headers["authorization"]
+        writer.write(f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            await reader.readuntil(b"grown")
+            await client.server.stop(30)  # type: ignore[attr-defined]
+    writer.close()
+    assert "Exception in ASGI application" not in caplog.text
 
 
 async def test_refused_client_may_go_on_sending_and_still_reads_why(wire: Wire) -> None:
