@@ -1,6 +1,7 @@
 """HTTP on the wire: what is no request is refused as a problem too, and none may take for ever to be sent."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -22,12 +23,23 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 # Who takes nothing of what waits for them is gone, or means harm: streams are ended long before by their service.
 STALLED_SECONDS = 60.0
+# A client that vanished without a word, as a phone in a tunnel does, is taken for gone after so long.
+ABSENT_SECONDS = 60
 # How long a client that is still sending may take to read why it should not, or one to read before the server stops.
 _LINGER_SECONDS = 2.0
 
 
 class _Refused(Exception):
     """Raised through the parser, which makes an HttpParserError of it: uvicorn then calls `send_400_response`."""
+
+
+def _notice_absence(connection: socket.socket) -> None:
+    """Let the kernel end the connection when its client is gone: left to itself, it takes a quarter of an hour."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux. It holds for what was sent, and for what is asked when quiet.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ABSENT_SECONDS // 2)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, ABSENT_SECONDS // 6)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ABSENT_SECONDS * 1000)
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -56,6 +68,7 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Who connects and says nothing is as idle as who says nothing more."""
         super().connection_made(_Gentle(transport, self._end))  # type: ignore[arg-type]
+        _notice_absence(transport.get_extra_info("socket"))
         self.parser = _Parser(self)  # type: ignore[assignment]
         self._set_deadline(self.timeout_keep_alive, transport.close)
 
