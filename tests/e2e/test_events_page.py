@@ -7,6 +7,7 @@ from collections import defaultdict
 import pytest
 from codelab.orchestrator.v1 import event_pb2
 
+from gateway.connections import STALLED_SECONDS
 from services.runtime.settings import Settings
 from services.streams.errors import EventsUnavailable, ShuttingDown, TooManyStreams
 from services.streams.service import StreamLimits
@@ -55,6 +56,7 @@ def test_limits_in_the_page_are_those_of_the_services() -> None:
         "kept of a session": f"{BUFFER_EVENTS:,}, until {BUFFER_SECONDS / 60:g} minutes",
         "ids known": f"until {SESSION_SECONDS / 3600:g} hours",
         "slow reader": f"{limits.queue_frames:,}, then `slow_reader`",
+        "reads nothing": f"{STALLED_SECONDS / 60:g} minute",
         "CODELAB_HEARTBEAT_SECONDS": f"{setting['CODELAB_HEARTBEAT_SECONDS']:g} s",
         "CODELAB_USER_STREAMS": f"{setting['CODELAB_USER_STREAMS']:,}, then `TOO_MANY_STREAMS`",
         "CODELAB_CONNECTION_SECONDS": f"{setting['CODELAB_CONNECTION_SECONDS'] / 60:g} minutes",
