@@ -2,14 +2,16 @@
 
 In one run: clients on as many sessions, and clients on one session, each beside a plain SSE endpoint with pub/sub in
 its own process, for as many clients, the same text and the same rate (`plain_sse`: what one would write without this
-platform, on Starlette); then publishers alone, and beside readers that have stalled. Gateway and streams service are
-processes of their own, as are the clients, and the publishers, who use PublishService. With --redis there is a Redis
-behind the services, too. CPU a delivery includes what publishing costs the streams service, which is also told alone.
-Rates are moderate, so that no delay is a queue's.
+platform, on Starlette), and beside the least that two processes with gRPC between them take for it (`bare_relay`); then
+publishers alone, and beside readers that have stalled. Gateway and streams service are processes of their own, as are
+the clients, and the publishers, who use PublishService. With --redis there is a Redis behind the services, too. CPU a
+delivery includes what publishing costs the streams service, which is also told alone. Rates are moderate, so that no
+delay is a queue's.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -224,14 +226,18 @@ async def _warm(door: OurDoor) -> None:
     await door.publishers.do("close")
 
 
-async def measure_plain(size: Size) -> list[Delivered]:
-    """The plain endpoint, on many sessions and on one."""
+async def measure_others(size: Size) -> list[list[Delivered]]:
+    """The plain endpoint, and the bare relay, each on many sessions and on one."""
+    others = {"plain SSE": PlainDoor.plain, "bare relay": PlainDoor.relayed}
     async with LoadProcess.running("tests.bench.sse_readers") as readers:
-        delivered = []
-        for shared in (False, True):
-            async with PlainDoor.running(readers) as door:
-                delivered.append(await deliver("plain SSE", door, readers, size, shared=shared))
-        return delivered
+        found = []
+        for what, running_door in others.items():
+            delivered = []
+            for shared in (False, True):
+                async with running_door(readers) as door:
+                    delivered.append(await deliver(what, door, readers, size, shared=shared))
+            found.append(delivered)
+        return found
 
 
 HEADS = (
@@ -240,7 +246,7 @@ HEADS = (
 )
 
 
-def table(title: str, delivered: Sequence[Delivered], plain: Sequence[Delivered]) -> str:
+def table(title: str, delivered: Sequence[Delivered], others: Sequence[Sequence[Delivered]]) -> str:
     """The figures, and whether the aims are met."""
     rows = [
         [
@@ -248,21 +254,27 @@ def table(title: str, delivered: Sequence[Delivered], plain: Sequence[Delivered]
             *(each.cpu_us, listed(each.cpu_us_by_process), each.publish_us, each.p50_ms, each.p99_ms),
             *(each.stream_kb, listed(each.stream_kb_by_process)),
         ]
-        for each in (*delivered, *plain)
+        for each in (*delivered, *itertools.chain(*others))
     ]
     lines = [
         line
-        for ours, other in zip(delivered, plain, strict=True)
+        for ours, *beside in zip(delivered, *others, strict=True)
         for line in (
-            f"{ours.clients} clients, {ours.sessions} sessions, beside {other.what}:"
-            f" CPU {ours.cpu_us / other.cpu_us:.2f} ×,"
-            f" p50 {ours.p50_ms / other.p50_ms:.2f} ×, memory {ours.stream_kb / other.stream_kb:.2f} ×",
+            *(f"{ours.clients} clients, {ours.sessions} sessions, {compared(ours, other)}" for other in beside),
             judged("CPU a delivery", ours.cpu_us, AIMS["cpu_us"], "µs"),
             judged("p50 from publishing to arrival", ours.p50_ms, AIMS["p50_ms"], "ms"),
             judged("memory a stream", ours.stream_kb, AIMS["stream_kb"], "KB"),
         )
     ]
     return figures.table(title, HEADS, rows) + "".join(f"  {line}\n" for line in lines)
+
+
+def compared(ours: Delivered, other: Delivered) -> str:
+    """What ours cost in what the other's did."""
+    return (
+        f"beside {other.what}: CPU {ours.cpu_us / other.cpu_us:.2f} ×, p50 {ours.p50_ms / other.p50_ms:.2f} ×, memory"
+        f" {ours.stream_kb / other.stream_kb:.2f} ×"
+    )
 
 
 def stalled_lines(stalled: Stalled) -> str:
@@ -300,15 +312,15 @@ async def main() -> None:
     asked = parser.parse_args()
     sys.stdout.write(f"$ python -m tests.bench.fanout {shlex.join(sys.argv[1:])}\n")
     size = Size(seconds=asked.seconds)
-    plain = await measure_plain(size)
-    reports: dict[str, Any] = {"plain": [asdict(each) for each in plain]}
+    others = await measure_others(size)
+    reports: dict[str, Any] = {"others": [asdict(each) for each in itertools.chain(*others)]}
 
     async def report(name: str, **settings: str) -> None:
         before = os.getloadavg()[0]
         delivered, stalled = await measure(size, **settings)
         reports[name] = {"delivered": [asdict(each) for each in delivered], "stalled": asdict(stalled)}
         load = f"{os.cpu_count()} cores, load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
-        sys.stdout.write(table(f"events {name} ({load})", delivered, plain) + stalled_lines(stalled))
+        sys.stdout.write(table(f"events {name} ({load})", delivered, others) + stalled_lines(stalled))
         sys.stdout.flush()
 
     await report("in process")

@@ -1,4 +1,4 @@
-"""The two servers of event streams that are compared: this platform, and a plain one."""
+"""The servers of event streams that are compared: this platform, a plain one, and a bare relay."""
 
 import asyncio
 import contextlib
@@ -94,35 +94,32 @@ class OurDoor:
 
 @dataclass(frozen=True)
 class PlainDoor:
-    """`plain_sse`, in one process."""
+    """`plain_sse`, in one process; or, as `bare_relay`, with a relay in front of it."""
 
+    pids: dict[str, int]
     port: int
-    process: asyncio.subprocess.Process
+    """Where clients watch."""
+    publish_port: int
     readers: LoadProcess
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, readers: LoadProcess) -> "AsyncIterator[PlainDoor]":
+    async def plain(cls, readers: LoadProcess) -> "AsyncIterator[PlainDoor]":
         port = free_ports()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.bench.plain_sse", str(port)),
-            env=clean_environment(),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                while not await _listens(port):
-                    assert process.returncode is None, "the plain server ended while starting"
-                    await asyncio.sleep(0.05)
-            yield cls(port, process, readers)
-        finally:
-            process.kill()
-            await process.wait()
+        async with _running("tests.bench.plain_sse", str(port), listens=port) as pid:
+            yield cls({"all in one": pid}, port, port, readers)
 
-    @property
-    def pids(self) -> dict[str, int]:
-        return {"all in one": self.process.pid}
+    @classmethod
+    @asynccontextmanager
+    async def relayed(cls, readers: LoadProcess) -> "AsyncIterator[PlainDoor]":
+        port = free_ports(3)
+        relay, source, grpc_port = port, port + 1, str(port + 2)
+        module = "tests.bench.bare_relay"
+        async with (
+            _running(module, "source", str(source), grpc_port, listens=source) as source_pid,
+            _running(module, "relay", str(relay), grpc_port, listens=relay) as relay_pid,
+        ):
+            yield cls({"relay": relay_pid, "source": source_pid}, relay, source, readers)
 
     async def prepare(self, sessions: Sequence[Session]) -> None:
         """It publishes to whatever is watched."""
@@ -134,8 +131,25 @@ class PlainDoor:
     async def publish(self, rate: float, seconds: float, size: int) -> int:
         body: dict[str, Any] = {"rate": rate, "seconds": seconds, "size": size}
         async with httpx.AsyncClient(timeout=seconds + 60) as http:
-            answer = await http.post(f"http://{HOST}:{self.port}/publish", json=body)
+            answer = await http.post(f"http://{HOST}:{self.publish_port}/publish", json=body)
         return int(answer.raise_for_status().json()["published"])
+
+
+@asynccontextmanager
+async def _running(module: str, *arguments: str, listens: int) -> AsyncIterator[int]:
+    """A server in a process of its own, whose id this is, from when it listens on a port."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments), env=clean_environment(), cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            while not await _listens(listens):
+                assert process.returncode is None, f"{module} ended while starting"
+                await asyncio.sleep(0.05)
+        yield process.pid
+    finally:
+        process.kill()
+        await process.wait()
 
 
 def get(path: str, token: str = "") -> str:

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from services.runtime.ids import new_id
 from tests.bench.sse_readers import mark
@@ -25,22 +26,22 @@ from tests.bench.sse_readers import mark
 _CLIENTS: dict[str, set[asyncio.Queue[dict[str, object]]]] = defaultdict(set)
 
 
+async def blocks(session_id: str) -> AsyncIterator[str]:
+    """The stream of a session, for one more client."""
+    queue: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    _CLIENTS[session_id].add(queue)
+    try:
+        yield ": begun\n\n"
+        while True:
+            event = await queue.get()
+            yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+    finally:
+        _CLIENTS[session_id].discard(queue)
+
+
 async def events(request: Request) -> Response:
     """The stream of a session."""
-    session_id = request.path_params["session_id"]
-
-    async def blocks() -> AsyncIterator[str]:
-        queue: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-        _CLIENTS[session_id].add(queue)
-        try:
-            yield ": begun\n\n"
-            while True:
-                event = await queue.get()
-                yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
-        finally:
-            _CLIENTS[session_id].discard(queue)
-
-    return StreamingResponse(blocks(), media_type="text/event-stream")
+    return StreamingResponse(blocks(request.path_params["session_id"]), media_type="text/event-stream")
 
 
 async def publish(request: Request) -> Response:
@@ -62,15 +63,13 @@ async def publish(request: Request) -> Response:
     return JSONResponse({"published": count})
 
 
-def main() -> None:
-    app = Starlette(
-        routes=[
-            Route("/sessions/{session_id}/events", events),
-            Route("/publish", publish, methods=["POST"]),
-        ]
-    )
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), http="httptools", log_level="warning", access_log=False)
+ROUTES = (Route("/sessions/{session_id}/events", events), Route("/publish", publish, methods=["POST"]))
+
+
+def serve(app: ASGIApp, port: int) -> None:
+    """Serve until the process is killed."""
+    uvicorn.run(app, host="127.0.0.1", port=port, http="httptools", log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":
-    main()
+    serve(Starlette(routes=ROUTES), int(sys.argv[1]))
