@@ -5,9 +5,10 @@
 that does so for what it knows: tokens, cursors, filters, JSON.
 """
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -53,8 +54,16 @@ def relay(port: int, grpc_port: int) -> None:
         call: Any = channels[0].unary_stream(f"/{_SERVICE}/{_METHOD}")(session_id)
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        while (block := await call.read()) is not grpc.aio.EOF:
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+        leaving = asyncio.create_task(leave(receive, call))
+        with suppress(asyncio.CancelledError):
+            while (block := await call.read()) is not grpc.aio.EOF:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+        leaving.cancel()
+
+    async def leave(receive: Receive, call: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        call.cancel()
 
     serve(app, port)
 
