@@ -50,9 +50,9 @@ class RunEvents:
                     yield event
                     if event.HasField("stream_ended"):
                         return
-                    if event.HasField("heartbeat") and await self._is_told(owner, run.id):
+                    if event.HasField("heartbeat") and (told := await self._told(owner, run.id)) is not None:
                         # Its end stands in the stream, or was lost with it before this one began, and never comes.
-                        run = await self._runs.get(owner, run.id)
+                        run = told
                         break
         except CodelabError as error:
             if not begun:
@@ -73,11 +73,12 @@ class RunEvents:
         # This process stops: the run goes on in the next one.
         yield self._stream_ended(run, "shutdown", resumable=True)
 
-    async def _is_told(self, owner: Owner, run_id: str) -> bool:
-        """Whether the run is over and all its events have had their place in the stream."""
-        if (await self._runs.get(owner, run_id)).state not in FINISHED:
-            return False
-        return all([event.id is not None async for event in self._runs.timeline(owner, run_id)])
+    async def _told(self, owner: Owner, run_id: str) -> Run | None:
+        """The run, if it is over and all its events have had their place in the stream."""
+        run = await self._runs.get(owner, run_id)
+        if run.state not in FINISHED:
+            return None
+        return run if all([event.id is not None async for event in self._runs.timeline(owner, run_id)]) else None
 
     async def _told_again(self, owner: Owner, run: Run, known: Sequence[str]) -> AsyncGenerator[event_pb2.Event, None]:
         """The run's timeline after what lies at or before any of the known ids, of which the latest is last."""
