@@ -1,11 +1,13 @@
 """What happens while a task is executed, or something else is answered by the model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from services.agents.agent import AgentStatus
 from services.agents.memory.model import Found
 from services.agents.models import Usage
+from services.agents.tools.tool import Output, Risk
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,70 @@ class Delta:
 
 @dataclass(frozen=True)
 class Completed:
-    """It is done, always last; `output` is all deltas joined."""
+    """It is done, last unless it is paused; `output` is all deltas joined."""
 
     output: str
     usage: Usage
 
 
 AnswerEvent = ModelCalled | Delta | Completed
-ExecutionEvent = Working | ContextRetrieved | StatusChanged | AnswerEvent
+
+
+@dataclass(frozen=True)
+class ToolStarted:
+    """A tool begins; `call_id` is unique among the calls of all runs."""
+
+    call_id: str
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolCompleted:
+    """A tool ended, with what the model is told of it."""
+
+    call_id: str
+    tool: str
+    output: Output
+
+
+@dataclass(frozen=True)
+class WantedApproval:
+    """What is to be known of a tool whose call needs its user's approval.
+
+    `warnings` are sentences about what a reader may overlook in the arguments.
+    """
+
+    risk: Risk
+    warnings: tuple[str, ...]
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class WantedConsultation:
+    """What another agent is asked, by its name or id."""
+
+    agent: str
+    question: str
+
+
+@dataclass(frozen=True)
+class PendingCall:
+    """A call that a task waits for."""
+
+    call_id: str
+    tool: str
+    arguments: Mapping[str, Any]
+    wanted: WantedApproval | WantedConsultation
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The task stops here, always last; whoever goes on with it needs `state`, and to know what became of the calls."""
+
+    state: str
+    calls: tuple[PendingCall, ...]
+    usage: Usage
+
+
+ExecutionEvent = Working | ContextRetrieved | StatusChanged | ToolStarted | ToolCompleted | Paused | AnswerEvent

@@ -4,8 +4,26 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-Role = Literal["system", "user", "assistant"]
+from services.agents.tools.tool import ToolSpec
+
+Role = Literal["system", "user", "assistant", "tool"]
 Purpose = Literal["task", "plan", "combination"]
+
+
+@dataclass(frozen=True)
+class WantedCall:
+    """A call of a tool, as the model wants it: `id` is its own, `arguments` the text that it wrote, JSON or not."""
+
+    id: str
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class CallsWanted:
+    """The model wants tools to be called before it goes on; at least one."""
+
+    calls: tuple[WantedCall, ...]
 
 
 @dataclass(frozen=True)
@@ -14,6 +32,10 @@ class Message:
 
     role: Role
     content: str
+    calls: tuple[WantedCall, ...] = ()
+    """Of an assistant: what it wanted to be called. A message of role `tool` follows for each, in their order."""
+    call_id: str = ""
+    """Of a tool: the call (by the model's own id) that `content` is the result of."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +61,10 @@ class ModelRequest:
     """What is to be done once more by itself, for the same reason; empty: the last message is nothing else."""
     purpose: Purpose = "task"
     """What the answer is for: the same reason again."""
+    tools: tuple[ToolSpec, ...] = ()
+    """What the model may call. Models that know no tools are not told, and answer without."""
+    may_call: bool = True
+    """Whether it may call any of them this time."""
     answer_format: AnswerFormat | None = None
     """Unset: text. Endpoints that know no formats are not told; then the messages alone ask for it."""
 
@@ -67,11 +93,12 @@ class Model(Protocol):
     def canned(self) -> bool:
         """Whether its answers say nothing that is worth remembering."""
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage | Throttled, None]:
-        """Yield the answer in pieces that are not empty, and its Usage last.
+    def stream(self, request: ModelRequest) -> AsyncGenerator[str | CallsWanted | Usage | Throttled, None]:
+        """Yield the answer in pieces that are not empty, CallsWanted if tools are to be called, and its Usage last.
 
         Before the first piece a Throttled says that a call was refused for load, also if no answer follows it.
-        The pieces are valid Unicode and not all white space. Closing the iterator, or cancelling the task that waits
+        The pieces are valid Unicode, and not all white space unless tools are to be called.
+        Closing the iterator, or cancelling the task that waits
         for it, ends the model's work at once. Raise ModelUnavailable, ModelTimeout, ModelFailed or ModelRefused; never
         end without Usage. Where a format is asked for, a model's refusal to answer is ModelRefused; else it is its
         answer.

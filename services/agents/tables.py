@@ -105,10 +105,22 @@ memory_collections = sa.Table(
     sa.Index("memory_collections_owner", "project_id", "user_id"),
 )
 
+# What the agents of a project may do without asking: one row for each project whose owner has said so.
+tool_policies = sa.Table(
+    "tool_policies",
+    metadata,
+    sa.Column("project_id", sa.String(36), primary_key=True),
+    sa.Column("user_id", sa.String(36), primary_key=True),
+    sa.Column("policy", Json, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(["project_id", "user_id"], ["worker_spaces.project_id", "worker_spaces.user_id"]),
+)
+
 OWN_SPACES = OwnerGuard("worker_spaces")
 OWN_AGENTS = OwnerGuard("user_agents")
 OWN_CLAIMS = OwnerGuard("executions", user="claim_user_id", project="claim_project_id")
 OWN_EFFECTS = OwnerGuard("effects")
+OWN_POLICIES = OwnerGuard("tool_policies")
 OWN_COLLECTIONS = OwnerGuard("memory_collections", user="owner.user_id", project="owner.project_id")
 
 

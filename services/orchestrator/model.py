@@ -1,6 +1,6 @@
 """What the orchestrator works with. Field names are the contract's; enums are the contract's words in lower case."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -88,6 +88,13 @@ class ApprovalState(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+
+
+class ApprovalScope(StrEnum):
+    """How far an approval goes: to what was asked, or to every later call of the tool in the run."""
+
+    ONCE = "once"
+    RUN = "run"
 
 
 ENDED_TASK = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED)
@@ -233,16 +240,36 @@ class Approval:
     expires_at: datetime
     decided_at: datetime | None
     created_at: datetime
+    changed: dict[str, Any] | None = None
+    """What the user changed it to: a tool's `arguments`, a plan's `plan`."""
+    scope: ApprovalScope | None = None
+    """Unless it was approved, None."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Something to ask the user; `id` is the approval's."""
+    """Something to ask the user; `id` is the approval's.
+
+    `schema` is what the user's changes are held against, and nobody is shown it: of a tool the JSON schema of its
+    arguments, of a plan `{"agents": [{"id", "name"}], "max_tasks"}`.
+    """
 
     id: str
     kind: ApprovalKind
     payload: dict[str, Any]
     expires_at: datetime
+    schema: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the user says to a question. `arguments` and `plan` are what it is changed to, with an approval only."""
+
+    approve: bool
+    reason: str | None = None
+    arguments: dict[str, Any] | None = None
+    plan: dict[str, Any] | None = None
+    scope: ApprovalScope = ApprovalScope.ONCE
 
 
 @dataclass(frozen=True)
@@ -307,7 +334,11 @@ class Lease:
     fresh: bool = True
     """Whether this grant already counts as a direct run's running attempt; a takeover's does not."""
     decisions: tuple[Approval, ...] = ()
-    """What the user was asked for tasks that wait, oldest first: decided or not."""
+    """What the user was asked for tasks that wait or run, or about the plan, oldest first: decided or not."""
+    approved_tools: tuple[str, ...] = ()
+    """Tools of which the user has approved every call in this run."""
+    paused: Mapping[str, str] = field(default_factory=dict)
+    """Where tasks go on that were paused, by their ids: what the agents service gave, as it gave it."""
 
     @property
     def task(self) -> Task:

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from services.orchestrator.model import Agent, Event, Failure, Lease, Message, Question, Task, Usage
+from services.orchestrator.model import Agent, Event, Failure, Lease, Message, Task, Usage
 from services.runtime.errors import Unavailable
 
 
@@ -42,10 +42,42 @@ class Completed:
 
 
 @dataclass(frozen=True)
-class Paused:
-    """The task stops here, and goes on in another attempt once the user has decided."""
+class Consultation:
+    """What a task asks another agent, by its name or id, in one of its calls."""
 
-    questions: tuple[Question, ...]
+    call_id: str
+    agent: str
+    question: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A call of a tool that needs its user's approval: what the question's payload says, and its schema."""
+
+    call_id: str
+    payload: dict[str, Any]
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The task stops here, and goes on from `state` in another attempt, once all is known that it waits for."""
+
+    state: str
+    wanted: tuple[Wanted, ...]
+    consultations: tuple[Consultation, ...]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class ToolEvent:
+    """A tool began or ended: to be kept with the run, and then told.
+
+    `payload` has the shape of the contract's payload of that `type`.
+    """
+
+    type: str
+    payload: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +87,21 @@ class ModelCalled:
     prompt_tokens: int
 
 
-Happening = Progress | Delta | ModelCalled | Completed | Paused
+@dataclass(frozen=True)
+class Answer:
+    """What became of a call that a task waited for.
+
+    Approved, as it was asked or with other arguments; refused, `detail` says why; or done, `detail` is what it gave.
+    """
+
+    call_id: str
+    kind: Literal["approved", "refused", "done"]
+    detail: str = ""
+    success: bool = True
+    arguments: dict[str, Any] | None = None
+
+
+Happening = Progress | ToolEvent | Delta | ModelCalled | Completed | Paused
 
 
 @dataclass(frozen=True)
@@ -72,7 +118,8 @@ class Assignment:
     """An attempt at a task of the lease's run.
 
     `history` is the session before the run, oldest first; `results` those of the tasks that this one depends on;
-    `request` the user's message, where the task is only a part of what it asks.
+    `request` the user's message, where the task is only a part of what it asks. `state` is where it goes on if it was
+    paused, with these answers and with tools of which every call is approved; `unattended` that nobody can be asked.
     """
 
     lease: Lease
@@ -80,6 +127,10 @@ class Assignment:
     history: Sequence[Message]
     results: tuple[Result, ...] = ()
     request: str | None = None
+    state: str = ""
+    answers: tuple[Answer, ...] = ()
+    approved_tools: tuple[str, ...] = ()
+    unattended: bool = False
 
 
 @dataclass(frozen=True)

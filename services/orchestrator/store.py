@@ -4,13 +4,16 @@ Whatever takes an `Owner` sees only that user's resources in that project; anyth
 project is absent from the moment its deletion is committed, and stays so.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from services.orchestrator.model import (
     Accepted,
+    Approval,
+    ApprovalState,
     Decided,
+    Decision,
     Ended,
     Ending,
     Event,
@@ -30,7 +33,10 @@ from services.orchestrator.model import (
     Task,
     Usage,
 )
+from services.orchestrator.timeline import Happened
 from services.runtime.idempotency import RequestKey
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class SessionStore(Protocol):
@@ -139,11 +145,26 @@ class RunStore(Protocol):
         Tasks of the plan may be running already. The lease returned has the events of this change alone.
         """
 
-    async def advance(self, lease: Lease, process: str, tasks: Sequence[Task], spent: Usage, now: datetime) -> Lease:
+    async def advance(
+        self,
+        lease: Lease,
+        process: str,
+        tasks: Sequence[Task],
+        spent: Usage,
+        now: datetime,
+        paused: Mapping[str, str] = _NOTHING,
+    ) -> Lease:
         """Store tasks of the run as they are now; it cost `spent` more. Raise LeaseLost.
 
-        What is told: of a task that runs, that its attempt began; of one that ended or is skipped, that. If one ended,
-        takeovers are counted anew. The lease returned has the events of this change alone.
+        `paused` is where some of them go on (see Lease), which is progress. What is told: of a task that runs, that its
+        attempt began; of one that ended or is skipped, that. If one ended, takeovers are counted anew. The lease
+        returned has the events of this change alone.
+        """
+
+    async def note(self, lease: Lease, process: str, happened: Happened, now: datetime) -> Lease:
+        """Add an event to the run's timeline that changes nothing. Raise LeaseLost.
+
+        The lease returned has that event alone. Noted is progress: takeovers are counted anew.
         """
 
     async def standing(self, lease: Lease, process: str) -> Lease:
@@ -209,25 +230,51 @@ class ApprovalStore(Protocol):
     """
 
     async def ask(
-        self, lease: Lease, process: str, task: Task, questions: Sequence[Question], spent: Usage, now: datetime
+        self,
+        lease: Lease,
+        process: str,
+        task: Task | None,
+        questions: Sequence[Question],
+        spent: Usage,
+        now: datetime,
+        paused: str = "",
     ) -> Lease:
         """Let a task wait for these decisions, stored as it is but for its state. Raise LeaseLost.
 
-        The lease returned has the events of the questions alone.
+        `paused` is where it goes on (see Lease). Without a task the question is about the plan of a run that is being
+        planned, and has none until then. The lease returned has the events of the questions alone.
         """
 
     async def park(self, lease: Lease, process: str) -> Lease | None:
         """Give the run up until its user decides, None if so; nothing of it may be running. Raise LeaseLost.
 
-        If all is decided that one of its tasks waits for, the lease stays, and is returned with the decisions.
+        If all is decided that one of its tasks waits for, or about its plan, the lease stays, and is returned with the
+        decisions.
         """
 
-    async def decide(
-        self, owner: Owner, approval_id: str, approve: bool, reason: str | None, process: str, now: datetime
-    ) -> Decided:
+    async def decide(self, owner: Owner, approval_id: str, decision: Decision, process: str, now: datetime) -> Decided:
         """Approve or reject. The last decision that a parked task waits for leases its run to `process`.
 
-        Deciding the same again changes nothing. Raise ApprovalNotFound, ApprovalDecided.
+        A run that waits for a decision about its plan is being planned again then. Deciding the same again changes
+        nothing; another reason is no other decision. Raise ApprovalNotFound, ApprovalDecided, InvalidArgument if what
+        it is changed to does not fit the question's schema.
+        """
+
+    async def get_approval(self, owner: Owner, approval_id: str, now: datetime) -> Approval:
+        """Return the approval, expired if nobody decided in time. Raise ApprovalNotFound."""
+
+    async def list_approvals(
+        self,
+        owner: Owner,
+        states: Collection[ApprovalState],
+        run_id: str | None,
+        page_size: int,
+        page_token: str,
+        now: datetime,
+    ) -> Page[Approval]:
+        """Return a page, newest first, of those in one of these states. Raise ProjectNotFound, InvalidPageToken.
+
+        What nobody decided in time is expired, also if `expire` has not come to it.
         """
 
     async def expire(self, process: str, now: datetime, limit: int) -> list[Decided]:

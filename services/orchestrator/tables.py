@@ -150,6 +150,8 @@ run_tasks = sa.Table(
     sa.Column("model_calls", sa.Integer, nullable=False, default=0),
     sa.Column("started_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
+    # Where it goes on after a pause, as the agents service gave it; null unless it was paused.
+    sa.Column("paused", sa.Text),
 )
 
 # A run's timeline, and the outbox of what is to be published.
@@ -187,6 +189,10 @@ approvals = sa.Table(
     sa.Column("kind", sa.String(20), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("payload", Json, nullable=False),
+    # What changes are held against; see Question.
+    sa.Column("schema", Json, nullable=False, default=dict),
+    sa.Column("changed", Json),
+    sa.Column("scope", sa.String(10)),
     sa.Column("reason", sa.Text),
     sa.Column("expires_at", UtcDateTime, nullable=False),
     sa.Column("decided_at", UtcDateTime),

@@ -122,6 +122,19 @@ class Settings(BaseModel):
     """Most tokens of one run, sent and produced, also in mid-answer: stopped as above."""
     run_seconds: Seconds = _env("CODELAB_RUN_SECONDS", 900.0)
     """Longest that one run may take, without the time in which it waits for its user: stopped as above."""
+    approval_seconds: Annotated[float, Field(gt=0, le=30 * 86_400)] = _env("CODELAB_APPROVAL_SECONDS", 300.0)
+    """How long a question waits for its user: then it counts as rejected, and the run goes on."""
+    task_steps: Annotated[int, Field(ge=1, le=1_000)] = _env("CODELAB_TASK_STEPS", 25)
+    """Most times that a task calls tools: then its agent has to answer with what it has."""
+    workspaces_dir: str = _env("CODELAB_WORKSPACES_DIR", "")
+    """Where the files of projects are, which agents work on: of replicas, a folder that they share. Empty:
+    `workspaces` in the data folder."""
+    command_seconds: Annotated[float, Field(gt=0, le=3_600)] = _env("CODELAB_COMMAND_SECONDS", 120.0)
+    """Longest that one command of an agent may run."""
+    command_memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = _env("CODELAB_COMMAND_MEMORY_MB", 512)
+    """Most memory of one command with all it starts, in MiB."""
+    workspace_mb: Annotated[int, Field(ge=1, le=1_000_000)] = _env("CODELAB_WORKSPACE_MB", 256)
+    """Most that the files of one project may take, in MiB."""
     heartbeat_seconds: Seconds = _env("CODELAB_HEARTBEAT_SECONDS", 15.0)
     """Time between heartbeats of an event stream: below the idle timeouts of common proxies."""
     user_streams: Annotated[int, Field(ge=1, le=1_000_000)] = _env("CODELAB_USER_STREAMS", 1_000)

@@ -1,0 +1,1 @@
+"""What agents can do beside answering: tools, and what of it needs their owner's approval."""
