@@ -92,9 +92,7 @@ def _task_of(consultation: Consultation, agent: Agent, attempt: int) -> Task:
 
 
 def _failed(consultation: Consultation, detail: str) -> Answer:
-    return Answer(
-        consultation.call_id, "done", f"{consultation.agent} gave no answer: {detail}"[:LONGEST_ANSWER], False
-    )
+    return Answer(consultation.call_id, "done", f"No answer of {consultation.agent[:100]}: {detail}", success=False)
 
 
 def _cut(text: str) -> str:

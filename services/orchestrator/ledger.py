@@ -66,9 +66,10 @@ class Ledger:
 
     async def note(self, type: str, payload: dict[str, Any]) -> None:
         """Keep with the run that something happened; see RunStore.note."""
-        # Of an answer that is lost nothing is known: then it may stand twice in the timeline, which harms nobody.
         await self._change(
-            lambda: self._runs.note(self.lease, self._process, (type, payload), self._clock()), lambda stored: False
+            lambda: self._runs.note(self.lease, self._process, (type, payload), self._clock()),
+            # Nobody can have published it yet.
+            lambda stored: (type, payload) in [(event.type, event.payload) for event in stored.events],
         )
 
     async def ask(self, task: Task | None, questions: Sequence[Question], spent: Usage, paused: str = "") -> None:
