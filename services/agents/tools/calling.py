@@ -136,7 +136,8 @@ class Calling:
         return pending
 
     def _usable(self, agent: Agent) -> list[ToolSpec]:
-        return [spec for spec in self._toolbox.specs if spec.name in agent.config.tools]
+        usable = [spec for spec in self._toolbox.specs if spec.name in agent.config.tools]
+        return [spec for spec in usable if self._toolbox.unavailable(spec.name) is None]
 
     def _examine(
         self, agent: Agent, call: Call, policy: ToolPolicy, rules: CallRules
@@ -166,7 +167,9 @@ class Calling:
             return PendingCall(
                 call.id, spec.name, arguments, WantedConsultation(arguments["agent"], arguments["question"])
             )
-        return _Ready(call, self._toolbox.tool(spec.name), arguments, note)
+        tool = self._toolbox.find(spec.name)
+        assert tool is not None
+        return _Ready(call, tool, arguments, note)
 
     def _spec(self, agent: Agent, call: Call) -> ToolSpec:
         usable = self._usable(agent)
