@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid5
 
 import structlog
@@ -44,8 +44,12 @@ class Hand:
     meter: Meter
     history: Sequence[Message]
     """The session before the run, oldest first."""
+    approval_seconds: float
+    """How long a question waits for the user."""
     request: str = ""
     """The user's message; empty in a direct run, whose task is that."""
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever something may have been decided that the run asked. A hint: the store knows what."""
 
     @property
     def uncounted(self) -> Usage:

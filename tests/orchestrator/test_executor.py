@@ -15,6 +15,7 @@ from services.orchestrator.executor import HISTORY_BYTES
 from services.orchestrator.model import (
     Accepted,
     ApprovalState,
+    Decision,
     Lease,
     Message,
     OnBusy,
@@ -205,18 +206,18 @@ async def test_run_that_was_lost_is_stopped_by_the_next_renewal(world: World, an
     assert await world.stores.others.renew("another process", [run_id]) == {run_id}
 
 
-async def test_run_that_is_said_to_be_stopped_elsewhere_is_stopped_if_it_was(
+async def test_run_that_is_said_to_be_changed_elsewhere_is_stopped_if_it_was(
     world: World, ann: Owner, chat: str
 ) -> None:
     async with world.executor.working(lease_seconds=3600):
         run_id = await world.send(ann, chat)
         await world.agents.until(lambda: len(world.agents.began) == 1)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         # Somebody else said so, or it was meant for an earlier owner.
-        await eventually(lambda: not world.executor._stopped_elsewhere.is_set())
+        await eventually(lambda: not world.executor._changed_elsewhere.is_set())
         assert world.executor.runs_here(run_id)
         await world.stores.others.cancel(ann, run_id, TWO, NOW)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         await world.agents.until(lambda: len(world.agents.closed) == 1)
 
 
@@ -329,9 +330,9 @@ async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: Wor
         await service.answer(ann, accepted, 60)
     assert not asking.executor.runs_here(accepted.run.id)
     first, second = agents.asked
-    assert (await asking.executor.decide(ann, second.id, False, "No.")).state is ApprovalState.REJECTED
+    assert (await asking.executor.decide(ann, second.id, Decision(False, "No."))).state is ApprovalState.REJECTED
     assert len(agents.began) == 1
-    await asking.executor.decide(ann, first.id, True, None)
+    await asking.executor.decide(ann, first.id, Decision(True))
     await asking.until_over(accepted.run.id)
     outcome = await world.stores.runs.get_outcome(ann, accepted.run.id)
     assert outcome.answer is not None
@@ -350,7 +351,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
     run_id = await asking.send(ann, chat)
     await eventually(lambda: agents.asked and not asking.executor.runs_here(run_id))
     await asking.executor.drain()
-    await deciding.executor.decide(ann, agents.asked[0].id, True, None)
+    await deciding.executor.decide(ann, agents.asked[0].id, Decision(True))
     await deciding.until_over(run_id)
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     await deciding.executor.drain()
