@@ -155,6 +155,7 @@ class World:
         clock: Clock = lambda: NOW,
         streams: FakeStreams | None = None,
         limits: WorkLimits = WORK_LIMITS,
+        approval_seconds: float = 300.0,
     ) -> None:
         self.stores = stores
         self.agents = agents or HeldAgents()
@@ -162,9 +163,8 @@ class World:
         self.waiting = Waiting()
         self.teller = Teller(stores.runs, self.streams, clock)
         works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
-        self.executor = Executor(
-            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
-        )
+        stored = (stores.runs, stores.approvals[0])
+        self.executor = Executor(*stored, works, limits, self.teller, self.waiting, clock, process, approval_seconds)
 
     async def send(self, owner: Owner, session_id: str) -> str:
         return (await self.executor.accept(owner, a_message(session_id), None)).run.id
