@@ -174,17 +174,19 @@ async def test_agent_that_was_deleted_meanwhile_ends_the_call_otherwise(world: W
 
 def test_arguments_have_the_contracts_bounds() -> None:
     search, remember = SearchMemoryTool.spec.parameters, RememberTool.spec.parameters
-    for good in ({"query": "x"}, {"query": "x" * 10_000, "limit": 20}):
-        assert violations(search, good) == []
-    for bad in ({}, {"query": ""}, {"query": "\t "}, {"query": "x" * 10_001}, {"query": "x", "limit": 21}, {"q": "x"}):
-        assert violations(search, bad) != []
-    for good in ({"content": "x" * 100_000}, {"content": "x", "tags": ["t" * 100] * 50}):
-        assert violations(remember, good) == []
-    for bad in (
-        {"content": " "},
-        {"content": "x" * 100_001},
-        {"content": "x", "tags": [""]},
-        {"content": "x", "tags": ["t" * 101]},
-        {"content": "x", "tags": ["t"] * 51},
-    ):
-        assert violations(remember, bad) != []
+    good: list[tuple[Any, dict[str, Any]]] = [
+        (search, {"query": "x"}),
+        (search, {"query": "x" * 10_000, "limit": 20}),
+        (remember, {"content": "x" * 100_000}),
+        (remember, {"content": "x", "tags": ["t" * 100] * 50}),
+    ]
+    bad: list[tuple[Any, dict[str, Any]]] = [
+        *((search, {"query": query}) for query in ("", "\t ", "x" * 10_001)),
+        *((search, {"query": "x", "limit": limit}) for limit in (0, 21, 1.5)),
+        (search, {}),
+        (search, {"query": "x", "agent_id": "b"}),
+        *((remember, {"content": content}) for content in (" ", "x" * 100_001)),
+        *((remember, {"content": "x", "tags": tags}) for tags in ([""], ["t" * 101], ["t"] * 51)),
+    ]
+    assert [arguments for schema, arguments in good if violations(schema, arguments)] == []
+    assert [arguments for schema, arguments in bad if not violations(schema, arguments)] == []
