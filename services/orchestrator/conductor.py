@@ -6,7 +6,7 @@ import structlog
 
 from services.orchestrator import graph
 from services.orchestrator.answering import Answering
-from services.orchestrator.attempts import Hand
+from services.orchestrator.hand import Hand
 from services.orchestrator.limits import LimitReached
 from services.orchestrator.model import Ending, Failure
 from services.orchestrator.performance import Performance
