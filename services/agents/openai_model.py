@@ -14,7 +14,8 @@ from services.agents.models import CallsWanted, ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL, OpenAIClient, Pauses
 from services.agents.openai_failures import failure_of
-from services.agents.openai_messages import as_text, wire_message, wire_tools
+from services.agents.openai_messages import wire_message, wire_tools
+from services.agents.turns import as_text
 from services.runtime.settings import Settings
 
 if TYPE_CHECKING:

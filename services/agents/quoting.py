@@ -3,21 +3,16 @@
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from services.agents.models import Message, WantedCall
-from services.agents.tokens import estimate_message, estimate_prompt, estimate_tokens, fair_shares, most_characters
+from services.agents.tokens import estimate_tokens, fair_shares, most_characters
 
 INPUT_TOKENS = 16_000
 """Most tokens of the results that a prompt quotes, all together: of twelve, four pages each."""
 REQUEST_TOKENS = 16_000
 """Most tokens of the user's message where a prompt quotes it: people paste whole files."""
-TURN_TOKENS = 60_000
-"""Most tokens of the turns of a task: leaves half of what current models take to the rest and to the answer."""
 
-_LEFT_OUT = "[left out: {:,} characters of an earlier result; call the tool again if you need it]"
-_ARGUMENTS_LEFT_OUT = "{:,} characters of the arguments of an earlier call"
 # JSON lets these stand, and to some they end the line.
 _LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
 # Of what is kept of a text, the part from its beginning; the rest is its end, where people ask and answers conclude.
@@ -62,28 +57,6 @@ def shared_out(inputs: Sequence[TaskInput], tokens: int = INPUT_TOKENS) -> list[
     ]
 
 
-def within(turns: Sequence[Message], tokens: int = TURN_TOKENS) -> tuple[Message, ...]:
-    """The turns of a task, oldest first, within a token budget as far as can be.
-
-    As long as they are over it, the oldest results are replaced by a note that says so, and then the arguments of the
-    oldest calls; the last turn and its results are kept whole. Every call keeps its place and its result.
-    """
-    kept = list(turns)
-    over = estimate_prompt(kept) - tokens
-    last = max((n for n, turn in enumerate(kept) if turn.calls), default=0)
-    for role in ("tool", "assistant"):
-        for n, turn in enumerate(kept[:last]):
-            if over <= 0:
-                return tuple(kept)
-            if turn.role == role:
-                shorter = _without_content(turn)
-                saved = estimate_message(turn) - estimate_message(shorter)
-                if saved > 0:
-                    kept[n] = shorter
-                    over -= saved
-    return tuple(kept)
-
-
 def _wanted(text: str, tokens: int) -> int:
     # Whatever cannot fit is not quoted first to see by how much: it may be a million characters.
     return tokens + 1 if len(text) > most_characters(tokens) else _quoted_tokens(text)
@@ -105,14 +78,3 @@ def _parts_tokens(text: str, kept: int) -> int:
 def _parted(text: str, kept: int) -> str:
     first, last = _ends(text, kept)
     return f"{first}… [{len(text) - kept:,} of {len(text):,} characters are left out here] …{last}"
-
-
-def _without_content(turn: Message) -> Message:
-    if turn.role == "tool":
-        return replace(turn, content=_LEFT_OUT.format(len(turn.content)))
-    return replace(turn, calls=tuple(map(_without_arguments, turn.calls)))
-
-
-def _without_arguments(call: WantedCall) -> WantedCall:
-    note = json.dumps({"left_out": _ARGUMENTS_LEFT_OUT.format(len(call.arguments))})
-    return replace(call, arguments=note) if len(note) < len(call.arguments) else call

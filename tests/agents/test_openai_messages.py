@@ -5,7 +5,7 @@ import json
 import pytest
 
 from services.agents.models import Message, WantedCall
-from services.agents.openai_messages import as_text, wire_message
+from services.agents.openai_messages import wire_message
 
 
 def calling(*calls: WantedCall, content: str = "") -> Message:
@@ -13,7 +13,6 @@ def calling(*calls: WantedCall, content: str = "") -> Message:
 
 
 READ = WantedCall("x", "read", '{"path": "a"}')
-LIST = WantedCall("y", "list", "{}")
 
 
 def test_calls_and_their_results_are_told_as_openai_wants_them() -> None:
@@ -45,33 +44,3 @@ def test_arguments_that_endpoints_refuse_are_told_as_a_short_object_that_has_the
 def test_names_that_endpoints_refuse_are_told_as_names(name: str, told: str) -> None:
     [call] = wire_message(calling(WantedCall("x", name, "{}")))["tool_calls"]
     assert call["function"]["name"] == told
-
-
-def test_turns_as_text_alternate_and_quote_results_with_their_calls() -> None:
-    turns = (
-        *(Message("system", "Be brief."), Message("user", "Go.")),
-        *(calling(READ, LIST, content="Let me see."), Message("tool", "one\n# two", call_id="x")),
-        *(Message("tool", "three", call_id="y"), calling(LIST), Message("tool", "four", call_id="y")),
-        Message("user", "And now?"),
-    )
-    told = as_text(turns)
-    assert [each.role for each in told] == ["system", "user", "assistant", "user", "assistant", "user"]
-    assert told[:3] == (*turns[:2], Message("assistant", "Let me see."))
-    assert told[4].content.strip()
-    heading, _, quoted = told[3].content.partition("\n\n")
-    assert heading == "# What your tools gave"
-    assert [json.loads(line) for line in quoted.splitlines()[2:]] == [
-        {"tool": "read", "arguments": '{"path": "a"}', "result": "one\n# two"},
-        {"tool": "list", "arguments": "{}", "result": "three"},
-    ]
-    assert told[5].content.endswith('"result": "four"}\n\nAnd now?')
-
-
-def test_messages_without_calls_are_told_as_they_are() -> None:
-    messages = (
-        Message("system", "Be brief."),
-        Message("user", "Hi."),
-        Message("assistant", "Hi!"),
-        Message("user", "Go."),
-    )
-    assert as_text(messages) == messages

@@ -1,12 +1,13 @@
-"""Fitting the turns of a task into its prompt."""
+"""The turns of a task in its prompt: as many results as fit, and for models that know no tools."""
 
+import json
 from itertools import pairwise
 
 import pytest
 
 from services.agents.models import Message, WantedCall
-from services.agents.quoting import within
 from services.agents.tokens import estimate_prompt
+from services.agents.turns import as_text, within
 
 
 def turn(number: int, *results: str, arguments: str = "{}") -> list[Message]:
@@ -76,3 +77,43 @@ def test_arguments_of_old_calls_give_way_after_all_results() -> None:
 
 def test_turns_that_were_cut_before_are_cut_to_the_same() -> None:
     assert within(within(TURNS, 9_000), 9_000) == within(TURNS, 9_000)
+
+
+# As text
+
+READ = WantedCall("x", "read", '{"path": "a"}')
+LIST = WantedCall("y", "list", "{}")
+
+
+def test_turns_as_text_alternate_and_quote_results_with_their_calls() -> None:
+    turns = (
+        *(Message("system", "Be brief."), Message("user", "Go.")),
+        *(Message("assistant", "Let me see.", calls=(READ, LIST)), Message("tool", "one\n# two", call_id="x")),
+        *(
+            Message("tool", "three", call_id="y"),
+            Message("assistant", "", calls=(LIST,)),
+            Message("tool", "four", call_id="y"),
+        ),
+        Message("user", "And now?"),
+    )
+    told = as_text(turns)
+    assert [each.role for each in told] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert told[:3] == (*turns[:2], Message("assistant", "Let me see."))
+    assert told[4].content.strip()
+    heading, _, quoted = told[3].content.partition("\n\n")
+    assert heading == "# What your tools gave"
+    assert [json.loads(line) for line in quoted.splitlines()[2:]] == [
+        {"tool": "read", "arguments": '{"path": "a"}', "result": "one\n# two"},
+        {"tool": "list", "arguments": "{}", "result": "three"},
+    ]
+    assert told[5].content.endswith('"result": "four"}\n\nAnd now?')
+
+
+def test_messages_without_calls_are_told_as_they_are() -> None:
+    messages = (
+        Message("system", "Be brief."),
+        Message("user", "Hi."),
+        Message("assistant", "Hi!"),
+        Message("user", "Go."),
+    )
+    assert as_text(messages) == messages
