@@ -157,12 +157,12 @@ class OpenAIModel:
     def parameters(self, request: ModelRequest, model: str) -> dict[str, Any]:
         """What is sent to ask for the answer."""
         refused = self._without.get(model, ())
-        callable_ = bool(request.tools) and "tools" not in refused
-        if not request.may_call and "tool_choice" in refused:
-            callable_ = False  # Who cannot be told to call nothing is told of nothing to call.
+        # Who cannot be told to call nothing is told of nothing to call.
+        tools = request.tools if request.may_call or "tool_choice" not in refused else ()
+        with_tools = bool(tools) and "tools" not in refused
         parameters: dict[str, Any] = {
             "model": model,
-            "messages": [wire_message(each) for each in (request.messages if callable_ else as_text(request.messages))],
+            "messages": list(map(wire_message, request.messages if with_tools else as_text(request.messages))),
             "stream": True,
             "stream_options": {"include_usage": True},
             # OpenAI has renamed it and its newer models refuse the old name; the others know only that one.
@@ -172,8 +172,8 @@ class OpenAIModel:
         if request.answer_format is not None:
             described = {"name": request.answer_format.name, "schema": request.answer_format.schema, "strict": True}
             optional["response_format"] = {"type": "json_schema", "json_schema": described}
-        if callable_:
-            optional["tools"] = wire_tools(request.tools)
+        if with_tools:
+            optional["tools"] = wire_tools(tools)
             if not request.may_call:
                 optional["tool_choice"] = "none"
         return parameters | {name: value for name, value in optional.items() if name not in refused}
