@@ -37,6 +37,7 @@ from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
+from services.agents.workspaces.workspaces import Workspaces
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
 from services.runtime.databases import open_database, reporting_outages
@@ -71,7 +72,8 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
         executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
         planning = Planning(store, Ranking(embedder), model, embedder)
-        agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
+        workspaces = Workspaces.of(settings)
+        agents = AgentService(store, cache, bus, executions, keeper, workspaces, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
         server.add(
@@ -104,8 +106,12 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         look = await opened.enter_async_context(
             repeating("other embeddings", keeper.warn_of_others, _HOUSEKEEPING_SECONDS)
         )
+        left = await opened.enter_async_context(
+            repeating("files of deleted projects", workspaces.sweep, _HOUSEKEEPING_SECONDS)
+        )
         # What a crash left is dropped now, and what a changed setting made useless is said.
         sweep.set()
+        left.set()
         look.set()
         await server.start()
         await opened.enter_async_context(reporting_outages(database, server))
