@@ -165,6 +165,10 @@ def _difference(text: str, places: list[int], wanted: str, put: str) -> str:
     for begin, end in _parts(text, places, wanted, len(lines)):
         before = lines[begin:end]
         after = "\n".join(before).replace(wanted, put).split("\n")
+        if end == len(lines) and before[-1] == after[-1] == "":
+            # What follows the last line's end is no line.
+            before.pop()
+            after.pop()
         shown_lines += [f"@@ -{begin + 1},{len(before)} +{begin + 1 + moved},{len(after)} @@", *_changes(before, after)]
         moved += len(after) - len(before)
         length = sum(map(len, shown_lines))

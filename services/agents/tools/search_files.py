@@ -115,7 +115,7 @@ class _Matches:
             fitting = "" if glob == "*" else f" whose names fit {shown(glob)}"
             first = f"{shown(pattern)} is in no line of {self.searched:,} files{fitting}."
         else:
-            first = f"{len(self.lines):,} lines in {self.files:,} files:"
+            first = f"Matching lines: {len(self.lines):,}, in files: {self.files:,}."
         return Output(
             "\n".join([first, *self.lines, *(f"[{note}]" for note in notes)]), truncated=self.full or self.out_of_time
         )
