@@ -62,11 +62,11 @@ class Ledger:
             lambda stored: _same(stored, tasks),
         )
 
-    async def ask(self, task: Task, questions: Sequence[Question], spent: Usage) -> None:
-        """Let a task wait for its user; see ApprovalStore.ask."""
+    async def ask(self, task: Task | None, questions: Sequence[Question], spent: Usage, paused: str = "") -> None:
+        """Let a task, or the run's plan, wait for its user; see ApprovalStore.ask."""
         asked = {question.id for question in questions}
         await self._change(
-            lambda: self._approvals.ask(self.lease, self._process, task, questions, spent, self._clock()),
+            lambda: self._approvals.ask(self.lease, self._process, task, questions, spent, self._clock(), paused),
             lambda stored: asked.issubset(each.id for each in stored.decisions),
         )
 
