@@ -23,7 +23,18 @@ from services.orchestrator.model import (
     Usage,
 )
 from services.orchestrator.planner import Planner
-from services.orchestrator.ports import Assignment, Completed, Delta, Happening, Paused, Proposal, Rejected, Result
+from services.orchestrator.ports import (
+    Assignment,
+    Choice,
+    Completed,
+    Delta,
+    Happening,
+    Paused,
+    PlannableAgent,
+    Proposal,
+    Rejected,
+    Result,
+)
 from services.orchestrator.store import RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -34,6 +45,7 @@ from tests.orchestrator.fake_streams import FakeStreams
 
 WORK_LIMITS = WorkLimits(tasks=12, model_calls=1_000, tokens=1_000_000, seconds=3600.0)
 """What no run of the tests reaches by chance."""
+APPROVAL_SECONDS = 300.0
 
 
 class HeldAgents:
@@ -74,8 +86,8 @@ class HeldAgents:
     ) -> Proposal:
         raise AssertionError("a direct run needs no plan")
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        return Choice(PlannableAgent(AGENT.id, AGENT.name))
 
     async def combine(
         self,
@@ -157,7 +169,10 @@ class World:
         self.streams = streams or FakeStreams()
         self.waiting = Waiting()
         self.teller = Teller(stores.runs, self.streams, clock)
-        works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
+        works = {
+            Mode.DIRECT: Direct(self.agents),
+            Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12), APPROVAL_SECONDS, new_id),
+        }
         self.executor = Executor(
             stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
         )
