@@ -1,6 +1,6 @@
 """Thinking about a project's agents as a whole: who should do what, and what their results come to."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,8 @@ from services.agents.quoting import TaskInput
 from services.agents.ranking import Candidate, Ranking
 from services.agents.store import AgentPosition, AgentStore
 from services.agents.tools.policy import PlanApproval, ToolPolicy, ToolPolicyStore
-from services.agents.tools.tool import RISKS, ToolSpec
+from services.agents.tools.tool import RISKS
+from services.agents.tools.toolbox import Toolbox
 from services.runtime.pages import MAX_PAGE_SIZE
 
 MOST_OFFERED = 20
@@ -52,23 +53,20 @@ class Choice:
 
 
 class Planning:
-    """The use cases. They pass no agent's queue and touch no agent's memory: the platform's model thinks.
-
-    `tools` gives a tool by its name, None for one that this server does not have, or cannot use.
-    """
+    """The use cases. They pass no agent's queue and touch no agent's memory: the platform's model thinks."""
 
     def __init__(
         self,
         store: AgentStore,
         policies: ToolPolicyStore,
-        tools: Callable[[str], ToolSpec | None],
+        toolbox: Toolbox,
         ranking: Ranking,
         model: Model,
         embedder: ExpectingEmbedder,
     ) -> None:
         self._store = store
         self._policies = policies
-        self._tools = tools
+        self._toolbox = toolbox
         self._ranking = ranking
         self._model = model
         self._embedder = embedder
@@ -130,8 +128,9 @@ class Planning:
 
     def _with_risks(self, agent: Candidate, policy: ToolPolicy) -> Candidate:
         """The agent with the risks of the tools that it may use, asking or not."""
-        found = [tool for name in agent.tools if (tool := self._tools(name)) is not None]
-        risks = {tool.risk for tool in found if policy.decide(tool, agent.id) != "deny"}
+        usable = [name for name in agent.tools if self._toolbox.unavailable(name) is None]
+        specs = [spec for name in usable if (spec := self._toolbox.spec(name)) is not None]
+        risks = {spec.risk for spec in specs if policy.decide(spec, agent.id) != "deny"}
         return replace(agent, risks=tuple(risk for risk in RISKS if risk in risks))
 
     async def _policy(self, owner: Owner) -> ToolPolicy:

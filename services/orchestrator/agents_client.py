@@ -14,18 +14,23 @@ from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceStub
 from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Task, Usage
 from services.orchestrator.ports import (
     AgentsUnreachable,
+    Answer,
     Assignment,
     Choice,
     Completed,
+    Consultation,
     Delta,
     Happening,
     ModelCalled,
+    Paused,
     PlannableAgent,
     PlanPolicy,
     Progress,
     Proposal,
     Rejected,
     Result,
+    ToolEvent,
+    Wanted,
 )
 from services.runtime.channels import Peers
 from services.runtime.database import DatabaseUnavailable
@@ -83,6 +88,10 @@ class AgentsClient:
             inputs=_inputs(assignment.results),
             interaction_type=_INTERACTIONS[lease.mode],
             request=assignment.request,
+            state=assignment.state,
+            answers=map(_answer, assignment.answers),
+            approved_tools=assignment.approved_tools,
+            unattended=assignment.unattended,
         )
         call = self._stub.Execute(request, metadata=self._peers.metadata(lease.user_id, None))
         async with _closing(call):
@@ -192,8 +201,41 @@ def _happening(response: pb.ExecuteResponse, task: Task) -> Happening:
             return Progress("context_retrieved", {**agent, **plain(response.context)})
         case "status_changed":
             return Progress("agent_status_changed", {"agent_id": task.agent_id, **plain(response.status_changed)})
+        case "tool_started":
+            return ToolEvent("tool_started", {**agent, **plain(response.tool_started)})
+        case "tool_completed":
+            return ToolEvent("tool_completed", {**agent, **plain(response.tool_completed)})
+        case "paused":
+            return _paused(response.paused)
         case _:
             return _said(response)
+
+
+def _paused(paused: pb.ExecutionPaused) -> Paused:
+    wanted, consultations = [], []
+    for call in paused.calls:
+        if call.WhichOneof("wanted") == "consultation":
+            consultations.append(Consultation(call.call_id, call.consultation.agent, call.consultation.question))
+        else:
+            approval = plain(call.approval)
+            asked = {"tool": call.tool, "risk": approval["risk"], "arguments": plain(call)["arguments"]}
+            wanted.append(Wanted(call.call_id, {**asked, "warnings": approval["warnings"]}, approval["parameters"]))
+    return Paused(paused.state, tuple(wanted), tuple(consultations), _usage(paused.usage))
+
+
+def _answer(answer: Answer) -> pb.CallAnswer:
+    result = pb.CallAnswer(call_id=answer.call_id)
+    match answer.kind:
+        case "approved":
+            result.approved.SetInParent()
+            if answer.arguments is not None:
+                result.approved.arguments.update(answer.arguments)
+                result.approved.arguments.SetInParent()
+        case "done":
+            result.done.CopyFrom(pb.CallDone(success=answer.success, output=answer.detail))
+        case "refused":
+            result.refused.detail = answer.detail
+    return result
 
 
 def _agents_error(error: grpc.aio.AioRpcError) -> CodelabError:

@@ -7,7 +7,7 @@ import structlog
 
 from services.orchestrator import graph, plan_approval
 from services.orchestrator.answering import Answering
-from services.orchestrator.attempts import Hand
+from services.orchestrator.hand import Hand
 from services.orchestrator.limits import LimitReached
 from services.orchestrator.model import ApprovalState, Ending, Failure, Plan, Question
 from services.orchestrator.performance import Performance

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import structlog
 
-from services.orchestrator.attempts import ATTEMPTS, pause_before
 from services.orchestrator.errors import ModelTimeout, ModelUnavailable, NoAgents
+from services.orchestrator.hand import ATTEMPTS, pause_before
 from services.orchestrator.limits import Meter, estimate_tokens
 from services.orchestrator.model import (
     DIRECT_TASK,

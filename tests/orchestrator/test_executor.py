@@ -15,6 +15,7 @@ from services.orchestrator.executor import HISTORY_BYTES
 from services.orchestrator.model import (
     Accepted,
     ApprovalState,
+    Decision,
     Lease,
     Message,
     OnBusy,
@@ -329,9 +330,9 @@ async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: Wor
         await service.answer(ann, accepted, 60)
     assert not asking.executor.runs_here(accepted.run.id)
     first, second = agents.asked
-    assert (await asking.executor.decide(ann, second.id, False, "No.")).state is ApprovalState.REJECTED
+    assert (await asking.executor.decide(ann, second.call_id, Decision(False, "No."))).state is ApprovalState.REJECTED
     assert len(agents.began) == 1
-    await asking.executor.decide(ann, first.id, True, None)
+    await asking.executor.decide(ann, first.call_id, Decision(True))
     await asking.until_over(accepted.run.id)
     outcome = await world.stores.runs.get_outcome(ann, accepted.run.id)
     assert outcome.answer is not None
@@ -350,7 +351,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
     run_id = await asking.send(ann, chat)
     await eventually(lambda: agents.asked and not asking.executor.runs_here(run_id))
     await asking.executor.drain()
-    await deciding.executor.decide(ann, agents.asked[0].id, True, None)
+    await deciding.executor.decide(ann, agents.asked[0].call_id, Decision(True))
     await deciding.until_over(run_id)
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     await deciding.executor.drain()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.orchestrator import attempts
+from services.orchestrator import hand
 from services.orchestrator.errors import RUN_MODEL_CALL_LIMIT, ModelTimeout, ModelUnavailable
 from services.orchestrator.limits import LimitReached, Meter, WorkLimits
 from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Plan, PlanOrigin, Task, TaskState, Usage
@@ -113,7 +113,7 @@ class ScriptedPlanning:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(hand, "_BACKOFF_SECONDS", 0.0)
 
 
 def a_meter(limits: WorkLimits = WORK_LIMITS) -> Meter:
@@ -198,10 +198,10 @@ async def test_agents_service_that_comes_back_is_asked_again_and_nothing_is_paid
 
 
 async def test_agents_service_that_stays_away_fails_the_run() -> None:
-    agents = ScriptedPlanning(*(AgentsUnreachable("it is down") for _ in range(attempts.ATTEMPTS)))
+    agents = ScriptedPlanning(*(AgentsUnreachable("it is down") for _ in range(hand.ATTEMPTS)))
     with pytest.raises(AgentsUnreachable):
         await planned(agents)
-    assert (len(agents.asked), agents.answers) == (attempts.ATTEMPTS, [])
+    assert (len(agents.asked), agents.answers) == (hand.ATTEMPTS, [])
 
 
 async def test_no_plan_is_mended_by_a_call_that_the_run_may_not_make() -> None:

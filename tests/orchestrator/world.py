@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +12,11 @@ from services.orchestrator.executor import Executor
 from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import (
     Agent,
-    ApprovalKind,
     Failure,
     Lease,
     Message,
     Mode,
     Owner,
-    Question,
     Usage,
 )
 from services.orchestrator.planner import Planner
@@ -34,6 +31,7 @@ from services.orchestrator.ports import (
     Proposal,
     Rejected,
     Result,
+    Wanted,
 )
 from services.orchestrator.store import RunStore
 from services.orchestrator.teller import Teller
@@ -115,7 +113,7 @@ class AskingAgents(HeldAgents):
     def __init__(self, questions: int = 1) -> None:
         super().__init__()
         self._questions = questions
-        self.asked: list[Question] = []
+        self.asked: list[Wanted] = []
 
     async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
         lease = assignment.lease
@@ -123,12 +121,9 @@ class AskingAgents(HeldAgents):
         if lease.decisions:
             yield Completed(" ".join(each.state for each in lease.decisions), Usage())
             return
-        new = [
-            Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
-            for _ in range(self._questions)
-        ]
+        new = [Wanted(new_id(), {"tool": "shell"}, {"type": "object"}) for _ in range(self._questions)]
         self.asked += new
-        yield Paused(tuple(new))
+        yield Paused("where it was", tuple(new), (), Usage())
 
 
 class Gate:
