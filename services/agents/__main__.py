@@ -12,6 +12,8 @@ from codelab.agents.v1 import (
     memory_service_pb2_grpc,
     planning_service_pb2,
     planning_service_pb2_grpc,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -37,6 +39,11 @@ from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
+from services.agents.tools.memory_tools import RememberTool, SearchMemoryTool
+from services.agents.tools.service import ToolService
+from services.agents.tools.servicer import ToolServicer
+from services.agents.tools.sql_policy_store import SqlToolPolicyStore
+from services.agents.tools.toolbox import Toolbox
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
 from services.runtime.databases import open_database, reporting_outages
@@ -70,8 +77,10 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
         executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
+        toolbox = Toolbox([SearchMemoryTool(memory), RememberTool(keeper, memory, embedder, utc_now)])
+        tools = ToolService(toolbox, SqlToolPolicyStore(database), store, utc_now)
         planning = Planning(store, Ranking(embedder), model, embedder)
-        agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
+        agents = AgentService(store, cache, bus, executions, keeper, toolbox, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
         server.add(
@@ -98,6 +107,11 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             planning_service_pb2_grpc.add_PlanningServiceServicer_to_server,
             PlanningServicer(planning),
             planning_service_pb2.DESCRIPTOR.services_by_name["PlanningService"],
+        )
+        server.add(
+            tool_service_pb2_grpc.add_ToolServiceServicer_to_server,
+            ToolServicer(tools),
+            tool_service_pb2.DESCRIPTOR.services_by_name["ToolService"],
         )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         sweep = await opened.enter_async_context(repeating("dropped memories", keeper.sweep, _HOUSEKEEPING_SECONDS))

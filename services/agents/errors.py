@@ -60,6 +60,18 @@ class AgentNameTaken(AlreadyExists):
         self.violations = (("agent.name", "is the name of another agent of the project"),)
 
 
+class UnknownTool(InvalidArgument):
+    """An agent is to be given something that is no tool."""
+
+    reason = "UNKNOWN_TOOL"
+
+
+class InvalidToolPolicy(InvalidArgument):
+    """Rules, or limits, of a tool policy do not go together, or are for no tool."""
+
+    reason = "INVALID_TOOL_POLICY"
+
+
 class AgentQueueFull(ResourceExhausted):
     """As many tasks wait for the agent as may."""
 
