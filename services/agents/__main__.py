@@ -39,11 +39,13 @@ from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
+from services.agents.tools.calling import Calling
 from services.agents.tools.memory_tools import RememberTool, SearchMemoryTool
 from services.agents.tools.service import ToolService
 from services.agents.tools.servicer import ToolServicer
 from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.agents.tools.toolbox import Toolbox
+from services.agents.working import Worker
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
 from services.runtime.databases import open_database, reporting_outages
@@ -76,10 +78,12 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
-        executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
         toolbox = Toolbox([SearchMemoryTool(memory), RememberTool(keeper, memory, embedder, utc_now)])
-        tools = ToolService(toolbox, SqlToolPolicyStore(database), store, utc_now)
-        planning = Planning(store, Ranking(embedder), model, embedder)
+        policies, effects = SqlToolPolicyStore(database), SqlEffectJournal(database)
+        worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)
+        executions = Executions(store, effects, cache, bus, recollections, model, worker, utc_now)
+        tools = ToolService(toolbox, policies, store, utc_now)
+        planning = Planning(store, policies, toolbox, Ranking(embedder), model, embedder)
         agents = AgentService(store, cache, bus, executions, keeper, toolbox, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
