@@ -10,7 +10,7 @@ from services.agents.combining_prompt import FailedPart, combining_prompt
 from services.agents.errors import NoAgents, ProjectNotFound
 from services.agents.events import AnswerEvent, Completed
 from services.agents.memory.embedding.expecting import ExpectingEmbedder
-from services.agents.models import Message, Model, ModelRequest, Throttled, Usage
+from services.agents.models import CallsWanted, Message, Model, ModelRequest, Throttled, Usage
 from services.agents.planning_prompt import PLAN_FORMAT, Rejected, instructions_in, planning_prompt
 from services.agents.quoting import TaskInput
 from services.agents.ranking import Candidate, Ranking
@@ -122,8 +122,8 @@ class Planning:
         )
         async with aclosing(answering(self._model, asked)) as events:
             async for event in events:
-                # No agent's limit is concerned, and the call was repeated or fails.
-                if not isinstance(event, Throttled):
+                # No agent's limit is concerned, and the call was repeated or fails. No tools are offered.
+                if not isinstance(event, Throttled | CallsWanted):
                     yield event
 
     def _with_risks(self, agent: Candidate, policy: ToolPolicy) -> Candidate:

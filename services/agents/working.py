@@ -8,14 +8,14 @@ from services.agents.answering import LONGEST_ANSWER, answering
 from services.agents.effects import Effect
 from services.agents.errors import ModelFailed
 from services.agents.events import Completed, Delta, ExecutionEvent, Paused, Working
-from services.agents.models import CallsWanted, Message, Model, ModelRequest, Throttled, Usage
+from services.agents.models import CallsWanted, Model, ModelRequest, Throttled, Usage
 from services.agents.prompt import build_prompt
-from services.agents.quoting import within
 from services.agents.recollection import Recollection
 from services.agents.task import Task
 from services.agents.tools.calling import Calling, CallRules
 from services.agents.tools.tool import Caller, ToolSpec
-from services.agents.turns import Turns
+from services.agents.transcript import Transcript
+from services.agents.turns import within
 
 Emit = Callable[[ExecutionEvent], None]
 Throttle = Callable[[float], Awaitable[None]]
@@ -42,34 +42,34 @@ class Worker:
 
         `effects` is what earlier attempts did. Raise what the model raises, ExecutionSuperseded, AgentNotFound.
         """
-        turns, usage = Turns.load(task.state), Usage()
+        transcript, usage = Transcript.load(task.state), Usage()
         rules = CallRules(task.claim, task.answers, frozenset(task.approved_tools), task.unattended)
         caller = Caller(agent, task.session_id, task.claim.run_id, task.claim.task_id)
-        # What the turns do not tell: an attempt that broke off did it after they were kept.
-        untold = tuple(effect for effect in effects if effect.call.id not in turns.known)
-        if turns.said:
-            emit(Delta(0, turns.said))
+        # What the transcript does not tell: an attempt that broke off did it after that was kept.
+        untold = tuple(effect for effect in effects if effect.call.id not in transcript.known)
+        if transcript.said:
+            emit(Delta(0, transcript.said))
         while True:
-            if turns.calls:
-                if pending := await self._calling.settle(caller, turns.calls, rules, emit):
-                    return Paused(turns.dump(), tuple(pending), usage)
-                turns.close()
+            if transcript.calls:
+                if pending := await self._calling.settle(caller, transcript.calls, rules, emit):
+                    return Paused(transcript.dump(), tuple(pending), usage)
+                transcript.close()
             emit(Working("thinking"))
             tools = await self._calling.offered(agent, rules)
-            request = self._request(agent, task, recollection, untold, turns, tools)
-            text, wanted, spent = await self._turn(request, turns, emit, throttle)
+            request = self._request(agent, task, recollection, untold, transcript, tools)
+            text, wanted, spent = await self._turn(request, transcript, emit, throttle)
             usage += spent
             if wanted is None:
-                return Completed(turns.said, usage)
-            if turns.steps >= self._steps:
+                return Completed(transcript.said, usage)
+            if transcript.steps >= self._steps:
                 raise ModelFailed(
                     f"the model went on calling tools after {self._steps} times: raise CODELAB_TASK_STEPS, or ask for"
                     " less at once"
                 )
-            turns.open(text, wanted.calls, task.claim)
+            transcript.open(text, wanted.calls, task.claim)
 
     async def _turn(
-        self, request: ModelRequest, turns: Turns, emit: Emit, throttle: Throttle
+        self, request: ModelRequest, transcript: Transcript, emit: Emit, throttle: Throttle
     ) -> tuple[str, CallsWanted | None, Usage]:
         """Let the model speak once: what it said, what it wants, and what that cost."""
         wanted, completed, first = None, Completed("", Usage()), True
@@ -81,9 +81,9 @@ class Worker:
                     case CallsWanted():
                         wanted = event
                     case Delta():
-                        if len(turns.said) + len(event.text) > LONGEST_ANSWER:
+                        if len(transcript.said) + len(event.text) > LONGEST_ANSWER:
                             raise ModelFailed(f"the model's answer is longer than {LONGEST_ANSWER:,} characters")
-                        emit(Delta(*turns.say(event.text, first)))
+                        emit(Delta(*transcript.say(event.text, first)))
                         first = False
                     case Completed():
                         completed = event
@@ -97,7 +97,7 @@ class Worker:
         task: Task,
         recollection: Recollection,
         effects: Sequence[Effect],
-        turns: Turns,
+        transcript: Transcript,
         tools: tuple[ToolSpec, ...],
     ) -> ModelRequest:
         prompt = build_prompt(
@@ -108,20 +108,16 @@ class Worker:
             task.instruction,
             effects=effects,
             request=task.request,
-            tools=bool(tools or turns.messages),
+            tools=bool(tools or transcript.messages),
         )
         return ModelRequest(
-            (*prompt, *_fitting(turns)),
+            (*prompt, *within(transcript.messages)),
             agent.config.model,
             agent.config.temperature,
             agent.config.max_tokens,
             tuple(memory.content for memory in recollection.memories),
             task.instruction,
             tools=tools,
-            may_call=turns.steps < self._steps,
-            may_be_silent=bool(turns.said.strip()),
+            may_call=transcript.steps < self._steps,
+            may_be_silent=bool(transcript.said.strip()),
         )
-
-
-def _fitting(turns: Turns) -> tuple[Message, ...]:
-    return within(turns.messages)

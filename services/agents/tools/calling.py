@@ -25,7 +25,7 @@ from services.agents.tools.policy import ToolPolicy, ToolPolicyStore
 from services.agents.tools.tool import MOST_ARGUMENTS, Caller, Output, Tool, ToolFailed, ToolSpec
 from services.agents.tools.toolbox import ASK_AGENT, Toolbox
 from services.agents.tools.unseen import warnings_of
-from services.agents.turns import Call
+from services.agents.transcript import Call
 from services.runtime.ids import Clock
 from services.runtime.json_schema import violations
 
