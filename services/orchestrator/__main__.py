@@ -67,7 +67,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         )
         works: dict[Mode, Work] = {
             Mode.DIRECT: Direct(agents),
-            Mode.ORCHESTRATED: Conductor(agents, Planner(agents, work_limits.tasks), settings.approval_seconds, new_id),
+            Mode.ORCHESTRATED: Conductor(agents, Planner(agents, work_limits.tasks)),
         }
         executor = Executor(runs, approvals, works, work_limits, teller, waiting, utc_now, process=new_id())
         purger = SessionPurger(sessions, streams)

@@ -1,7 +1,7 @@
 """A planned run: a plan is made, its tasks run as soon as they can, and their outputs become one answer."""
 
 from dataclasses import replace
-from datetime import timedelta
+from uuid import UUID, uuid5
 
 import structlog
 
@@ -14,22 +14,16 @@ from services.orchestrator.performance import Performance
 from services.orchestrator.planner import Planner
 from services.orchestrator.ports import Agents
 from services.runtime.errors import CodelabError
-from services.runtime.ids import NewId
 
 log = structlog.get_logger()
 
 
 class Conductor:
-    """Works on planned runs. What is committed of a run is where whoever takes it over goes on.
+    """Works on planned runs. What is committed of a run is where whoever takes it over goes on."""
 
-    `approval_seconds` is how long a plan waits for its user, where it has to.
-    """
-
-    def __init__(self, agents: Agents, planner: Planner, approval_seconds: float, new_id: NewId) -> None:
+    def __init__(self, agents: Agents, planner: Planner) -> None:
         self._agents = agents
         self._planner = planner
-        self._approval_time = timedelta(seconds=approval_seconds)
-        self._new_id = new_id
         self._answering = Answering(agents)
 
     async def work(self, hand: Hand) -> Ending | None:
@@ -89,8 +83,9 @@ class Conductor:
             hand.request,
             hand.history,
             max_tasks=self._planner.max_tasks,
-            id=self._new_id(),
-            expires_at=hand.ledger.now() + self._approval_time,
+            # Of a run there is one, whoever asks.
+            id=str(uuid5(UUID(lease.run_id), "plan approval")),
+            expires_at=hand.approvals_expire_at,
         )
         log.info(
             "plan made",

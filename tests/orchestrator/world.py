@@ -43,7 +43,6 @@ from tests.orchestrator.fake_streams import FakeStreams
 
 WORK_LIMITS = WorkLimits(tasks=12, model_calls=1_000, tokens=1_000_000, seconds=3600.0)
 """What no run of the tests reaches by chance."""
-APPROVAL_SECONDS = 300.0
 
 
 class HeldAgents:
@@ -166,7 +165,7 @@ class World:
         self.teller = Teller(stores.runs, self.streams, clock)
         works = {
             Mode.DIRECT: Direct(self.agents),
-            Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12), APPROVAL_SECONDS, new_id),
+            Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12)),
         }
         self.executor = Executor(
             stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
