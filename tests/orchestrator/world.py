@@ -163,10 +163,7 @@ class World:
         self.streams = streams or FakeStreams()
         self.waiting = Waiting()
         self.teller = Teller(stores.runs, self.streams, clock)
-        works = {
-            Mode.DIRECT: Direct(self.agents),
-            Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12)),
-        }
+        works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
         self.executor = Executor(
             stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
         )
