@@ -15,12 +15,13 @@ _CALL_BROKEN_OFF = "the model used up max_tokens in the middle of a call: raise 
 class PieceReader:
     """Reads one stream, chunk by chunk; calls of tools are nothing to it unless it `reads_calls`."""
 
-    def __init__(self, reads_calls: bool = False) -> None:
+    def __init__(self, reads_calls: bool = False, may_be_silent: bool = False) -> None:
         self.finish_reason: str | None = None
         self.refused = False
         """Whether the model said that it will not answer, instead of an answer, or a filter cut that off."""
         self.blank = True
         """Whether nothing but white space was said."""
+        self._may_be_silent = may_be_silent
         self._half: str = ""
         self._calls = CallReader() if reads_calls else None
 
@@ -47,12 +48,13 @@ class PieceReader:
         return self._whole(text) if isinstance(text, str) else ""
 
     def end(self) -> str:
-        """The rest of the text. Raise ModelFailed if the answer did not come to its end or, without calls, is empty."""
+        """The rest of the text. Raise ModelFailed if the answer did not come to its end, or is empty and may not be."""
         if self.finish_reason is None and not self.full:
             raise ModelFailed(_BROKEN_OFF)
         rest, self._half = ("\N{REPLACEMENT CHARACTER}" if self._half else ""), ""
         self.blank = self.blank and not rest
-        if self.blank and not self.calls():
+        silent = self._may_be_silent and self.finish_reason == "stop"
+        if self.blank and not silent and not self.calls():
             raise ModelFailed(_empty(self.finish_reason))
         return rest
 

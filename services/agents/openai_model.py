@@ -123,7 +123,7 @@ class OpenAIModel:
         async with asyncio.timeout(self._silence_seconds):
             stream = await _request(client, parameters)
         try:
-            reader, usage = PieceReader("tools" in parameters), Usage()
+            reader, usage = PieceReader("tools" in parameters, request.may_be_silent), Usage()
             while not reader.full and (chunk := await self._next(stream, reader.finish_reason is not None)) is not None:
                 usage = usage_of(chunk) or usage
                 if piece := reader.read(chunk):
