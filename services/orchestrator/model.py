@@ -291,6 +291,8 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     last_event_id: str | None
+    approvals: tuple[Approval, ...] = ()
+    """What it waits for, oldest first."""
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ class House:
         self.teller = Teller(self.runs, self.streams, utc_now)
         works: dict[Mode, Work] = {Mode.DIRECT: Direct(Agents())}
         self.executor = Executor(
-            self.runs, self.approvals, works, WORK_LIMITS, self.teller, self.waiting, utc_now, process=new_id()
+            self.runs, self.approvals, works, WORK_LIMITS, self.teller, self.waiting, utc_now, new_id(), 300.0
         )
 
     @asynccontextmanager

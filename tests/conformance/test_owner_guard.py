@@ -29,6 +29,7 @@ from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import (
     ApprovalKind,
     ApprovalState,
+    Decision,
     Lease,
     NewRetry,
     OnBusy,
@@ -376,6 +377,7 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
     exempt = {
         "plan": UNDER_A_LEASE,
         "advance": UNDER_A_LEASE,
+        "note": UNDER_A_LEASE,
         "standing": UNDER_A_LEASE,
         "end": UNDER_A_LEASE,
         "history": UNDER_A_LEASE,
@@ -393,7 +395,7 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
 
 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
-async def test_approval_store_decides_nothing_of_others(database_place: Place, asker: str) -> None:
+async def test_approval_store_hands_out_and_decides_nothing_of_others(database_place: Place, asker: str) -> None:
     stores = await stores_in(database_place)
     forgetful = SqlApprovalStore(ForgetfulDatabase(database_place.open()), 30.0)
     theirs = await stores.project()
@@ -402,8 +404,15 @@ async def test_approval_store_decides_nothing_of_others(database_place: Place, a
     question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
     await stores.approvals[0].ask(hers.lease, ONE, hers.lease.task, [question], Usage(), NOW)
 
+    async def list_approvals() -> None:
+        for run_id in (None, hers.lease.run_id):
+            page = await forgetful.list_approvals(mine, [ApprovalState.PENDING], run_id, 10, "", NOW)
+            assert (page.elements, page.total) == ([], 0)
+
     questions: Questions = {
-        "decide": lambda: missing(forgetful.decide(mine, question.id, True, None, ONE, NOW)),
+        "list_approvals": list_approvals,
+        "get_approval": lambda: missing(forgetful.get_approval(mine, question.id, NOW)),
+        "decide": lambda: missing(forgetful.decide(mine, question.id, Decision(True), ONE, NOW)),
     }
     exempt = {
         "ask": UNDER_A_LEASE,
@@ -412,7 +421,7 @@ async def test_approval_store_decides_nothing_of_others(database_place: Place, a
     }
     assert questions.keys() | exempt.keys() == of_contract(ApprovalStore)
     assert await leaks(questions, [*hers.secrets("Ann"), hers.session_id, theirs.project_id]) == {}
-    decided = await stores.approvals[0].decide(theirs, question.id, True, None, ONE, NOW)
+    decided = await stores.approvals[0].decide(theirs, question.id, Decision(True), ONE, NOW)
     assert decided.approval.state is ApprovalState.APPROVED
 
 

@@ -206,18 +206,18 @@ async def test_run_that_was_lost_is_stopped_by_the_next_renewal(world: World, an
     assert await world.stores.others.renew("another process", [run_id]) == {run_id}
 
 
-async def test_run_that_is_said_to_be_stopped_elsewhere_is_stopped_if_it_was(
+async def test_run_that_is_said_to_be_changed_elsewhere_is_stopped_if_it_was(
     world: World, ann: Owner, chat: str
 ) -> None:
     async with world.executor.working(lease_seconds=3600):
         run_id = await world.send(ann, chat)
         await world.agents.until(lambda: len(world.agents.began) == 1)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         # Somebody else said so, or it was meant for an earlier owner.
-        await eventually(lambda: not world.executor._stopped_elsewhere.is_set())
+        await eventually(lambda: not world.executor._changed_elsewhere.is_set())
         assert world.executor.runs_here(run_id)
         await world.stores.others.cancel(ann, run_id, TWO, NOW)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         await world.agents.until(lambda: len(world.agents.closed) == 1)
 
 

@@ -165,7 +165,7 @@ class World:
         self.teller = Teller(stores.runs, self.streams, clock)
         works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
         self.executor = Executor(
-            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
+            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process, 300.0
         )
 
     async def send(self, owner: Owner, session_id: str) -> str:
