@@ -207,10 +207,7 @@ async def test_call_that_does_not_fit_is_told_to_the_model_and_nothing_runs(
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [
-        (ToolFailed("Ring the other one."), "Ring the other one."),
-        (ZeroDivisionError("secret"), "broken on this server"),
-    ],
+    [(ToolFailed("Ring the other one."), "Ring the other one."), (ZeroDivisionError("secret"), "broken on this server")],
     ids=["fails", "breaks"],
 )
 async def test_tool_that_fails_is_told_to_the_model_and_the_task_goes_on(
@@ -223,9 +220,7 @@ async def test_tool_that_fails_is_told_to_the_model_and_the_task_goes_on(
     assert said in events[-1].completed.output
 
 
-async def test_after_so_many_steps_the_model_has_to_answer(
-    house: Agents, user: User, agent: str, model: FakeModel
-) -> None:
+async def test_after_so_many_steps_the_model_has_to_answer(house: Agents, user: User, agent: str, model: FakeModel) -> None:
     instruction = asking([call("ring", times=1)], endless=True, answer="Enough.")
     events = await Tried(house, user, agent, instruction).go()
     assert events[-1].completed.output == "Enough."
