@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -359,7 +358,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
 
 async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:
     agents = AskingAgents()
-    later = World(world.stores, agents, clock=lambda: NOW + timedelta(minutes=6))
+    later = World(world.stores, agents, approval_seconds=0.0)
     async with later.executor.working(lease_seconds=0.2):
         run_id = await later.send(ann, chat)
         await later.until_over(run_id)

@@ -157,6 +157,7 @@ class World:
         clock: Clock = lambda: NOW,
         streams: FakeStreams | None = None,
         limits: WorkLimits = WORK_LIMITS,
+        approval_seconds: float = 300.0,
     ) -> None:
         self.stores = stores
         self.agents = agents or HeldAgents()
@@ -165,7 +166,15 @@ class World:
         self.teller = Teller(stores.runs, self.streams, clock)
         works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
         self.executor = Executor(
-            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process, 300.0
+            stores.runs,
+            stores.approvals[0],
+            works,
+            limits,
+            self.teller,
+            self.waiting,
+            clock,
+            process,
+            approval_seconds,
         )
 
     async def send(self, owner: Owner, session_id: str) -> str:
