@@ -40,11 +40,7 @@ from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpa
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
 from services.agents.tools.calling import Calling
-<<<<<<< HEAD
-from services.agents.tools.memory_tools import RememberTool, SearchMemoryTool
-=======
 from services.agents.tools.choice import tools_of
->>>>>>> core
 from services.agents.tools.service import ToolService
 from services.agents.tools.servicer import ToolServicer
 from services.agents.tools.sql_policy_store import SqlToolPolicyStore
@@ -82,20 +78,12 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
-<<<<<<< HEAD
-        toolbox = Toolbox([SearchMemoryTool(memory), RememberTool(keeper, memory, embedder, utc_now)])
-=======
         toolbox = Toolbox(tools_of(settings, keeper, memory, embedder))
->>>>>>> core
         policies, effects = SqlToolPolicyStore(database), SqlEffectJournal(database)
         worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)
         executions = Executions(store, effects, cache, bus, recollections, model, worker, utc_now)
         tools = ToolService(toolbox, policies, store, utc_now)
-<<<<<<< HEAD
         planning = Planning(store, policies, toolbox, Ranking(embedder), model, embedder)
-=======
-        planning = Planning(store, Ranking(embedder), model, embedder)
->>>>>>> core
         agents = AgentService(store, cache, bus, executions, keeper, toolbox, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
