@@ -85,7 +85,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)
         executions = Executions(store, effects, cache, bus, recollections, model, worker, utc_now)
         tools = ToolService(toolbox, policies, store, utc_now)
-        planning = Planning(store, Ranking(embedder), model, embedder)
+        planning = Planning(store, policies, toolbox, Ranking(embedder), model, embedder)
         agents = AgentService(store, cache, bus, executions, keeper, toolbox, workspaces, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))

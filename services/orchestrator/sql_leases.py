@@ -156,10 +156,12 @@ async def standing_of(connection: AsyncConnection, lease: Lease) -> Lease:
 
 def paused_of(lease: Lease, tasks: Sequence[Task], paused: Mapping[str, str]) -> dict[str, str]:
     """Where paused tasks of the lease's run go on once these are stored, with these places."""
-    now = {**lease.paused, **paused}
+    now = dict(lease.paused)
     for task in tasks:
         if task.state in ENDED_TASK:
             now.pop(task.id, None)
+        elif task.id in paused:
+            now[task.id] = paused[task.id]
     return {task_id: state for task_id, state in now.items() if state}
 
 

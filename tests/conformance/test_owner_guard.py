@@ -485,6 +485,11 @@ async def test_what_belongs_to_a_run_leaves_with_the_runs_user_alone(database_pl
     assert await disowned(messages, lambda: forgetful.history(lease, 10)) == []
     with pytest.raises(LeaseLost):
         await disowned(messages, lambda: forgetful.asked(lease))
+    question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
+    lease = await stores.approvals[0].ask(lease, ONE, lease.task, [question], Usage(), NOW)
+    approvals = tables.approvals
+    assert (await disowned(approvals, lambda: forgetful.get_run(ann, lease.run_id))).approvals == ()
+    assert (await disowned(approvals, lambda: forgetful.standing(lease, ONE))).decisions == ()
     with pytest.raises(NoResultFound):
         await disowned(tasks, lambda: forgetful.standing(lease, ONE))
     await stores.expire(lease.run_id)

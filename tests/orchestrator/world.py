@@ -22,10 +22,12 @@ from services.orchestrator.model import (
 from services.orchestrator.planner import Planner
 from services.orchestrator.ports import (
     Assignment,
+    Choice,
     Completed,
     Delta,
     Happening,
     Paused,
+    PlannableAgent,
     Proposal,
     Rejected,
     Result,
@@ -81,8 +83,8 @@ class HeldAgents:
     ) -> Proposal:
         raise AssertionError("a direct run needs no plan")
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        return Choice(PlannableAgent(AGENT.id, AGENT.name))
 
     async def combine(
         self,
