@@ -322,7 +322,7 @@ class Executor:
         meter = Meter(self._limits, lease.usage, lease.working_since, self._clock)
         history = _latest(await self._runs.history(lease, HISTORY_MESSAGES))
         request = await self._runs.asked(lease) if lease.mode is Mode.ORCHESTRATED else ""
-        return Hand(ledger, publisher, meter, history, request, self._approval_seconds, decided)
+        return Hand(ledger, publisher, meter, history, self._approval_seconds, request, decided)
 
     def _follow(self, ended: Ended) -> None:
         """Do what follows from a run's end that somebody else than its task has committed."""
