@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import structlog
 
 from services.agents.agent import Owner
+from services.agents.sandbox.choice import open_sandbox
 from services.agents.sandbox.sandbox import MOST_COMMAND_BYTES, Ended, Limits, NotStarted, Sandbox, Stop
-from services.agents.tools.tool import MOST_OUTPUT, Caller, Output, ToolFailed, ToolSpec, bounded
+from services.agents.tools.tool import MOST_OUTPUT, Caller, Output, Tool, ToolFailed, ToolSpec, bounded
+from services.runtime.settings import Settings
 
 log = structlog.get_logger()
 
@@ -18,6 +20,11 @@ _MIB = 1024**2
 _ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINE_ENDS = re.compile(r"\r\n?")
+
+
+async def command_tools(settings: Settings, folders: "Folders") -> tuple[Tool, ...]:
+    """The tools that run commands, after a trial of what this machine permits; what it does not is unavailable."""
+    return (RunCommand(await open_sandbox(settings), folders),)
 
 
 class Folders(Protocol):
@@ -127,8 +134,8 @@ def _spec(limits: Limits) -> ToolSpec:
         name="run_command",
         description=(
             "Run a shell command (`sh -c`) in the project's workspace, and get what it prints (stdout and stderr as"
-            " they come) and its exit status. It runs in a sandbox: of files there are the workspace (/workspace, where it"
-            " starts) and the system's programs, /tmp is empty and gone afterwards; there is no network, no input, no"
+            " they come) and its exit status. It runs in a sandbox: of files there are the workspace (/workspace, where"
+            " it starts) and the system's programs, /tmp is empty and gone afterwards; there is no network, no input, no"
             " terminal and no root. What it leaves in the background is killed when it ends."
             f" Limits: {limits.seconds:g} s, {limits.memory_bytes // _MIB} MiB of memory, {limits.processes} processes,"
             f" {limits.folder_bytes // _MIB} MiB in the workspace; of a long output you get the beginning and the end."
