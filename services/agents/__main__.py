@@ -80,7 +80,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
         workspaces = Workspaces.of(settings)
-        toolbox = Toolbox(tools_of(workspaces, keeper, memory, embedder))
+        toolbox = Toolbox(await tools_of(settings, workspaces, keeper, memory, embedder))
         policies, effects = SqlToolPolicyStore(database), SqlEffectJournal(database)
         worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)
         executions = Executions(store, effects, cache, bus, recollections, model, worker, utc_now)

@@ -61,7 +61,11 @@ def bells(monkeypatch: pytest.MonkeyPatch) -> dict[str, Bell]:
     """The tools of the service, by name."""
     made = [Bell("ring"), Bell("chime"), Bell("knock", "write"), Bell("shout", "external"), Bell("lost")]
     made[4].unavailable = "there is no bell in this house"
-    monkeypatch.setattr("services.agents.__main__.tools_of", lambda *_: tuple(made))
+
+    async def tools_of(*_: object) -> tuple[Bell, ...]:
+        return tuple(made)
+
+    monkeypatch.setattr("services.agents.__main__.tools_of", tools_of)
     return {each.spec.name: each for each in made}
 
 
