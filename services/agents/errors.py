@@ -154,6 +154,15 @@ class ModelRefused(FailedPrecondition):
     reason = "MODEL_REFUSED"
 
 
+class WorkspaceUnavailable(Unavailable):
+    """The folder of the projects' files is out of reach."""
+
+    reason = "WORKSPACE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the files of projects are out of reach at the moment: try again", retry_after=1.0)
+
+
 class MemoryNotFound(NotFound):
     """The memory is absent, deleted, or another agent's."""
 

@@ -14,6 +14,7 @@ from services.agents.memory.keeper import MemoryKeeper
 from services.agents.starter_pack import STARTER_PACK
 from services.agents.store import AgentStore
 from services.agents.tools.toolbox import Toolbox
+from services.agents.workspaces.workspaces import Workspaces
 from services.runtime import pages
 from services.runtime.errors import InvalidArgument
 from services.runtime.idempotency import RequestKey
@@ -43,6 +44,7 @@ class AgentService:
         executions: Executions,
         memories: MemoryKeeper,
         toolbox: Toolbox,
+        workspaces: Workspaces,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -50,6 +52,7 @@ class AgentService:
         self._cache = cache
         self._bus = bus
         self._memories = memories
+        self._workspaces = workspaces
         self._executions = executions
         self._toolbox = toolbox
         self._clock = clock
@@ -72,11 +75,15 @@ class AgentService:
         return await self._live(agents)
 
     async def delete_space(self, owner: Owner) -> None:
-        """Remove the project's worker space for good, with what its agents remember, and stop what they do."""
+        """Remove the project's worker space for good, with what its agents remember and its files; stop what they do.
+
+        Raise WorkspaceUnavailable.
+        """
         for agent_id in await self._store.delete_space(owner, self._clock()):
             await self._cache.forget(agent_id)
         self._executions.stop_project(owner)
         await self._memories.drop_deleted(owner)
+        await self._workspaces.remove(owner)
         log.info("worker space deleted", project_id=owner.project_id)
 
     async def create(self, owner: Owner, draft: AgentDraft, request_id: str | None) -> Agent:

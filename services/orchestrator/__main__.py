@@ -24,9 +24,9 @@ from services.orchestrator.run_events import RunEvents
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
 from services.orchestrator.sql_approval_store import SqlApprovalStore
+from services.orchestrator.sql_notices import CHANGED
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -69,7 +69,17 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             Mode.DIRECT: Direct(agents),
             Mode.ORCHESTRATED: Conductor(agents, Planner(agents, work_limits.tasks)),
         }
-        executor = Executor(runs, approvals, works, work_limits, teller, waiting, utc_now, process=new_id())
+        executor = Executor(
+            runs,
+            approvals,
+            works,
+            work_limits,
+            teller,
+            waiting,
+            utc_now,
+            process=new_id(),
+            approval_seconds=settings.approval_seconds,
+        )
         purger = SessionPurger(sessions, streams)
         session_service = SessionService(sessions, executor, purger, utc_now, new_id)
         run_service = RunService(runs, agents, executor, waiting, utc_now, new_id)
@@ -97,7 +107,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         await server.start()
         await stack.enter_async_context(reporting_outages(database, server))
         stack.push_async_callback(server.stop)
-        await stack.enter_async_context(database.listening(STOPPED, executor.heard_stopped))
+        await stack.enter_async_context(database.listening(CHANGED, executor.heard_changed))
         await stack.enter_async_context(teller.working(settings.lease_seconds))
         await stack.enter_async_context(purger.working(settings.lease_seconds))
         await stack.enter_async_context(executor.working(settings.lease_seconds))

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 from codelab.agents.v1 import execution_service_pb2 as pb
 from codelab.agents.v1 import planning_service_pb2 as planning_pb
-from codelab.agents.v1 import usage_pb2
+from codelab.agents.v1 import tool_pb2, usage_pb2
 from codelab.agents.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from codelab.agents.v1.memory_pb2 import InteractionType
 from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceStub
@@ -16,12 +16,15 @@ from services.orchestrator.ports import (
     AgentsUnreachable,
     Answer,
     Assignment,
+    Choice,
     Completed,
     Consultation,
     Delta,
     Happening,
     ModelCalled,
     Paused,
+    PlannableAgent,
+    PlanPolicy,
     Progress,
     Proposal,
     Rejected,
@@ -32,7 +35,7 @@ from services.orchestrator.ports import (
 from services.runtime.channels import Peers
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
-from services.runtime.messages import plain
+from services.runtime.messages import plain, whole
 from services.runtime.status import from_rpc_error
 
 # Embedding a request and the descriptions of many agents, the model for that loaded first.
@@ -108,17 +111,17 @@ class AgentsClient:
         call = self._planning.ProposePlan(asked, metadata=self._peers.metadata(lease.user_id, None))
         async with _closing(call):
             response = await call
-        agents = tuple(Agent(agent.id, agent.name) for agent in response.agents)
-        return Proposal(response.text, agents, _usage(response.usage))
+        agents = tuple(map(_plannable, response.agents))
+        return Proposal(response.text, agents, _usage(response.usage), _policy(response.plan_approval))
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
+    async def choose(self, lease: Lease, request: str) -> Choice:
         asked = planning_pb.ChooseAgentRequest(project_id=lease.project_id, request=request)
         call = self._planning.ChooseAgent(
             asked, timeout=_CHOOSE_SECONDS, metadata=self._peers.metadata(lease.user_id, _CHOOSE_SECONDS)
         )
         async with _closing(call):
             response = await call
-        return Agent(response.agent.id, response.agent.name)
+        return Choice(_plannable(response.agent), _policy(response.plan_approval))
 
     async def combine(
         self,
@@ -159,6 +162,17 @@ def _history(messages: Sequence[Message]) -> list[pb.HistoryMessage]:
 
 def _inputs(results: Sequence[Result]) -> list[pb.TaskInput]:
     return [pb.TaskInput(task_id=each.task_id, title=each.title, output=each.output) for each in results]
+
+
+def _plannable(agent: planning_pb.PlannableAgent) -> PlannableAgent:
+    values = plain(agent)
+    return PlannableAgent(agent.id, agent.name, agent.max_tokens, tuple(values["risks"]))
+
+
+def _policy(approval: tool_pb2.PlanApproval) -> PlanPolicy:
+    """Of a service that knows no policies yet, one that never asks."""
+    values = plain(approval)
+    return PlanPolicy(values["mode"] or "never", values["max_tasks"], values["max_tokens"], tuple(values["risks"]))
 
 
 def _usage(usage: usage_pb2.Usage) -> Usage:
@@ -204,7 +218,7 @@ def _paused(paused: pb.ExecutionPaused) -> Paused:
             consultations.append(Consultation(call.call_id, call.consultation.agent, call.consultation.question))
         else:
             approval = plain(call.approval)
-            asked = {"tool": call.tool, "risk": approval["risk"], "arguments": plain(call)["arguments"]}
+            asked = {"tool": call.tool, "risk": approval["risk"], "arguments": whole(plain(call)["arguments"])}
             wanted.append(Wanted(call.call_id, {**asked, "warnings": approval["warnings"]}, approval["parameters"]))
     return Paused(paused.state, tuple(wanted), tuple(consultations), _usage(paused.usage))
 

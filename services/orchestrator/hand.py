@@ -41,12 +41,12 @@ class Hand:
     meter: Meter
     history: Sequence[Message]
     """The session before the run, oldest first."""
+    approval_seconds: float
+    """How long a question waits for its user."""
     request: str = ""
     """The user's message; empty in a direct run, whose task is that."""
-    approval_seconds: float = 300.0
-    """How long a question waits for its user."""
     decided: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the user has decided something that the run asked while it goes on."""
+    """Set whenever something may have been decided that the run asked. A hint: the store knows what."""
 
     @property
     def uncounted(self) -> Usage:

@@ -66,6 +66,18 @@ def plain(message: Message) -> dict[str, Any]:
     return {field.name: _plain_field(message, field) for field in message.DESCRIPTOR.fields}
 
 
+def whole(value: Any) -> Any:
+    """What `plain` gave of a Struct, with whole numbers as such: a Struct knows no others than floats, tools do."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: whole(each) for key, each in value.items()}
+        case list():
+            return [whole(each) for each in value]
+    return value
+
+
 def enum_word(field: "AnyField", number: int) -> str:
     """The contract's word for an enum value: `AGENT_STATUS_READY` is `ready`."""
     return _words(field.enum_type)[number]

@@ -1,18 +1,20 @@
-"""Tasks that call tools: over a real socket, with the real openai client, a scripted model, and tools that tests see."""
+"""Tasks that call tools: over a real socket, with the real openai client, a scripted model, and tools of the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from codelab.agents.v1 import execution_service_pb2 as pb
 from codelab.agents.v1 import tool_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.agents.tools.tool import Caller, Output, Risk, ToolFailed, ToolSpec
-from tests.agents.calls import Agents, User, events_of, new_uuid, serving
-from tests.agents.test_execution import kinds, make, refused
+from tests.agents.calls import Agents, User, events_of, new_uuid, refused, serving
+from tests.agents.test_execution import kinds, make
+from tests.e2e.polling import eventually
 from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import FakeModel
 
@@ -248,9 +250,7 @@ async def test_caller_that_goes_away_stops_the_tool(
     while not bell.rung:
         await execution.read()
     execution.cancel()
-    async with asyncio.timeout(10):
-        while not bell.stopped:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: bell.stopped, what="the end of the tool")
 
 
 # Calls that wait
@@ -357,17 +357,9 @@ async def test_call_of_which_nobody_knows_how_it_ended_is_not_repeated(
     paused = (await task.go())[-1].paused
     bell.hold = asyncio.Event()
     breaking_off = asyncio.create_task(task.go(approved(paused.calls[0]), state=paused.state))
-    async with asyncio.timeout(10):
-        while not bell.rung:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: bell.rung, what="the tool")
     events = await task.go(approved(paused.calls[0]), state=paused.state)
     assert "nobody knows how it ended" in events[-1].completed.output
     assert (bell.rung, bell.stopped) == ([{"times": 1}], 1)
-    with refused(*_superseded()):
+    with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
         await breaking_off
-
-
-def _superseded() -> tuple[Any, str]:
-    import grpc
-
-    return grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"

@@ -30,8 +30,8 @@ from services.orchestrator.model import (
     RunState,
     TaskState,
 )
+from services.orchestrator.sql_notices import CHANGED
 from services.orchestrator.sql_run_store import MAX_TAKEOVERS
-from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.store import RunStore
 from services.orchestrator.tables import chat_sessions, runs
 from services.runtime.database import epoch_now
@@ -440,7 +440,7 @@ async def test_whatever_stops_runs_is_heard_by_the_other_replicas(
         stopped.append(more.run_id)
         return bool(heard)
 
-    async with database_place.open().listening(STOPPED, heard.append):
+    async with database_place.open().listening(CHANGED, heard.append):
         if database_place.kind == "postgresql":
             await eventually(all_heard)
         await stores.runs.cancel(ann, cancelled.run_id, ONE, NOW)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -206,18 +205,18 @@ async def test_run_that_was_lost_is_stopped_by_the_next_renewal(world: World, an
     assert await world.stores.others.renew("another process", [run_id]) == {run_id}
 
 
-async def test_run_that_is_said_to_be_stopped_elsewhere_is_stopped_if_it_was(
+async def test_run_that_is_said_to_be_changed_elsewhere_is_stopped_if_it_was(
     world: World, ann: Owner, chat: str
 ) -> None:
     async with world.executor.working(lease_seconds=3600):
         run_id = await world.send(ann, chat)
         await world.agents.until(lambda: len(world.agents.began) == 1)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         # Somebody else said so, or it was meant for an earlier owner.
-        await eventually(lambda: not world.executor._stopped_elsewhere.is_set())
+        await eventually(lambda: not world.executor._changed_elsewhere.is_set())
         assert world.executor.runs_here(run_id)
         await world.stores.others.cancel(ann, run_id, TWO, NOW)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         await world.agents.until(lambda: len(world.agents.closed) == 1)
 
 
@@ -359,7 +358,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
 
 async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:
     agents = AskingAgents()
-    later = World(world.stores, agents, clock=lambda: NOW + timedelta(minutes=6))
+    later = World(world.stores, agents, approval_seconds=0.0)
     async with later.executor.working(lease_seconds=0.2):
         run_id = await later.send(ann, chat)
         await later.until_over(run_id)

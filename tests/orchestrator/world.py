@@ -22,10 +22,12 @@ from services.orchestrator.model import (
 from services.orchestrator.planner import Planner
 from services.orchestrator.ports import (
     Assignment,
+    Choice,
     Completed,
     Delta,
     Happening,
     Paused,
+    PlannableAgent,
     Proposal,
     Rejected,
     Result,
@@ -81,8 +83,8 @@ class HeldAgents:
     ) -> Proposal:
         raise AssertionError("a direct run needs no plan")
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        return Choice(PlannableAgent(AGENT.id, AGENT.name))
 
     async def combine(
         self,
@@ -155,6 +157,7 @@ class World:
         clock: Clock = lambda: NOW,
         streams: FakeStreams | None = None,
         limits: WorkLimits = WORK_LIMITS,
+        approval_seconds: float = 300.0,
     ) -> None:
         self.stores = stores
         self.agents = agents or HeldAgents()
@@ -162,9 +165,8 @@ class World:
         self.waiting = Waiting()
         self.teller = Teller(stores.runs, self.streams, clock)
         works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
-        self.executor = Executor(
-            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process
-        )
+        stored = (stores.runs, stores.approvals[0])
+        self.executor = Executor(*stored, works, limits, self.teller, self.waiting, clock, process, approval_seconds)
 
     async def send(self, owner: Owner, session_id: str) -> str:
         return (await self.executor.accept(owner, a_message(session_id), None)).run.id

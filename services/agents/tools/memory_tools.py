@@ -18,7 +18,7 @@ from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.model import EVERYTHING, Memory
 from services.agents.memory.service import MemoryService, Search
 from services.agents.quoting import line
-from services.agents.tools.tool import MOST_OUTPUT, Caller, Output, ToolFailed, ToolSpec, bounded
+from services.agents.tools.tool import MOST_OUTPUT, Caller, Output, ToolFailed, ToolSpec
 from services.runtime.ids import Clock
 
 _SECONDS = 20.0
@@ -105,9 +105,9 @@ class SearchMemoryTool:
             )
         if not page.memories:
             return Output("You remember nothing yet.")
-        # Each its share, so that a long one leaves room for the others.
-        longest = MOST_OUTPUT // len(page.memories) * 3 // 4
-        return bounded(_FOUND + "\n".join(_quoted(memory, longest) for memory in page.memories))
+        room = (MOST_OUTPUT - len(_FOUND)) // len(page.memories) - 1
+        quotations = [_quoted(memory, room) for memory in page.memories]
+        return Output(_FOUND + "\n".join(text for text, _ in quotations), truncated=any(cut for _, cut in quotations))
 
 
 class RememberTool:
@@ -158,16 +158,20 @@ async def _failing_plainly() -> AsyncIterator[None]:
         ) from None
 
 
-def _quoted(memory: Memory, longest: int) -> str:
-    said = memory.content if len(memory.content) <= longest else f"{memory.content[:longest]}…"
+def _quoted(memory: Memory, room: int) -> tuple[str, bool]:
+    """The memory in so many code points, so that a long one leaves room for the others, and whether it is cut."""
     told: dict[str, Any] = {
         "time": memory.timestamp.isoformat(timespec="seconds"),
         "kind": memory.interaction_type,
-        **({"tags": memory.tags} if memory.tags else {}),
         **({} if memory.success else {"success": False}),
-        "said": said,
     }
-    return line(told)
+    said, kept = memory.content, len(memory.content)
+    quotation = line({**told, "said": said})
+    while len(quotation) > room:
+        # What quoting makes longer is spread over the text: two or three steps.
+        kept = min(kept - 1, kept * room // len(quotation))
+        quotation = line({**told, "said": f"{said[:kept]}…"})
+    return quotation, kept < len(said)
 
 
 def _storable(text: str) -> str:
