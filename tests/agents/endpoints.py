@@ -62,3 +62,8 @@ def events(*chunks: dict[str, Any]) -> bytes:
     """The beginning of an event stream that does not say how long it is."""
     body = "".join(f"data: {json.dumps(each)}\n\n" for each in chunks)
     return f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{body}".encode()
+
+
+def whole(*chunks: dict[str, Any]) -> bytes:
+    """An event stream that says where it ends."""
+    return events(*chunks) + b"data: [DONE]\n\n"

@@ -14,8 +14,7 @@ from services.agents.models import CallsWanted, Message, ModelRequest, Usage, Wa
 from services.agents.openai_model import OpenAIModel
 from services.agents.tokens import estimate_message, estimate_prompt
 from services.agents.tools.tool import ToolSpec
-from tests.agents.endpoints import Pauses, answer, asking, events, odd_endpoint, refusing
-from tests.agents.test_openai_failures import REFUSALS_OF_TOOLS
+from tests.agents.endpoints import Pauses, answer, asking, events, odd_endpoint, refusing, whole
 from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import FakeModel
 
@@ -108,7 +107,7 @@ async def test_calls_that_break_off_are_asked_for_again(endpoint: OpenAIModel, m
 )
 async def test_odd_streams_of_calls_are_read(chunks: list[tuple[dict[str, Any], str | None]]) -> None:
     told = [{"choices": [{"delta": delta, "finish_reason": reason}]} for delta, reason in chunks]
-    async with odd_endpoint(lambda _: events(*told)) as endpoint:
+    async with odd_endpoint(lambda _: whole(*told), 30) as endpoint:
         [wanted, usage] = await pieces_of(endpoint, offering())
     assert [(call.tool, json.loads(call.arguments)) for call in wanted.calls] == [("read_file", {"path": "a"})]
     assert wanted.calls[0].id
@@ -128,7 +127,7 @@ async def test_arguments_without_end_end_the_turn() -> None:
 
 async def test_calls_nobody_offered_are_no_answer() -> None:
     called = {"choices": [{"delta": {"tool_calls": [HEAD]}, "finish_reason": "tool_calls"}]}
-    async with odd_endpoint(lambda _: events(called)) as endpoint:
+    async with odd_endpoint(lambda _: whole(called), 30) as endpoint:
         with pytest.raises(ModelFailed, match="empty"):
             await pieces_of(endpoint, asking())
 
@@ -137,18 +136,23 @@ async def test_calls_nobody_offered_are_no_answer() -> None:
 
 
 def saying(text: str) -> bytes:
-    return events({"choices": [{"delta": {"content": text}, "finish_reason": "stop"}]})
+    return whole({"choices": [{"delta": {"content": text}, "finish_reason": "stop"}]})
 
 
-@pytest.mark.parametrize(("status", "body"), REFUSALS_OF_TOOLS)
-async def test_model_that_takes_no_tools_answers_without_and_is_never_offered_any_again(status: int, body: Any) -> None:
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(400, "m does not support tools"), (500, "tools param requires --jinja flag"), (400, "tool_choice must be named")],
+)
+async def test_model_that_takes_no_tools_answers_without_and_is_never_offered_any_again(
+    status: int, message: str
+) -> None:
     offered: list[bool] = []
 
     def respond(request: dict[str, Any]) -> bytes:
         offered.append("tools" in request)
-        return refusing(status, body) if offered[-1] else saying("Hi.")
+        return refusing(status, {"error": {"message": message}}) if offered[-1] else saying("Hi.")
 
-    async with odd_endpoint(respond, 5) as endpoint:
+    async with odd_endpoint(respond, 30) as endpoint:
         for calls in (2, 1):
             assert await answer(endpoint, offering()) == ("Hi.", Usage(0, 0, calls))
     assert offered == [True, False, False]
@@ -188,7 +192,7 @@ async def test_choice_that_is_refused_leaves_the_tools_to_later_turns(endpoint: 
 @pytest.mark.parametrize("said", ["", "\n"])
 async def test_model_that_calls_what_it_may_not_is_asked_without_tools(said: str) -> None:
     called = {"choices": [{"delta": {"content": said, "tool_calls": [HEAD]}, "finish_reason": "tool_calls"}]}
-    async with odd_endpoint(lambda body: events(called) if "tools" in body else saying("Enough."), 5) as endpoint:
+    async with odd_endpoint(lambda body: whole(called) if "tools" in body else saying("Enough."), 30) as endpoint:
         text, usage = await answer(endpoint, offering(may_call=False))
         assert (text.strip(), usage.model_calls) == ("Enough.", 2)
         assert (await answer(endpoint, offering(may_call=False)))[1].model_calls == 1
@@ -196,7 +200,7 @@ async def test_model_that_calls_what_it_may_not_is_asked_without_tools(said: str
 
 async def test_text_beside_calls_that_may_not_be_made_is_the_answer() -> None:
     called = {"choices": [{"delta": {"content": "Enough.", "tool_calls": [HEAD]}, "finish_reason": "tool_calls"}]}
-    async with odd_endpoint(lambda _: events(called)) as endpoint:
+    async with odd_endpoint(lambda _: whole(called), 30) as endpoint:
         assert await answer(endpoint, offering(may_call=False)) == ("Enough.", Usage(0, 0, 1))
 
 
