@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.agents.agent import Agent, AgentConfig, Owner
-from services.agents.errors import AgentNotFound, EmbeddingRefused, EmbeddingUnavailable
+from services.agents.errors import EmbeddingRefused, EmbeddingUnavailable
 from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.embedding.hashing import HashingEmbedder
 from services.agents.memory.keeper import MemoryKeeper
@@ -165,10 +165,10 @@ async def test_memory_of_another_model_is_a_failure_too(world: World) -> None:
             await run
 
 
-async def test_agent_that_was_deleted_meanwhile_ends_the_call_otherwise(world: World) -> None:
+async def test_agent_that_was_deleted_meanwhile_has_no_memory_any_more(world: World) -> None:
     await world.agents.delete_agent(world.owner, world.all[0].id, NOW)
     for run in (world.found("port"), world.kept(FACT)):
-        with pytest.raises(AgentNotFound):
+        with pytest.raises(ToolFailed, match="deleted"):
             await run
 
 

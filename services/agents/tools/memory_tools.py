@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from services.agents.errors import (
+    AgentNotFound,
     EmbeddingMismatch,
     EmbeddingRefused,
     EmbeddingUnavailable,
@@ -97,7 +98,7 @@ class SearchMemoryTool:
         self._memories = memories
 
     async def run(self, caller: Caller, arguments: Mapping[str, Any]) -> Output:
-        """See Tool. Raise AgentNotFound if the agent was deleted meanwhile."""
+        """See Tool."""
         search = Search(_storable(arguments["query"]), "hybrid")
         async with _failing_plainly():
             page = await self._memories.list(
@@ -123,7 +124,7 @@ class RememberTool:
         self._clock = clock
 
     async def run(self, caller: Caller, arguments: Mapping[str, Any]) -> Output:
-        """See Tool. Raise AgentNotFound if the agent was deleted meanwhile."""
+        """See Tool."""
         agent, content = caller.agent, _storable(arguments["content"])
         memory = Memory(
             id=interactions.said_once(agent.owner, agent.id, content),
@@ -156,6 +157,8 @@ async def _failing_plainly() -> AsyncIterator[None]:
             f"Your memory cannot be used until the server's operator changes a setting ({error.reason})."
             " Go on without it, and tell the user."
         ) from None
+    except AgentNotFound:
+        raise ToolFailed("You were deleted meanwhile, and your memory with you.") from None
 
 
 def _quoted(memory: Memory, room: int) -> tuple[str, bool]:
