@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from codelab.orchestrator.v1 import (
+    approval_service_pb2,
+    approval_service_pb2_grpc,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
     run_service_pb2,
@@ -13,6 +15,8 @@ from codelab.orchestrator.v1 import (
 )
 
 from services.orchestrator.agents_client import AgentsClient
+from services.orchestrator.approval_servicer import ApprovalServicer
+from services.orchestrator.approvals import ApprovalService
 from services.orchestrator.conductor import Conductor
 from services.orchestrator.direct import Direct
 from services.orchestrator.executor import Executor, Work
@@ -24,9 +28,9 @@ from services.orchestrator.run_events import RunEvents
 from services.orchestrator.service import RunService, SessionService
 from services.orchestrator.servicer import LifecycleServicer, RunServicer, SessionServicer
 from services.orchestrator.sql_approval_store import SqlApprovalStore
+from services.orchestrator.sql_notices import CHANGED
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore
-from services.orchestrator.sql_stopping import STOPPED
 from services.orchestrator.streams_client import StreamsClient
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -69,7 +73,17 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             Mode.DIRECT: Direct(agents),
             Mode.ORCHESTRATED: Conductor(agents, Planner(agents, work_limits.tasks)),
         }
-        executor = Executor(runs, approvals, works, work_limits, teller, waiting, utc_now, process=new_id())
+        executor = Executor(
+            runs,
+            approvals,
+            works,
+            work_limits,
+            teller,
+            waiting,
+            utc_now,
+            process=new_id(),
+            approval_seconds=settings.approval_seconds,
+        )
         purger = SessionPurger(sessions, streams)
         session_service = SessionService(sessions, executor, purger, utc_now, new_id)
         run_service = RunService(runs, agents, executor, waiting, utc_now, new_id)
@@ -86,6 +100,11 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
         )
         server.add(
+            approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server,
+            ApprovalServicer(ApprovalService(approvals, executor, utc_now)),
+            approval_service_pb2.DESCRIPTOR.services_by_name["ApprovalService"],
+        )
+        server.add(
             lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server,
             LifecycleServicer(session_service),
             lifecycle_service_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
@@ -97,7 +116,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         await server.start()
         await stack.enter_async_context(reporting_outages(database, server))
         stack.push_async_callback(server.stop)
-        await stack.enter_async_context(database.listening(STOPPED, executor.heard_stopped))
+        await stack.enter_async_context(database.listening(CHANGED, executor.heard_changed))
         await stack.enter_async_context(teller.working(settings.lease_seconds))
         await stack.enter_async_context(purger.working(settings.lease_seconds))
         await stack.enter_async_context(executor.working(settings.lease_seconds))

@@ -1,22 +1,23 @@
 """Runs runs: takes leases, keeps them, executes, and ends each run exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from services.orchestrator.attempts import Hand
 from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.hand import Hand
 from services.orchestrator.ledger import Ledger
 from services.orchestrator.limits import Meter, WorkLimits
 from services.orchestrator.model import (
     Accepted,
     Approval,
     Decided,
+    Decision,
     Ended,
     Ending,
     Lease,
@@ -54,6 +55,15 @@ class Work(Protocol):
         """Work on the run until it can be ended, or is parked (None). Raise LeaseLost."""
 
 
+@dataclass(eq=False)
+class _Live:
+    """A run that is worked on, under the lease of this epoch: `decided` is its hand's."""
+
+    task: asyncio.Task[None]
+    epoch: int
+    decided: asyncio.Event
+
+
 class Executor:
     """Owns the runs of this process, from their lease to their end.
 
@@ -71,7 +81,9 @@ class Executor:
         waiting: Waiting,
         clock: Clock,
         process: str,
+        approval_seconds: float,
     ) -> None:
+        """`approval_seconds` is how long a question waits for its user."""
         self._runs = runs
         self._approvals = approvals
         self._works = works
@@ -80,12 +92,12 @@ class Executor:
         self._waiting = waiting
         self._clock = clock
         self._process = process
+        self._approval_seconds = approval_seconds
         # Runs that are worked on: renewed, and stopped by cancelling their task.
-        self._live: dict[str, asyncio.Task[None]] = {}
-        self._epochs: dict[str, int] = {}
+        self._live: dict[str, _Live] = {}
         # These, and whatever else must not be cut off between a commit and what follows from it.
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._stopped_elsewhere = asyncio.Event()
+        self._changed_elsewhere = asyncio.Event()
         self._draining = False
 
     @property
@@ -102,9 +114,10 @@ class Executor:
         """Keep leases and take over what nobody works on while the block runs; what there is already at once."""
         await self._adopt_orphans()
         async with (
-            repeating("renew leases", self._renew, lease_seconds / 3, wake=self._stopped_elsewhere),
+            repeating("renew leases", self._renew, lease_seconds / 3, wake=self._changed_elsewhere),
             repeating("take over runs", self._adopt_orphans, lease_seconds / 2),
             repeating("expire approvals", self._expire, lease_seconds / 2),
+            repeating("look for decisions", self._look, lease_seconds / 2),
         ):
             yield
             await self.drain()
@@ -114,8 +127,8 @@ class Executor:
         if self._draining:
             return
         self._draining = True
-        for task in self._live.values():
-            task.cancel()
+        for live in self._live.values():
+            live.task.cancel()
         await self._finish()
         await self._teller.stop()
         await self.release()
@@ -151,25 +164,27 @@ class Executor:
         """
         return await self._whole(self._cancel(owner, run_id))
 
-    async def decide(self, owner: Owner, approval_id: str, approve: bool, reason: str | None) -> Approval:
-        """Decide what a run asked, and go on with the run if it waited for that alone.
+    async def decide(self, owner: Owner, approval_id: str, decision: Decision) -> Approval:
+        """Decide what a run asked, and go on with what waited for that alone; see ApprovalStore.decide.
 
-        It happens whole, also if the caller goes away meanwhile. Raise ApprovalNotFound, ApprovalDecided.
+        It happens whole, also if the caller goes away meanwhile. Raise ApprovalNotFound, ApprovalDecided,
+        InvalidArgument.
         """
-        return await self._whole(self._decide(owner, approval_id, approve, reason))
+        return await self._whole(self._decide(owner, approval_id, decision))
 
-    def heard_stopped(self, run_id: str) -> None:
-        """Somebody says that a run was stopped elsewhere: look soon whether it is still this process's."""
+    def heard_changed(self, run_id: str) -> None:
+        """Somebody says that a run was changed elsewhere: look soon whether it is still this process's, and decided."""
         if run_id in self._live:
-            self._stopped_elsewhere.set()
+            self._changed_elsewhere.set()
+            self._live[run_id].decided.set()
         self._waiting.wake(run_id)
 
     def stop(self, run_ids: Sequence[str]) -> None:
         """Stop working on runs that are over by somebody else's doing."""
         for run_id in run_ids:
-            task = self._live.get(run_id)
-            if task is not None:
-                task.cancel()
+            live = self._live.get(run_id)
+            if live is not None:
+                live.task.cancel()
             self._waiting.wake(run_id)
 
     async def _begin(self, owner: Owner, run_id: str, accepting: Coroutine[Any, Any, Accepted]) -> Accepted:
@@ -207,8 +222,18 @@ class Executor:
         run, ended = await self._runs.cancel(owner, run_id, self._process, self._clock())
         return run, ended or await self._runs.ended(owner, run_id, self._process)
 
-    async def _decide(self, owner: Owner, approval_id: str, approve: bool, reason: str | None) -> Approval:
-        decided = await self._approvals.decide(owner, approval_id, approve, reason, self._process, self._clock())
+    async def _decide(self, owner: Owner, approval_id: str, decision: Decision) -> Approval:
+        def decide() -> Awaitable[Decided]:
+            return self._approvals.decide(owner, approval_id, decision, self._process, self._clock())
+
+        try:
+            decided = await decide()
+        except DatabaseUnavailable as error:
+            if not error.in_doubt:
+                raise
+            # If it was decided, the same again changes nothing. A run that is this process's by that is taken over when
+            # its lease is over: nobody renews it.
+            decided = await once_known(decide)
         self._go_on(decided)
         return decided.approval
 
@@ -225,6 +250,14 @@ class Executor:
             self._spawn(decided.lease)
         elif decided.outbox is not None:
             self._teller.tell(decided.outbox)
+            live = self._live.get(decided.approval.run_id)
+            if live is not None:
+                live.decided.set()
+
+    async def _look(self) -> None:
+        """Let every run look for decisions: what was said about one may not have been heard."""
+        for live in self._live.values():
+            live.decided.set()
 
     async def _whole(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do the work to its end: what it commits must not be left without what follows from it."""
@@ -243,21 +276,22 @@ class Executor:
     def _spawn(self, lease: Lease) -> None:
         if self._draining:
             return  # `release` gives the lease back.
-        if self._epochs.get(lease.run_id) == lease.epoch:
-            return  # Whoever did not hear the answer to ending a run is told again what was promoted.
         before = self._live.get(lease.run_id)
+        if before is not None and before.epoch == lease.epoch:
+            return  # Whoever did not hear the answer to ending a run is told again what was promoted.
         if before is not None:
             # This process was too slow to renew, and has taken the run from itself.
-            before.cancel()
-        self._epochs[lease.run_id] = lease.epoch
-        task = self._live[lease.run_id] = self._own(self._run(lease), f"run {lease.run_id}")
+            before.task.cancel()
+        decided = asyncio.Event()
+        task = self._own(self._run(lease, decided), f"run {lease.run_id}")
+        self._live[lease.run_id] = _Live(task, lease.epoch, decided)
         # Not in the task: one that is cancelled before its first step does nothing, not even clean up.
         task.add_done_callback(lambda ended: self._leave(lease, ended))
 
-    async def _run(self, lease: Lease) -> None:
+    async def _run(self, lease: Lease, decided: asyncio.Event) -> None:
         try:
             async with self._teller.speaking(lease) as publisher:
-                hand = await self._in_hand(lease, publisher)
+                hand = await self._in_hand(lease, publisher, decided)
                 try:
                     ending = await self._works[lease.mode].work(hand)
                 finally:
@@ -279,15 +313,16 @@ class Executor:
             log.exception("run broke off", run_id=lease.run_id)
 
     def _leave(self, lease: Lease, task: "asyncio.Task[None] | None") -> None:
-        if task is not None and self._live.get(lease.run_id) is task:
-            del self._live[lease.run_id], self._epochs[lease.run_id]
+        live = self._live.get(lease.run_id)
+        if live is not None and live.task is task:
+            del self._live[lease.run_id]
 
-    async def _in_hand(self, lease: Lease, publisher: RunPublisher) -> Hand:
+    async def _in_hand(self, lease: Lease, publisher: RunPublisher, decided: asyncio.Event) -> Hand:
         ledger = Ledger(self._runs, self._approvals, publisher, lease, self._process, self._clock)
         meter = Meter(self._limits, lease.usage, lease.working_since, self._clock)
         history = _latest(await self._runs.history(lease, HISTORY_MESSAGES))
         request = await self._runs.asked(lease) if lease.mode is Mode.ORCHESTRATED else ""
-        return Hand(ledger, publisher, meter, history, request)
+        return Hand(ledger, publisher, meter, history, self._approval_seconds, request, decided)
 
     def _follow(self, ended: Ended) -> None:
         """Do what follows from a run's end that somebody else than its task has committed."""
@@ -301,10 +336,10 @@ class Executor:
         if not mine:
             return
         kept = await self._runs.renew(self._process, mine)
-        for run_id, task in mine.items():
+        for run_id, live in mine.items():
             # If it has left meanwhile, it has ended by itself and must finish that.
-            if run_id not in kept and self._live.get(run_id) is task:
-                task.cancel()
+            if run_id not in kept and self._live.get(run_id) is live:
+                live.task.cancel()
 
     async def _adopt_orphans(self) -> None:
         refused: set[str] = set()

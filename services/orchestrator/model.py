@@ -43,6 +43,7 @@ class PlanOrigin(StrEnum):
     MODEL = "model"
     MENDED = "mended"
     FALLBACK = "fallback"
+    USER = "user"
 
 
 class TaskState(StrEnum):
@@ -290,6 +291,8 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     last_event_id: str | None
+    approvals: tuple[Approval, ...] = ()
+    """What it waits for, oldest first."""
 
 
 @dataclass(frozen=True)

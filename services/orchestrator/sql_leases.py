@@ -1,6 +1,6 @@
 """Leases in a SQL database: writing under one, and what its holder is given."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -13,18 +13,23 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import (
     ACTIVE,
+    ENDED_TASK,
     LEASED,
     Approval,
+    ApprovalKind,
+    ApprovalScope,
+    ApprovalState,
     Lease,
     Mode,
     Plan,
     RunState,
+    Task,
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_run_queries import load_approval, load_plan, load_task, load_usage
+from services.orchestrator.sql_run_queries import APPROVAL_COLUMNS, load_approval, load_plan, load_task, load_usage
 from services.orchestrator.sql_run_rows import unpublished_events
-from services.orchestrator.tables import approvals, own_approvals, own_tasks, run_tasks, runs
+from services.orchestrator.tables import approvals, own_approvals, own_runs, own_tasks, run_tasks, runs
 from services.runtime.database import epoch_now, prepared
 
 _COSTS = ("prompt_tokens", "completion_tokens", "model_calls")
@@ -114,9 +119,11 @@ async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]])
         .where(run_tasks.c.run_id == row.id, run_tasks.c.user_id == row.user_id)
         .order_by(run_tasks.c.ordinal)
     )
-    plan = load_plan(row, [load_task(task) for task in own_tasks.all(found, row.user_id)])
+    tasks = own_tasks.all(found, row.user_id)
+    plan = load_plan(row, [load_task(task) for task in tasks])
     if not plan.tasks and row.state != RunState.PLANNING:
         raise NoResultFound(f"run {row.id} has no task")
+    decisions, approved_tools = await _told(connection, row, plan)
     return Lease(
         run_id=row.id,
         session_id=row.session_id,
@@ -132,8 +139,30 @@ async def lease_of(connection: AsyncConnection, row: sa.Row[tuple[object, ...]])
         usage=load_usage(row),
         events=await unpublished_events(connection, row.user_id, row.id),
         fresh=False,
-        decisions=await decisions_of(connection, row.user_id, row.id, waiting(plan)),
+        decisions=decisions,
+        approved_tools=approved_tools,
+        paused={task.id: task.paused for task in tasks if task.paused is not None and task.state not in ENDED_TASK},
     )
+
+
+async def standing_of(connection: AsyncConnection, lease: Lease) -> Lease:
+    """The lease as it is stored. Raise LeaseLost if its run is gone."""
+    found = await connection.execute(sa.select(runs).where(runs.c.id == lease.run_id, runs.c.user_id == lease.user_id))
+    row = own_runs.first(found, lease.user_id, lease.project_id)
+    if row is None:
+        raise LeaseLost(lease.run_id)
+    return await lease_of(connection, row)
+
+
+def paused_of(lease: Lease, tasks: Sequence[Task], paused: Mapping[str, str]) -> dict[str, str]:
+    """Where paused tasks of the lease's run go on once these are stored, with these places."""
+    now = dict(lease.paused)
+    for task in tasks:
+        if task.state in ENDED_TASK:
+            now.pop(task.id, None)
+        elif task.id in paused:
+            now[task.id] = paused[task.id]
+    return {task_id: state for task_id, state in now.items() if state}
 
 
 async def promote(
@@ -145,24 +174,49 @@ async def promote(
     return None if row is None else await lease_of(connection, row)
 
 
-def waiting(plan: Plan) -> set[str]:
-    """The tasks that wait for decisions."""
+def waiting(plan: Plan) -> set[str | None]:
+    """The tasks that wait for their user; of a run without tasks it is the run itself that may."""
+    if not plan.tasks:
+        return {None}
     return {task.id for task in plan.tasks if task.state is TaskState.WAITING_APPROVAL}
 
 
 async def decisions_of(
     connection: AsyncConnection, user_id: str, run_id: str, task_ids: Collection[str | None]
 ) -> tuple[Approval, ...]:
-    """What the user was asked for these tasks of the run, oldest first."""
-    if not task_ids:
-        return ()
+    """What the user was asked for these tasks of the run, oldest first; None is for its plan."""
+    return await _asked(connection, user_id, run_id, _about(task_ids)) if task_ids else ()
+
+
+async def _told(
+    connection: AsyncConnection, row: sa.Row[tuple[object, ...]], plan: Plan
+) -> tuple[tuple[Approval, ...], tuple[str, ...]]:
+    """What the user was asked for tasks that wait or run, or about the plan; and the tools approved for all the run."""
+    # A task that runs may have gone on with what it was told: whoever takes it over has to tell it again.
+    open_tasks = {task.id for task in plan.tasks if task.state in (TaskState.WAITING_APPROVAL, TaskState.RUNNING)}
+    about: set[str | None] = {None} if row.state == RunState.PLANNING else {*open_tasks}
+    if not any(task.attempt for task in plan.tasks) and None not in about:
+        return (), ()
+    for_all = sa.and_(
+        approvals.c.kind == ApprovalKind.TOOL,
+        approvals.c.state == ApprovalState.APPROVED,
+        approvals.c.scope == ApprovalScope.RUN,
+    )
+    found = await _asked(connection, row.user_id, row.id, sa.or_(_about(about), for_all))
+    tools = {each.payload["tool"] for each in found if each.scope is ApprovalScope.RUN}
+    return tuple(each for each in found if each.task_id in about), tuple(sorted(tools))
+
+
+def _about(task_ids: Collection[str | None]) -> sa.ColumnElement[bool]:
+    return sa.or_(sa.false(), *(approvals.c.task_id == task_id for task_id in task_ids))
+
+
+async def _asked(
+    connection: AsyncConnection, user_id: str, run_id: str, which: sa.ColumnElement[bool]
+) -> tuple[Approval, ...]:
     found = await connection.execute(
-        sa.select(approvals)
-        .where(
-            approvals.c.run_id == run_id,
-            approvals.c.user_id == user_id,
-            sa.or_(*(approvals.c.task_id == task_id for task_id in task_ids)),
-        )
+        sa.select(*APPROVAL_COLUMNS)
+        .where(approvals.c.run_id == run_id, approvals.c.user_id == user_id, which)
         .order_by(approvals.c.n)
     )
     return tuple(load_approval(row) for row in own_approvals.all(found, user_id))

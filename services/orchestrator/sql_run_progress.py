@@ -1,14 +1,12 @@
 """How runs go on and end in a SQL database: every write is under the run's lease, with its events beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import (
     ENDED_TASK,
     Ended,
@@ -22,10 +20,11 @@ from services.orchestrator.model import (
     Task,
     Usage,
 )
-from services.orchestrator.sql_leases import decisions_of, fence, lease_of, promote, waiting
+from services.orchestrator.sql_leases import fence, paused_of, promote, standing_of
 from services.orchestrator.sql_run_acceptance import SqlRunAcceptance
 from services.orchestrator.sql_run_queries import load_usage
 from services.orchestrator.sql_run_rows import (
+    NOWHERE,
     cancel_questions,
     cancel_tasks,
     insert_events,
@@ -35,8 +34,7 @@ from services.orchestrator.sql_run_rows import (
     store_tasks,
     touch_session,
 )
-from services.orchestrator.tables import own_runs, runs
-from services.orchestrator.timeline import changed, ended, planned
+from services.orchestrator.timeline import Happened, changed, ended, planned
 
 
 class SqlRunProgress(SqlRunAcceptance):
@@ -68,36 +66,50 @@ class SqlRunProgress(SqlRunAcceptance):
             )
             return replace(lease, plan=plan, usage=load_usage(run), events=events)
 
-    async def advance(self, lease: Lease, process: str, tasks: Sequence[Task], spent: Usage, now: datetime) -> Lease:
+    async def advance(
+        self,
+        lease: Lease,
+        process: str,
+        tasks: Sequence[Task],
+        spent: Usage,
+        now: datetime,
+        paused: Mapping[str, str] = NOWHERE,
+    ) -> Lease:
         happened = changed(lease.mode, tasks)
         # An attempt that begins is no progress: a task that takes every process down with it begins again and again.
-        progress: dict[str, Any] = {"attempts": 0} if any(task.state in ENDED_TASK for task in tasks) else {}
+        further = bool(paused) or any(task.state in ENDED_TASK for task in tasks)
+        progress: dict[str, Any] = {"attempts": 0} if further else {}
         async with self._database.write() as connection:
             run = await fence(
                 connection, lease, process, self._lease_seconds, happening=len(happened), spent=spent, **progress
             )
-            await store_tasks(connection, lease, tasks)
+            await store_tasks(connection, lease, tasks, paused)
             events = await insert_events(
                 connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, happened
             )
-            plan = lease.plan.with_tasks(tasks)
-            return replace(lease, plan=plan, usage=load_usage(run), events=events, fresh=True)
+            return replace(
+                lease,
+                plan=lease.plan.with_tasks(tasks),
+                usage=load_usage(run),
+                events=events,
+                fresh=True,
+                paused=paused_of(lease, tasks, paused),
+            )
+
+    async def note(self, lease: Lease, process: str, happened: Happened, now: datetime) -> Lease:
+        async with self._database.write() as connection:
+            run = await fence(connection, lease, process, self._lease_seconds, happening=1, attempts=0)
+            events = await insert_events(
+                connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, [happened]
+            )
+            return replace(lease, usage=load_usage(run), events=events)
 
     async def standing(self, lease: Lease, process: str) -> Lease:
         async with self._database.write() as connection:
             # Waits for the transaction in doubt: it holds the run's row until it is decided.
             await fence(connection, lease, process, self._lease_seconds, happening=0)
-            found = await connection.execute(
-                sa.select(runs).where(runs.c.id == lease.run_id, runs.c.user_id == lease.user_id)
-            )
-            row = own_runs.first(found, lease.user_id, lease.project_id)
-            if row is None:
-                raise LeaseLost(lease.run_id)
-            stands = await lease_of(connection, row)
-            # What a task was told before it went on, it is told in every attempt under this lease.
-            told = waiting(stands.plan) | {approval.task_id for approval in lease.decisions}
-            decisions = await decisions_of(connection, lease.user_id, lease.run_id, told)
-            return replace(stands, decisions=decisions, fresh=lease.fresh or _attempts(stands) > _attempts(lease))
+            stands = await standing_of(connection, lease)
+            return replace(stands, fresh=lease.fresh or _attempts(stands) > _attempts(lease))
 
     async def end(self, lease: Lease, process: str, ending: Ending, now: datetime) -> Ended:
         async with self._database.write() as connection:

@@ -1,5 +1,6 @@
 """Reading runs, their tasks and their timelines from a SQL database."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -12,8 +13,10 @@ from services.orchestrator.errors import LeaseLost, RunNotFound
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
+    UNFINISHED,
     Approval,
     ApprovalKind,
+    ApprovalScope,
     ApprovalState,
     Event,
     Failure,
@@ -34,9 +37,11 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.sql_session_store import message_of, require_project, require_session
 from services.orchestrator.tables import (
+    approvals,
     chat_sessions,
     idempotency_keys,
     messages,
+    own_approvals,
     own_events,
     own_messages,
     own_runs,
@@ -51,6 +56,11 @@ from services.runtime.ownership import OwnerGuard
 from services.runtime.pages import decode_token, encode_token, fitting
 
 _own_answers = OwnerGuard("messages", user="answer_user_id", project=None)
+
+APPROVAL_COLUMNS = [column for column in approvals.c if column is not approvals.c.schema]
+"""Of an approval; nobody but whoever decides is shown the schema, which may be long."""
+# Where a task goes on may be long, and is nobody's business but its lease holder's.
+_TASK_COLUMNS = [column for column in run_tasks.c if column is not run_tasks.c.paused]
 
 
 class SqlRunQueries:
@@ -283,16 +293,35 @@ async def _with_tasks(
     tasks: dict[str, list[Task]] = {row.id: [] for row in rows}
     if rows:
         found = await connection.execute(
-            sa.select(run_tasks)
+            sa.select(*_TASK_COLUMNS)
             .where(run_tasks.c.run_id.in_(tasks), run_tasks.c.user_id == owner.user_id)
             .order_by(run_tasks.c.run_id, run_tasks.c.ordinal)
         )
         for row in own_tasks.all(found, owner.user_id):
             tasks[row.run_id].append(load_task(row))
-    return [_run(row, tasks[row.id]) for row in rows]
+    pending = await _pending(connection, owner, [row.id for row in rows if row.state in UNFINISHED])
+    return [_run(row, tasks[row.id], pending.get(row.id, [])) for row in rows]
 
 
-def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
+async def _pending(connection: AsyncConnection, owner: Owner, run_ids: Sequence[str]) -> dict[str, list[Approval]]:
+    """What these runs wait for, oldest first."""
+    pending: dict[str, list[Approval]] = {}
+    if run_ids:
+        found = await connection.execute(
+            sa.select(*APPROVAL_COLUMNS)
+            .where(
+                approvals.c.run_id.in_(run_ids),
+                approvals.c.user_id == owner.user_id,
+                approvals.c.state == ApprovalState.PENDING,
+            )
+            .order_by(approvals.c.n)
+        )
+        for row in own_approvals.all(found, owner.user_id):
+            pending.setdefault(row.run_id, []).append(load_approval(row))
+    return pending
+
+
+def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task], pending: list[Approval]) -> Run:
     return Run(
         id=row.id,
         session_id=row.session_id,
@@ -308,12 +337,19 @@ def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task]) -> Run:
         started_at=row.started_at,
         finished_at=row.finished_at,
         last_event_id=row.last_event_id,
+        approvals=tuple(pending),
     )
 
 
 def _texts(run: Run) -> list[str | None]:
     """What may be long in a run."""
-    return [text for task in run.plan.tasks for text in (task.instruction, task.output)]
+    texts = [text for task in run.plan.tasks for text in (task.instruction, task.output)]
+    return texts + [text for approval in run.approvals for text in texts_of(approval)]
+
+
+def texts_of(approval: Approval) -> list[str | None]:
+    """What may be long in an approval."""
+    return [json.dumps(approval.payload), json.dumps(approval.changed), approval.reason]
 
 
 def load_approval(row: sa.Row[tuple[object, ...]]) -> Approval:
@@ -329,6 +365,8 @@ def load_approval(row: sa.Row[tuple[object, ...]]) -> Approval:
         expires_at=row.expires_at,
         decided_at=row.decided_at,
         created_at=row.created_at,
+        changed=row.changed,
+        scope=None if row.scope is None else ApprovalScope(row.scope),
     )
 
 

@@ -1,6 +1,6 @@
 """Writing the rows of runs: the steps that the transactions of sql_run_store are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,8 @@ from services.orchestrator.model import (
     Task,
     TaskState,
 )
+from services.orchestrator.sql_notices import tell_changed
 from services.orchestrator.sql_run_queries import load_event
-from services.orchestrator.sql_stopping import tell_stopped
 from services.orchestrator.tables import (
     approvals,
     chat_sessions,
@@ -51,6 +51,7 @@ _CHANGING = (
     *("prompt_tokens", "completion_tokens", "model_calls", "started_at", "finished_at"),
 )
 """The columns of a task that change while its run is worked on."""
+_PAUSED: sa.BindParameter[str | None] = sa.bindparam("paused_", type_=sa.Text)
 _STORE_TASK = (
     sa.update(run_tasks)
     .where(
@@ -58,8 +59,15 @@ _STORE_TASK = (
         run_tasks.c.user_id == sa.bindparam("of_user"),
         run_tasks.c.id == sa.bindparam("of_task"),
     )
-    .values({column: sa.bindparam(f"{column}_") for column in _CHANGING})
+    .values(
+        {
+            **{column: sa.bindparam(f"{column}_") for column in _CHANGING},
+            # Without a new place to go on from it keeps the one it has; an empty one is none.
+            "paused": sa.func.nullif(sa.func.coalesce(_PAUSED, run_tasks.c.paused), ""),
+        }
+    )
 )
+NOWHERE: Mapping[str, str] = {}
 _UNFINISHED_TASK = tuple(state for state in TaskState if state not in ENDED_TASK)
 
 
@@ -148,7 +156,7 @@ def _cancelled_tasks(user_id: Any, run_id: Any, now: Any) -> sa.Update:
     return (
         sa.update(run_tasks)
         .where(run_tasks.c.run_id == run_id, run_tasks.c.user_id == user_id, run_tasks.c.state.in_(_UNFINISHED_TASK))
-        .values(state=TaskState.CANCELLED, finished_at=now)
+        .values(state=TaskState.CANCELLED, finished_at=now, paused=None)
     )
 
 
@@ -219,7 +227,7 @@ async def cancel_runs(
     for row in sorted(own_runs.all(cancelled, owner.user_id, owner.project_id), key=lambda row: int(row.position)):
         await cancel_tasks(connection, owner.user_id, row.id, now)
         await cancel_questions(connection, owner.user_id, row.id, now)
-        await tell_stopped(connection, row.id)
+        await tell_changed(connection, row.id)
         end = ("run_cancelled", {"reason": reason})
         await insert_events(connection, owner.user_id, row.id, row.epoch, row.event_count, now, [end], final=True)
         events = await unpublished_events(connection, owner.user_id, row.id)
@@ -309,14 +317,20 @@ async def insert_tasks(connection: AsyncConnection, user_id: str, run_id: str, t
         await connection.execute(_INSERT_TASK, rows if len(rows) > 1 else rows[0])
 
 
-async def store_tasks(connection: AsyncConnection, lease: Lease, tasks: Sequence[Task]) -> None:
-    """Write tasks of the lease's run as they are now. Raise LeaseLost if one is not its."""
+async def store_tasks(
+    connection: AsyncConnection, lease: Lease, tasks: Sequence[Task], paused: Mapping[str, str] = NOWHERE
+) -> None:
+    """Write tasks of the lease's run as they are now, and where some go on. Raise LeaseLost if one is not its.
+
+    What has ended goes on nowhere.
+    """
     rows = [
         {
             "of_run": lease.run_id,
             "of_user": lease.user_id,
             "of_task": task.id,
             **{f"{column}_": value for column, value in _changing(task).items()},
+            "paused_": "" if task.state in ENDED_TASK else paused.get(task.id),
         }
         for task in tasks
     ]

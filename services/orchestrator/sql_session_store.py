@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import ProjectDeleted, ProjectNotFound, SessionNotFound
 from services.orchestrator.model import FINISHED, Message, Owner, Page, Role, RunState, Session
-from services.orchestrator.sql_stopping import tell_stopped
+from services.orchestrator.sql_notices import tell_changed
 from services.orchestrator.tables import (
     approvals,
     chat_sessions,
@@ -209,7 +209,7 @@ async def _cancel_runs(connection: AsyncConnection, owner: Owner, which: sa.Colu
     )
     ids = [row.id for row in own_runs.all(cancelled, owner.user_id, owner.project_id)]
     for run_id in ids:
-        await tell_stopped(connection, run_id)
+        await tell_changed(connection, run_id)
     return ids
 
 

@@ -198,6 +198,7 @@ approvals = sa.Table(
     sa.Column("decided_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Index("ux_approvals_run", "run_id", "n", unique=True),
+    sa.Index("ix_approvals_owner", "user_id", "created_at"),
 )
 _is_pending = approvals.c.state == ApprovalState.PENDING
 sa.Index("ix_approvals_pending", approvals.c.expires_at, sqlite_where=_is_pending, postgresql_where=_is_pending)

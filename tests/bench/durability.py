@@ -52,6 +52,7 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.ports import (
     Assignment,
+    Choice,
     Completed,
     Delta,
     Frame,
@@ -109,8 +110,8 @@ class Agents:
     ) -> Proposal:
         raise AssertionError("direct runs need no plan")
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        raise AssertionError("direct runs need no plan")
 
     async def combine(
         self,
@@ -198,7 +199,7 @@ class House:
         self.teller = Teller(self.runs, self.streams, utc_now)
         works: dict[Mode, Work] = {Mode.DIRECT: Direct(Agents())}
         self.executor = Executor(
-            self.runs, self.approvals, works, WORK_LIMITS, self.teller, self.waiting, utc_now, process=new_id()
+            self.runs, self.approvals, works, WORK_LIMITS, self.teller, self.waiting, utc_now, new_id(), 300.0
         )
 
     @asynccontextmanager

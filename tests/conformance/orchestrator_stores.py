@@ -178,10 +178,12 @@ async def nothing_can_be_written(stores: Stores, store: RunStore, lease: Lease, 
     writes: list[Callable[[], Awaitable[Any]]] = [
         lambda: store.plan(lease, process, Plan((a_task,)), COST, late),
         lambda: store.advance(lease, process, tasks, COST, late),
+        lambda: store.note(lease, process, ("tool_started", {}), late),
         lambda: store.standing(lease, process),
         lambda: store.end(lease, process, Ending(answer="Too late.", tasks=tuple(tasks)), late),
         lambda: store.end(lease, process, Ending(error=FAILURE, tasks=tuple(tasks)), late),
-        lambda: approval_store.ask(lease, process, a_task, [question], COST, late),
+        lambda: approval_store.ask(lease, process, a_task, [question], COST, late, "here"),
+        lambda: approval_store.ask(lease, process, None, [question], COST, late),
         lambda: approval_store.park(lease, process),
     ]
     for write in writes:

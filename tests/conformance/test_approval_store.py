@@ -13,6 +13,7 @@ from services.orchestrator.model import (
     ApprovalKind,
     ApprovalState,
     Decided,
+    Decision,
     Ended,
     Failure,
     Lease,
@@ -61,7 +62,7 @@ async def parked(stores: Stores, owner: Owner, chat: str, *questions: Question) 
 
 async def decide(stores: Stores, owner: Owner, question: Question, approve: bool = True, process: str = TWO) -> Decided:
     store = stores.approvals[0 if process == ONE else 1]
-    return await store.decide(owner, question.id, approve, "Because.", process, NOW + SECOND)
+    return await store.decide(owner, question.id, Decision(approve, "Because."), process, NOW + SECOND)
 
 
 async def decided_already(asked: Awaitable[Decided]) -> Any:
@@ -254,7 +255,7 @@ async def test_question_that_nobody_answers_expires_and_the_run_goes_on(stores: 
     question = a_question()
     lease = await parked(stores, ann, chat, question)
     assert await stores.approvals[1].expire(TWO, EXPIRY - SECOND, 10) == []
-    late = stores.approvals[0].decide(ann, question.id, True, None, ONE, EXPIRY)
+    late = stores.approvals[0].decide(ann, question.id, Decision(True), ONE, EXPIRY)
     assert await decided_already(late) == "expired"
     [expired] = await stores.approvals[1].expire(TWO, EXPIRY, 10)
     assert expired.approval.state is ApprovalState.EXPIRED

@@ -24,11 +24,14 @@ from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore, Claim
+from services.agents.tools.policy import ToolPolicy, ToolPolicyStore, ToolRule
+from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.orchestrator import tables
 from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import (
     ApprovalKind,
     ApprovalState,
+    Decision,
     Lease,
     NewRetry,
     OnBusy,
@@ -226,6 +229,35 @@ async def test_effect_journal_hands_out_nothing_of_others(database_place: Place,
 
 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_tool_policy_store_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
+    database = await database_place.with_tables(agents_sql.metadata)
+    agents, sound = SqlAgentStore(database), SqlToolPolicyStore(database)
+    forgetful = SqlToolPolicyStore(ForgetfulDatabase(database))
+    theirs = AgentOwner(new_id(), new_id())
+    mine = AgentOwner(new_id() if asker == ANOTHER_USER else theirs.user_id, new_id())
+    nobody = AgentOwner(mine.user_id, new_id())
+    hers, own = _agent(theirs, "Hers", ""), _agent(mine, "Mine", "")
+    for agent in (hers, own):
+        await agents.create_space(agent.owner, [agent])
+    secret = ToolPolicy((ToolRule("deny", tool="of Ann", agent_id=hers.id),))
+    await sound.set_policy(theirs, secret, NOW)
+
+    async def get_policy() -> None:
+        await missing(forgetful.get_policy(nobody))
+        assert await forgetful.get_policy(mine) == ToolPolicy()
+
+    async def set_policy() -> ToolPolicy:
+        await missing(forgetful.set_policy(nobody, ToolPolicy(), NOW))
+        await missing(forgetful.set_policy(mine, secret, NOW))
+        return await forgetful.set_policy(mine, ToolPolicy((ToolRule("auto", risk="write", agent_id=own.id),)), NOW)
+
+    questions: Questions = {"get_policy": get_policy, "set_policy": set_policy}
+    assert questions.keys() == of_contract(ToolPolicyStore)
+    assert await leaks(questions, [hers.id, theirs.project_id, "of Ann"]) == {}
+    assert (await sound.get_policy(theirs)).rules == secret.rules
+
+
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
 async def test_memory_registry_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
     database = await database_place.with_tables(agents_sql.metadata)
     agents, sound = SqlAgentStore(database), SqlMemoryRegistry(database)
@@ -376,6 +408,7 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
     exempt = {
         "plan": UNDER_A_LEASE,
         "advance": UNDER_A_LEASE,
+        "note": UNDER_A_LEASE,
         "standing": UNDER_A_LEASE,
         "end": UNDER_A_LEASE,
         "history": UNDER_A_LEASE,
@@ -393,7 +426,7 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
 
 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
-async def test_approval_store_decides_nothing_of_others(database_place: Place, asker: str) -> None:
+async def test_approval_store_hands_out_and_decides_nothing_of_others(database_place: Place, asker: str) -> None:
     stores = await stores_in(database_place)
     forgetful = SqlApprovalStore(ForgetfulDatabase(database_place.open()), 30.0)
     theirs = await stores.project()
@@ -402,8 +435,15 @@ async def test_approval_store_decides_nothing_of_others(database_place: Place, a
     question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
     await stores.approvals[0].ask(hers.lease, ONE, hers.lease.task, [question], Usage(), NOW)
 
+    async def list_approvals() -> None:
+        for run_id in (None, hers.lease.run_id):
+            page = await forgetful.list_approvals(mine, [ApprovalState.PENDING], run_id, 10, "", NOW)
+            assert (page.elements, page.total) == ([], 0)
+
     questions: Questions = {
-        "decide": lambda: missing(forgetful.decide(mine, question.id, True, None, ONE, NOW)),
+        "list_approvals": list_approvals,
+        "get_approval": lambda: missing(forgetful.get_approval(mine, question.id, NOW)),
+        "decide": lambda: missing(forgetful.decide(mine, question.id, Decision(True), ONE, NOW)),
     }
     exempt = {
         "ask": UNDER_A_LEASE,
@@ -412,7 +452,7 @@ async def test_approval_store_decides_nothing_of_others(database_place: Place, a
     }
     assert questions.keys() | exempt.keys() == of_contract(ApprovalStore)
     assert await leaks(questions, [*hers.secrets("Ann"), hers.session_id, theirs.project_id]) == {}
-    decided = await stores.approvals[0].decide(theirs, question.id, True, None, ONE, NOW)
+    decided = await stores.approvals[0].decide(theirs, question.id, Decision(True), ONE, NOW)
     assert decided.approval.state is ApprovalState.APPROVED
 
 
@@ -445,6 +485,11 @@ async def test_what_belongs_to_a_run_leaves_with_the_runs_user_alone(database_pl
     assert await disowned(messages, lambda: forgetful.history(lease, 10)) == []
     with pytest.raises(LeaseLost):
         await disowned(messages, lambda: forgetful.asked(lease))
+    question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
+    lease = await stores.approvals[0].ask(lease, ONE, lease.task, [question], Usage(), NOW)
+    approvals = tables.approvals
+    assert (await disowned(approvals, lambda: forgetful.get_run(ann, lease.run_id))).approvals == ()
+    assert (await disowned(approvals, lambda: forgetful.standing(lease, ONE))).decisions == ()
     with pytest.raises(NoResultFound):
         await disowned(tasks, lambda: forgetful.standing(lease, ONE))
     await stores.expire(lease.run_id)

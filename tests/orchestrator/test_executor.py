@@ -10,23 +10,30 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
+from services.orchestrator.attempts import Hand
 from services.orchestrator.errors import RunNeedsApproval
 from services.orchestrator.executor import HISTORY_BYTES
 from services.orchestrator.model import (
     Accepted,
+    ApprovalKind,
     ApprovalState,
+    Decision,
+    Ending,
     Lease,
     Message,
+    Mode,
     OnBusy,
     Outcome,
     Owner,
+    Question,
     RunState,
+    Usage,
 )
 from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
 from services.orchestrator.waiting import Waiting
 from services.runtime.ids import new_id
-from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import NOW, ONE, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.orchestrator.endings import done
@@ -205,18 +212,18 @@ async def test_run_that_was_lost_is_stopped_by_the_next_renewal(world: World, an
     assert await world.stores.others.renew("another process", [run_id]) == {run_id}
 
 
-async def test_run_that_is_said_to_be_stopped_elsewhere_is_stopped_if_it_was(
+async def test_run_that_is_said_to_be_changed_elsewhere_is_stopped_if_it_was(
     world: World, ann: Owner, chat: str
 ) -> None:
     async with world.executor.working(lease_seconds=3600):
         run_id = await world.send(ann, chat)
         await world.agents.until(lambda: len(world.agents.began) == 1)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         # Somebody else said so, or it was meant for an earlier owner.
-        await eventually(lambda: not world.executor._stopped_elsewhere.is_set())
+        await eventually(lambda: not world.executor._changed_elsewhere.is_set())
         assert world.executor.runs_here(run_id)
         await world.stores.others.cancel(ann, run_id, TWO, NOW)
-        world.executor.heard_stopped(run_id)
+        world.executor.heard_changed(run_id)
         await world.agents.until(lambda: len(world.agents.closed) == 1)
 
 
@@ -329,9 +336,9 @@ async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: Wor
         await service.answer(ann, accepted, 60)
     assert not asking.executor.runs_here(accepted.run.id)
     first, second = agents.asked
-    assert (await asking.executor.decide(ann, second.id, False, "No.")).state is ApprovalState.REJECTED
+    assert (await asking.executor.decide(ann, second.call_id, Decision(False, "No."))).state is ApprovalState.REJECTED
     assert len(agents.began) == 1
-    await asking.executor.decide(ann, first.id, True, None)
+    await asking.executor.decide(ann, first.call_id, Decision(True))
     await asking.until_over(accepted.run.id)
     outcome = await world.stores.runs.get_outcome(ann, accepted.run.id)
     assert outcome.answer is not None
@@ -350,7 +357,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
     run_id = await asking.send(ann, chat)
     await eventually(lambda: agents.asked and not asking.executor.runs_here(run_id))
     await asking.executor.drain()
-    await deciding.executor.decide(ann, agents.asked[0].id, True, None)
+    await deciding.executor.decide(ann, agents.asked[0].call_id, Decision(True))
     await deciding.until_over(run_id)
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     await deciding.executor.drain()
@@ -358,10 +365,56 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
 
 async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:
     agents = AskingAgents()
-    later = World(world.stores, agents, clock=lambda: NOW + timedelta(minutes=6))
+    later = World(world.stores, agents, approval_seconds=0.0)
     async with later.executor.working(lease_seconds=0.2):
         run_id = await later.send(ann, chat)
         await later.until_over(run_id)
     outcome = await world.stores.runs.get_outcome(ann, run_id)
     assert outcome.answer is not None
     assert outcome.answer.content == "expired"
+
+
+class Beside:
+    """Implements `Work`: goes on while its task waits for its user, and answers with what was decided."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self.asked: list[Question] = []
+        self.waits = asyncio.Event()
+
+    async def work(self, hand: Hand) -> Ending:
+        lease = hand.ledger.lease
+        expires_at = NOW + timedelta(seconds=hand.approval_seconds)
+        self.asked = [Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, expires_at)]
+        await self._stores.approvals[0].ask(lease, ONE, lease.task, self.asked, Usage(), NOW)
+        self.waits.set()
+        while True:
+            await hand.decided.wait()
+            hand.decided.clear()
+            [decision] = (await self._stores.runs.standing(lease, ONE)).decisions
+            if decision.state is not ApprovalState.PENDING:
+                return done(lease, decision.state)
+
+
+@pytest.mark.parametrize("heard", ["here", "from elsewhere", "by looking"])
+async def test_run_that_works_beside_a_question_hears_what_was_decided(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch, heard: str
+) -> None:
+    beside = Beside(world.stores)
+    monkeypatch.setattr(world.executor, "_works", {Mode.DIRECT: beside})
+    deciding = world if heard == "here" else World(world.stores, process=TWO)
+    async with world.executor.working(lease_seconds=0.4 if heard == "by looking" else 3600):
+        run_id = await world.send(ann, chat)
+        await beside.waits.wait()
+        await deciding.executor.decide(ann, beside.asked[0].id, Decision(True))
+        if heard == "from elsewhere":
+            world.executor.heard_changed(run_id)
+        await world.until_over(run_id)
+    outcome = await world.stores.runs.get_outcome(ann, run_id)
+    assert outcome.answer is not None
+    assert outcome.answer.content == "approved"
+    # Both told it: whoever decided, and whoever has the run.
+    told = {event.type for run, event in [*world.streams.heard, *deciding.streams.heard] if run == run_id}
+    assert {"approval_required", "approval_resolved", "agent_completed"} <= told
+    if deciding is not world:
+        await deciding.executor.drain()

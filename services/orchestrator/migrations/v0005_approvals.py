@@ -19,3 +19,4 @@ def upgrade() -> None:
     # SQLite cannot change a column: there the table is made anew.
     with op.batch_alter_table("approvals") as table:
         table.alter_column("schema", existing_type=Json, nullable=False)
+    op.create_index("ix_approvals_owner", "approvals", ["user_id", "created_at"])
