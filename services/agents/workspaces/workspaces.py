@@ -18,7 +18,7 @@ from services.agents.agent import Owner
 from services.agents.errors import WorkspaceUnavailable
 from services.agents.tools.tool import ToolFailed
 from services.agents.workspaces.failures import failing
-from services.agents.workspaces.folders import make_folder, measure, opened, remove_tree
+from services.agents.workspaces.folders import give, make_folder, measure, open_unlocked, opened, remove_tree
 from services.agents.workspaces.patience import OutOfTime, Patience
 from services.agents.workspaces.workspace import Workspace
 from services.runtime.settings import Settings
@@ -156,10 +156,14 @@ class Workspaces:
         project_id = _checked(owner.project_id)
         with self._opened_user(owner) as user:
             try:
-                folder = make_folder(project_id, user, 0o700, self._given_to)
+                with suppress(FileExistsError):
+                    os.mkdir(project_id, 0o700, dir_fd=user)
+                # It is the commands' own: one of them may have closed it.
+                folder = open_unlocked(project_id, user)
             except NotADirectoryError:
                 raise ToolFailed("The project was deleted, and its files with it.") from None
         try:
+            give(folder, self._given_to)
             yield folder
         finally:
             os.close(folder)
