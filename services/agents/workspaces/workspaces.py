@@ -29,8 +29,10 @@ Result = TypeVar("Result")
 
 SECONDS = 10.0
 """Longest that one call of a tool is about files."""
-REMOVING_SECONDS = 60.0
-"""Longest that one removal takes at a time; the rest is left to the next sweep."""
+REMOVING_SECONDS = 5.0
+"""Longest that who deletes a project waits for the removal of its files; the rest is left to the next sweep."""
+SWEEPING_SECONDS = 60.0
+"""Longest that a sweep takes; the rest is left to the next one."""
 TOMBSTONES_KEPT = 7 * 86_400.0
 """Seconds that a project's place stays taken after its deletion: far longer than any write can be late."""
 _GRACE = 5.0
@@ -59,7 +61,7 @@ class Workspaces:
         self._alone: WeakValueDictionary[Owner, asyncio.Lock] = WeakValueDictionary()
         # Of the event loop's threads some are left for others, whatever the disk does.
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._removing = asyncio.Lock()
+        self._removing: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings, given_to: int | None = None) -> Self:
@@ -116,7 +118,7 @@ class Workspaces:
         def remove(patience: Patience) -> None:
             with self._opened_user(owner) as user:
                 for each in going:
-                    _try_to_remove(user, each, patience)
+                    self._try_to_remove(user, each, patience)
 
         try:
             going = await self._in_thread(close, self._seconds)
@@ -124,13 +126,14 @@ class Workspaces:
             log.warning("files of a deleted project cannot be removed", error=type(error).__name__)
             raise WorkspaceUnavailable from None
         if going:
-            async with self._removing:
-                await self._in_thread(remove, REMOVING_SECONDS)
+            await self._in_thread(remove, REMOVING_SECONDS)
 
     async def sweep(self) -> None:
         """Housekeeping: remove what is left of deleted projects, and in the end also what keeps their places taken."""
-        async with self._removing:
-            await self._in_thread(self._sweep, REMOVING_SECONDS)
+        try:
+            await self._in_thread(self._sweep, SWEEPING_SECONDS)
+        except OutOfTime:
+            log.warning("files of deleted projects are left for the next sweep")
 
     def _sweep(self, patience: Patience) -> None:
         if not self._root.is_dir():
@@ -138,7 +141,28 @@ class Workspaces:
         with opened(self._root) as root:
             for user_id in _names(root):
                 with suppress(NotADirectoryError), opened(user_id, root) as user:
-                    _sweep_user(user, patience)
+                    self._sweep_user(user, patience)
+
+    def _sweep_user(self, user: int, patience: Patience) -> None:
+        for name in _names(user):
+            patience.check()
+            if name.startswith(_GOING):
+                self._try_to_remove(user, name, patience)
+                continue
+            status = os.stat(name, dir_fd=user, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_mtime < time.time() - TOMBSTONES_KEPT:
+                os.unlink(name, dir_fd=user)
+
+    def _try_to_remove(self, user: int, name: str, patience: Patience) -> None:
+        if name in self._removing:
+            return  # By another thread: two would only be in each other's way.
+        self._removing.add(name)
+        try:
+            remove_tree(user, name, patience)
+        except (OSError, OutOfTime) as error:
+            log.warning("files of a deleted project are removed later", error=type(error).__name__)
+        finally:
+            self._removing.discard(name)
 
     @contextmanager
     def _opened_user(self, owner: Owner) -> Iterator[int]:
@@ -212,27 +236,9 @@ def _close_place(user: int, project_id: str, patience: Patience) -> tuple[str, .
             return going
 
 
-def _sweep_user(user: int, patience: Patience) -> None:
-    for name in _names(user):
-        patience.check()
-        if name.startswith(_GOING):
-            _try_to_remove(user, name, patience)
-            continue
-        status = os.stat(name, dir_fd=user, follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode) and status.st_mtime < time.time() - TOMBSTONES_KEPT:
-            os.unlink(name, dir_fd=user)
-
-
 def _names(folder: int) -> list[str]:
     with os.scandir(folder) as scanned:
         return [entry.name for entry in scanned]
-
-
-def _try_to_remove(user: int, name: str, patience: Patience) -> None:
-    try:
-        remove_tree(user, name, patience)
-    except (OSError, OutOfTime) as error:
-        log.warning("files of a deleted project are removed later", error=type(error).__name__)
 
 
 def _seen(working: "asyncio.Task[object]") -> None:
