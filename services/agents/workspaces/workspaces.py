@@ -36,7 +36,7 @@ SWEEPING_SECONDS = 60.0
 TOMBSTONES_KEPT = 7 * 86_400.0
 """Seconds that a project's place stays taken after its deletion: far longer than any write can be late."""
 _GRACE = 5.0
-_AT_ONCE = 4
+_AT_ONCE = 3
 _GOING = ".going-"
 
 
@@ -61,6 +61,8 @@ class Workspaces:
         self._alone: WeakValueDictionary[Owner, asyncio.Lock] = WeakValueDictionary()
         # Of the event loop's threads some are left for others, whatever the disk does.
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        # Not behind long searches: whoever watches a command asks again and again.
+        self._counting = asyncio.Semaphore(1)
         self._removing: set[str] = set()
 
     @classmethod
@@ -88,7 +90,7 @@ class Workspaces:
                 usage = measure(folder, patience)
             return usage.bytes if usage.complete else max(usage.bytes, self._most_bytes + 1)
 
-        async with self._turns:
+        async with self._counting:
             return await self._in_thread(count, self._seconds)
 
     async def use(self, owner: Owner, work: Callable[[Workspace], Result], alone: bool = False) -> Result:
