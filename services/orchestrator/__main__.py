@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from codelab.orchestrator.v1 import (
+    approval_service_pb2,
+    approval_service_pb2_grpc,
     lifecycle_service_pb2,
     lifecycle_service_pb2_grpc,
     run_service_pb2,
@@ -13,6 +15,8 @@ from codelab.orchestrator.v1 import (
 )
 
 from services.orchestrator.agents_client import AgentsClient
+from services.orchestrator.approval_servicer import ApprovalServicer
+from services.orchestrator.approvals import ApprovalService
 from services.orchestrator.conductor import Conductor
 from services.orchestrator.direct import Direct
 from services.orchestrator.executor import Executor, Work
@@ -94,6 +98,11 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             run_service_pb2_grpc.add_RunServiceServicer_to_server,
             RunServicer(run_service, RunEvents(run_service, streams.watches, utc_now), settings.send_deadline_seconds),
             run_service_pb2.DESCRIPTOR.services_by_name["RunService"],
+        )
+        server.add(
+            approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server,
+            ApprovalServicer(ApprovalService(approvals, executor, utc_now)),
+            approval_service_pb2.DESCRIPTOR.services_by_name["ApprovalService"],
         )
         server.add(
             lifecycle_service_pb2_grpc.add_LifecycleServiceServicer_to_server,

@@ -147,8 +147,15 @@ class RunNeedsApproval(FailedPrecondition):
 
     reason = "RUN_NEEDS_APPROVAL"
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"run {run_id} waits for a decision of yours, and goes on with it", run_id=run_id)
+    def __init__(self, run_id: str, project_id: str, approval_id: str | None) -> None:
+        """`approval_id` is the first that it waits for; None if that was decided meanwhile."""
+        super().__init__(
+            f"run {run_id} waits for a decision of yours, and goes on with it: see what it asks with"
+            f" GET /my/projects/{project_id}/approvals?run_id={run_id}, and approve or reject it",
+            run_id=run_id,
+        )
+        if approval_id is not None:
+            self.metadata["approval_id"] = approval_id
 
 
 class RunFailed(Internal):

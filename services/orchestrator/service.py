@@ -180,7 +180,8 @@ class RunService:
                     if outcome.state in FINISHED:
                         raise _failure_of(run_id, outcome)
                     if outcome.state is RunState.WAITING_APPROVAL:
-                        raise RunNeedsApproval(run_id)
+                        waits = (await self._runs.get_run(owner, run_id)).approvals
+                        raise RunNeedsApproval(run_id, owner.project_id, waits[0].id if waits else None)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise RunNotFinished(run_id)

@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from datetime import datetime
 
-from codelab.orchestrator.v1 import event_pb2, message_pb2, run_pb2, session_pb2
+from codelab.orchestrator.v1 import approval_pb2, event_pb2, message_pb2, run_pb2, session_pb2
 from codelab.streams.v1 import publish_service_pb2
 
-from services.orchestrator.model import Event, Message, Run, Session
+from services.orchestrator.model import Approval, Event, Message, Run, Session
 from services.orchestrator.ports import Frame, Opening, Progress, Text
 from services.runtime.messages import fill, timestamp
 
@@ -29,6 +29,13 @@ def run_message(run: Run) -> run_pb2.Run:
     """A run as the contract has it."""
     message = run_pb2.Run()
     fill(message, asdict(run))
+    return message
+
+
+def approval_message(approval: Approval) -> approval_pb2.Approval:
+    """An approval as the contract has it."""
+    message = approval_pb2.Approval()
+    fill(message, asdict(approval))
     return message
 
 

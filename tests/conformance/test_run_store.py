@@ -22,10 +22,13 @@ from services.orchestrator.errors import (
 from services.orchestrator.model import (
     ACTIVE,
     Accepted,
+    ApprovalKind,
+    Decision,
     Ended,
     Mode,
     OnBusy,
     Owner,
+    Question,
     Role,
     RunState,
     TaskState,
@@ -426,18 +429,21 @@ async def test_cancelling_a_running_run_fences_whoever_runs_it(
     assert await store.renew(ONE, [lease.run_id]) == set()
 
 
-async def test_whatever_stops_runs_is_heard_by_the_other_replicas(
+async def test_whatever_stops_runs_or_decides_what_they_asked_is_heard_by_the_other_replicas(
     stores: Stores, ann: Owner, database_place: Place
 ) -> None:
-    cancelled, replaced, deleted = [await stores.running(ann, await stores.session(ann)) for _ in range(3)]
-    stopped = [cancelled.run_id, replaced.run_id, deleted.run_id]
+    leases = [await stores.running(ann, await stores.session(ann)) for _ in range(4)]
+    cancelled, replaced, deleted, asking = leases
+    question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + SECOND)
+    await stores.approvals[0].ask(asking, ONE, asking.task, [question], COST, NOW)
+    changed = [lease.run_id for lease in leases]
     heard: list[str] = []
 
     async def all_heard() -> bool:
         # Until somebody listens, nothing is heard: cancel something more.
         more = await stores.running(ann, await stores.session(ann))
         await stores.runs.cancel(ann, more.run_id, ONE, NOW)
-        stopped.append(more.run_id)
+        changed.append(more.run_id)
         return bool(heard)
 
     async with database_place.open().listening(CHANGED, heard.append):
@@ -446,9 +452,10 @@ async def test_whatever_stops_runs_is_heard_by_the_other_replicas(
         await stores.runs.cancel(ann, cancelled.run_id, ONE, NOW)
         await stores.send(ann, replaced.session_id, on_busy=OnBusy.REPLACE)
         await stores.sessions.delete_session(ann, deleted.session_id, NOW)
+        await stores.approvals[1].decide(ann, question.id, Decision(True), TWO, NOW)
         if database_place.kind == "postgresql":
-            await eventually(lambda: set(heard) >= {*stopped[:3]})
-    assert set(heard) <= {*stopped}
+            await eventually(lambda: set(heard) >= {*changed[:4]})
+    assert set(heard) <= {*changed}
 
 
 async def test_cancelling_a_queued_run_leaves_the_rest(stores: Stores, store: RunStore, ann: Owner, chat: str) -> None:

@@ -9,24 +9,30 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
+from services.orchestrator.attempts import Hand
 from services.orchestrator.errors import RunNeedsApproval
 from services.orchestrator.executor import HISTORY_BYTES
 from services.orchestrator.model import (
     Accepted,
+    ApprovalKind,
     ApprovalState,
     Decision,
+    Ending,
     Lease,
     Message,
+    Mode,
     OnBusy,
     Outcome,
     Owner,
+    Question,
     RunState,
+    Usage,
 )
 from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
 from services.orchestrator.waiting import Waiting
 from services.runtime.ids import new_id
-from tests.conformance.orchestrator_stores import NOW, TWO, a_message, lease_of, stores_in
+from tests.conformance.orchestrator_stores import NOW, ONE, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.orchestrator.endings import done
@@ -365,3 +371,49 @@ async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner
     outcome = await world.stores.runs.get_outcome(ann, run_id)
     assert outcome.answer is not None
     assert outcome.answer.content == "expired"
+
+
+class Beside:
+    """Implements `Work`: goes on while its task waits for its user, and answers with what was decided."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self.asked: list[Question] = []
+        self.waits = asyncio.Event()
+
+    async def work(self, hand: Hand) -> Ending:
+        lease = hand.ledger.lease
+        expires_at = NOW + timedelta(seconds=hand.approval_seconds)
+        self.asked = [Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, expires_at)]
+        await self._stores.approvals[0].ask(lease, ONE, lease.task, self.asked, Usage(), NOW)
+        self.waits.set()
+        while True:
+            await hand.decided.wait()
+            hand.decided.clear()
+            [decision] = (await self._stores.runs.standing(lease, ONE)).decisions
+            if decision.state is not ApprovalState.PENDING:
+                return done(lease, decision.state)
+
+
+@pytest.mark.parametrize("heard", ["here", "from elsewhere", "by looking"])
+async def test_run_that_works_beside_a_question_hears_what_was_decided(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch, heard: str
+) -> None:
+    beside = Beside(world.stores)
+    monkeypatch.setattr(world.executor, "_works", {Mode.DIRECT: beside})
+    deciding = world if heard == "here" else World(world.stores, process=TWO)
+    async with world.executor.working(lease_seconds=0.4 if heard == "by looking" else 3600):
+        run_id = await world.send(ann, chat)
+        await beside.waits.wait()
+        await deciding.executor.decide(ann, beside.asked[0].id, Decision(True))
+        if heard == "from elsewhere":
+            world.executor.heard_changed(run_id)
+        await world.until_over(run_id)
+    outcome = await world.stores.runs.get_outcome(ann, run_id)
+    assert outcome.answer is not None
+    assert outcome.answer.content == "approved"
+    # Both told it: whoever decided, and whoever has the run.
+    told = {event.type for run, event in [*world.streams.heard, *deciding.streams.heard] if run == run_id}
+    assert {"approval_required", "approval_resolved", "agent_completed"} <= told
+    if deciding is not world:
+        await deciding.executor.drain()
