@@ -70,19 +70,18 @@ def plain(message: Message) -> dict[str, Any]:
 
 def json_object(struct: Struct) -> dict[str, Any]:
     """A Struct as JSON has it: numbers that are whole are ints, which a Struct does not know."""
-    value: dict[str, Any] = whole(json_format.MessageToDict(struct))
+    value: dict[str, Any] = _whole(json_format.MessageToDict(struct))
     return value
 
 
-def whole(value: Any) -> Any:
-    """What `plain` gave of a Struct, with whole numbers as such: a Struct knows no others than floats, tools do."""
+def _whole(value: Any) -> Any:
     match value:
         case float() if value.is_integer() and abs(value) <= _LARGEST_EXACT:
             return int(value)
         case dict():
-            return {key: whole(each) for key, each in value.items()}
+            return {key: _whole(each) for key, each in value.items()}
         case list():
-            return [whole(each) for each in value]
+            return [_whole(each) for each in value]
     return value
 
 
