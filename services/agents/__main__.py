@@ -12,6 +12,8 @@ from codelab.agents.v1 import (
     memory_service_pb2_grpc,
     planning_service_pb2,
     planning_service_pb2_grpc,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -37,6 +39,14 @@ from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
+from services.agents.tools.calling import Calling
+from services.agents.tools.choice import tools_of
+from services.agents.tools.service import ToolService
+from services.agents.tools.servicer import ToolServicer
+from services.agents.tools.sql_policy_store import SqlToolPolicyStore
+from services.agents.tools.toolbox import Toolbox
+from services.agents.working import Worker
+from services.agents.workspaces.workspaces import Workspaces
 from services.runtime.auth import Keys, TokenVerifier
 from services.runtime.data_folder import DataFolder
 from services.runtime.databases import open_database, reporting_outages
@@ -69,9 +79,14 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
-        executions = Executions(store, SqlEffectJournal(database), cache, bus, recollections, model, utc_now)
-        planning = Planning(store, Ranking(embedder), model, embedder)
-        agents = AgentService(store, cache, bus, executions, keeper, utc_now, new_id)
+        workspaces = Workspaces.of(settings)
+        toolbox = Toolbox(await tools_of(settings, workspaces, keeper, memory, embedder))
+        policies, effects = SqlToolPolicyStore(database), SqlEffectJournal(database)
+        worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)
+        executions = Executions(store, effects, cache, bus, recollections, model, worker, utc_now)
+        tools = ToolService(toolbox, policies, store, utc_now)
+        planning = Planning(store, policies, toolbox, Ranking(embedder), model, embedder)
+        agents = AgentService(store, cache, bus, executions, keeper, toolbox, workspaces, utc_now, new_id)
 
         server = ServiceServer("agents", settings, TokenVerifier(Keys.of(settings)))
         server.add(
@@ -99,13 +114,22 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
             PlanningServicer(planning),
             planning_service_pb2.DESCRIPTOR.services_by_name["PlanningService"],
         )
+        server.add(
+            tool_service_pb2_grpc.add_ToolServiceServicer_to_server,
+            ToolServicer(tools),
+            tool_service_pb2.DESCRIPTOR.services_by_name["ToolService"],
+        )
         await opened.enter_async_context(repeating("old claims", executions.forget_old, _HOUSEKEEPING_SECONDS))
         sweep = await opened.enter_async_context(repeating("dropped memories", keeper.sweep, _HOUSEKEEPING_SECONDS))
         look = await opened.enter_async_context(
             repeating("other embeddings", keeper.warn_of_others, _HOUSEKEEPING_SECONDS)
         )
+        left = await opened.enter_async_context(
+            repeating("files of deleted projects", workspaces.sweep, _HOUSEKEEPING_SECONDS)
+        )
         # What a crash left is dropped now, and what a changed setting made useless is said.
         sweep.set()
+        left.set()
         look.set()
         await server.start()
         await opened.enter_async_context(reporting_outages(database, server))

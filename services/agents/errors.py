@@ -60,6 +60,18 @@ class AgentNameTaken(AlreadyExists):
         self.violations = (("agent.name", "is the name of another agent of the project"),)
 
 
+class UnknownTool(InvalidArgument):
+    """An agent is to be given something that is no tool."""
+
+    reason = "UNKNOWN_TOOL"
+
+
+class InvalidToolPolicy(InvalidArgument):
+    """Rules, or limits, of a tool policy do not go together, or are for no tool."""
+
+    reason = "INVALID_TOOL_POLICY"
+
+
 class AgentQueueFull(ResourceExhausted):
     """As many tasks wait for the agent as may."""
 
@@ -140,6 +152,15 @@ class ModelRefused(FailedPrecondition):
     """The model's endpoint does not accept the request as it is: somebody must change a setting or the agent."""
 
     reason = "MODEL_REFUSED"
+
+
+class WorkspaceUnavailable(Unavailable):
+    """The folder of the projects' files is out of reach."""
+
+    reason = "WORKSPACE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the files of projects are out of reach at the moment: try again", retry_after=1.0)
 
 
 class MemoryNotFound(NotFound):

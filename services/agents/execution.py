@@ -1,47 +1,27 @@
-"""Executing one task of a run on an agent: place → config → prompt → model, and everything that can end it early."""
+"""Executing one task of a run on an agent: place → config → memory → work, and everything that can end it early."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from services.agents.agent import Agent, AgentStatus, Owner
-from services.agents.answering import answering
 from services.agents.bus import AgentBus, Limits, Place
 from services.agents.cache import AgentCache
 from services.agents.effects import Effect, EffectJournal
 from services.agents.errors import AgentNotFound, ExecutionSuperseded, SlotLost
-from services.agents.events import Completed, ContextRetrieved, ExecutionEvent, StatusChanged, Working
+from services.agents.events import Completed, ContextRetrieved, ExecutionEvent, Paused, StatusChanged, Working
 from services.agents.happenings import Happenings
-from services.agents.memory.model import InteractionType
-from services.agents.models import Message, Model, ModelRequest, Throttled, Usage
-from services.agents.prompt import build_prompt
-from services.agents.quoting import TaskInput
-from services.agents.recollection import Interaction, Recollection, Recollections
-from services.agents.store import AgentStore, Claim
+from services.agents.models import Model
+from services.agents.recollection import Interaction, Recollections
+from services.agents.store import AgentStore
+from services.agents.task import Task
+from services.agents.working import Worker
 from services.runtime.errors import CodelabError, FailedPrecondition
 from services.runtime.ids import Clock
 
 CLAIMS_KEPT = timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One attempt at a task, with everything it needs."""
-
-    owner: Owner
-    agent_id: str
-    claim: Claim
-    instruction: str
-    history: tuple[Message, ...] = ()
-    """The session before this run, oldest first."""
-    inputs: tuple[TaskInput, ...] = ()
-    session_id: str = ""
-    interaction_type: InteractionType = "direct_call"
-    request: str = ""
-    """The user's message, where the instruction is only a part of what it asks for."""
 
 
 class _Execution:
@@ -98,6 +78,7 @@ class Executions:
         bus: AgentBus,
         recollections: Recollections,
         model: Model,
+        worker: Worker,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -106,11 +87,12 @@ class Executions:
         self._bus = bus
         self._recollections = recollections
         self._model = model
+        self._worker = worker
         self._clock = clock
         self._running: set[_Execution] = set()
 
     async def execute(self, task: Task) -> AsyncGenerator[ExecutionEvent, None]:
-        """Execute the task and yield what happens, Completed last. Closing the iterator stops the task at once.
+        """Execute the task and yield what happens, Completed or Paused last. Closing the iterator stops it at once.
 
         Raise AgentNotFound, also when the agent or its project is deleted meanwhile, ExecutionSuperseded when a later
         attempt has the task, AgentQueueFull, AgentQueueUnavailable, SlotLost, or what the model raises.
@@ -159,7 +141,7 @@ class Executions:
                     # A task keeps the config that it starts with, and this one starts only now. If the run was taken
                     # over meanwhile, another replica, which does not find this attempt, may even have done it.
                     agent = await self._store.reclaim(task.owner, task.agent_id, task.claim)
-                completed = await self._work(agent, task, emit)
+                ended = await self._work(agent, task, emit)
             except FailedPrecondition:
                 # Trying again is no use until somebody changes the agent's config, or the platform's.
                 left = "error"
@@ -169,7 +151,7 @@ class Executions:
                 await self._cache.set_status(agent, left)
                 if idle:
                     emit(StatusChanged(left))
-        emit(completed)
+        emit(ended)
 
     async def _end_earlier_attempts(self, task: Task) -> None:
         earlier = [
@@ -184,35 +166,21 @@ class Executions:
         for execution in earlier:
             await execution.over()
 
-    async def _work(self, agent: Agent, task: Task, emit: Callable[[ExecutionEvent], None]) -> Completed:
+    async def _work(self, agent: Agent, task: Task, emit: Callable[[ExecutionEvent], None]) -> Completed | Paused:
         """Recall, answer, remember: who hears that the task is done can count on its being remembered."""
         interaction = Interaction(
             agent, task.session_id, task.claim, task.interaction_type, task.instruction, task.history
         )
         recollection = await self._recollections.recall(interaction)
         emit(ContextRetrieved(recollection.found, recollection.unavailable))
-        completed = await self._answer(agent, task, recollection, emit)
-        answer = "" if self._model.canned else completed.output
-        await self._recollections.remember(interaction, recollection, answer)
-        return completed
-
-    async def _answer(
-        self, agent: Agent, task: Task, recollection: Recollection, emit: Callable[[ExecutionEvent], None]
-    ) -> Completed:
         # As late as can be: an attempt that was superseded may yet say how its last call ended.
         effects = await self._done_before(task)
-        emit(Working("thinking"))
-        completed = Completed("", Usage())
-        async with aclosing(answering(self._model, _request(agent, task, recollection, effects))) as answer:
-            async for event in answer:
-                match event:
-                    case Throttled(seconds):
-                        await self._bus.throttle(agent.id, seconds)
-                    case Completed():
-                        completed = event
-                    case _:
-                        emit(event)
-        return completed
+        throttle = partial(self._bus.throttle, agent.id)
+        ended = await self._worker.work(agent, task, recollection, effects, emit, throttle)
+        if isinstance(ended, Completed):
+            answer = "" if self._model.canned else ended.output
+            await self._recollections.remember(interaction, recollection, answer)
+        return ended
 
     async def _done_before(self, task: Task) -> tuple[Effect, ...]:
         """What earlier attempts at the task did. The claim is made: they can begin nothing more."""
@@ -226,22 +194,3 @@ async def _wait(place: Place, emit: Callable[[ExecutionEvent], None]) -> bool:
         waited = True
         emit(Working("queued", position))
     return waited
-
-
-def _request(agent: Agent, task: Task, recollection: Recollection, effects: tuple[Effect, ...]) -> ModelRequest:
-    return ModelRequest(
-        build_prompt(
-            agent.config,
-            recollection.memories,
-            task.history,
-            task.inputs,
-            task.instruction,
-            effects=effects,
-            request=task.request,
-        ),
-        agent.config.model,
-        agent.config.temperature,
-        agent.config.max_tokens,
-        tuple(memory.content for memory in recollection.memories),
-        task.instruction,
-    )

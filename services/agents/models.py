@@ -65,6 +65,8 @@ class ModelRequest:
     """What the model may call. Models that know no tools are not told, and answer without."""
     may_call: bool = True
     """Whether it may call any of them this time."""
+    may_be_silent: bool = False
+    """Whether it may say nothing: it has said what there was to say before it called tools."""
     answer_format: AnswerFormat | None = None
     """Unset: text. Endpoints that know no formats are not told; then the messages alone ask for it."""
 
@@ -77,6 +79,13 @@ class Usage:
     completion_tokens: int = 0
     model_calls: int = 0
     """Calls made, also those that failed and were repeated."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.model_calls + other.model_calls,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ class Model(Protocol):
 
         Before the first piece a Throttled says that a call was refused for load, also if no answer follows it.
         The pieces are valid Unicode, and not all white space unless tools are to be called.
-        Closing the iterator, or cancelling the task that waits
+        It is empty only if it may be. Closing the iterator, or cancelling the task that waits
         for it, ends the model's work at once. Raise ModelUnavailable, ModelTimeout, ModelFailed or ModelRefused; never
         end without Usage. Where a format is asked for, a model's refusal to answer is ModelRefused; else it is its
         answer.

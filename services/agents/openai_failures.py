@@ -1,6 +1,7 @@
 """What the `openai` client's exceptions mean to us. Their text is never passed on: it may hold keys and prompts."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,18 @@ _LONGEST_PASSED_ON_SECONDS = 24 * 3600.0
 """Endpoints may ask for any number of seconds; those whom it is passed on to cannot count that far."""
 # Few endpoints say which parameter they refuse other than in words, and each has its own.
 _OF_FORMAT = re.compile(r"response_?format|json_?schema|structured.?output|guided.?(json|decoding)", re.IGNORECASE)
+_OF_TOOLS = re.compile(
+    r"""support[^.;]{0,40}\b(tools?|function.?calls?|function.?calling)\b
+    |\b(tools?|tool.?calls?|tool.?calling|function.?calls?|function.?calling)\b[^.;]{0,40}
+        \b(not|un)\W?(be\W)?(support|enabl|available|permit|allow|recogni)
+    |\b(unknown|unrecognized|unexpected|unsupported)\b[^.;]{0,40}\btools\b
+    |enable-auto-tool-choice|\btools\b.param\b.requires
+    |roles?.must.alternate|only.user.(and|or).assistant.roles""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Servers that lack a setting for tools fail like those that lack the model, or a part of themselves.
+_OF_REFUSED_TOOLS = (400, 404, 422, 500, 501)
+_MOST_WORDS = 2_000
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -131,6 +144,7 @@ def _of_refusal(refusal: Refusal, model: str) -> Failure:
             throttled_seconds=refusal.throttled_seconds,
             status=status,
             code=code,
+            refused_parameter=refusal.parameter,
         )
     advice = (
         f"the model's endpoint does not know model {model} ({refusal.grounds}): check the agent's model, OPENAI_MODEL"
@@ -144,12 +158,29 @@ def _of_refusal(refusal: Refusal, model: str) -> Failure:
 
 def _refused_parameter(error: "APIStatusError") -> str | None:
     """The parameter that the endpoint does not take, or not with this value."""
-    if error.status_code not in (400, 422):
-        return None
     named = error.param if isinstance(error.param, str) else ""
-    if _OF_FORMAT.search(named or f"{error.message} {error.body}"):
-        return "response_format"
-    return named or None
+    words = named or " ".join(_words(error.body))[:_MOST_WORDS]
+    if error.status_code in (400, 422):
+        if _OF_FORMAT.search(words):
+            return "response_format"
+        if named or "tool_choice" in words:
+            return named or "tool_choice"
+    if not named and error.status_code in _OF_REFUSED_TOOLS and _OF_TOOLS.search(words):
+        return "tools"
+    return None
+
+
+def _words(said: object) -> Iterator[str]:
+    """What an endpoint says of an error, without what it quotes of the request: there a user may have put any words."""
+    match said:
+        case str():
+            yield said
+        case list():
+            for each in said:
+                yield from _words(each)
+        case dict():
+            for name in ("message", "error", "loc", "msg", "detail", "metadata", "raw"):
+                yield from _words(said.get(name))
 
 
 def _identifier(code: object) -> str | None:

@@ -4,16 +4,18 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from services.agents.errors import ModelRefused
-from services.agents.models import ModelRequest, Throttled, Usage
+from services.agents.models import CallsWanted, ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL, OpenAIClient, Pauses
 from services.agents.openai_failures import failure_of
+from services.agents.openai_messages import wire_message, wire_tools
+from services.agents.turns import as_text
 from services.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 # What some models refuse to be told, and answer without.
-_DISPENSABLE = ("temperature", "response_format")
+_DISPENSABLE = ("temperature", "response_format", "tools", "tool_choice")
 # The answer is whole once it has a finish reason; nobody waits longer for its usage.
 _USAGE_SECONDS = 2.0
 _DECLINED = "the model, or a filter of its endpoint, refuses to answer this: put the request differently"
+
+
+class _CalledUnasked(Exception):
+    """The model said nothing, and called tools where it was told to call none."""
 
 
 class OpenAIModel:
@@ -48,7 +54,8 @@ class OpenAIModel:
         self._default_model = default_model
         self._silence_seconds = silence_seconds
         self._retries = retries
-        # By model: reasoning models have one temperature and refuse to be told another; not every server knows formats.
+        # By model: reasoning models have one temperature and refuse to be told another; not every server knows formats,
+        # or tools, or a way to forbid them.
         self._without: dict[str, set[str]] = {}
 
     @classmethod
@@ -70,7 +77,7 @@ class OpenAIModel:
         """Close the client and its connections."""
         await self._client.close()
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | Usage | Throttled, None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[str | CallsWanted | Usage | Throttled, None]:
         """See Model. A call that fails before it said anything is repeated as often as the settings permit."""
         model = request.model or self._default_model
         retries = calls = 0
@@ -79,19 +86,24 @@ class OpenAIModel:
             calls += 1
             parameters = self.parameters(request, model)
             try:
-                async with aclosing(self._answer(parameters, request.answer_format is not None)) as pieces:
+                async with aclosing(self._answer(parameters, request)) as pieces:
                     async for piece in pieces:
                         said = True
                         yield replace(piece, model_calls=calls) if isinstance(piece, Usage) else piece
                 return
+            except _CalledUnasked:
+                self._do_without(model, "tool_choice")
+                continue
             except Exception as error:
                 failure = failure_of(error, model, said, self._silence_seconds)
                 if failure is None:
                     raise
                 log.warning("model call failed", model=model, call=calls, status=failure.status, code=failure.code)
                 refused = failure.refused_parameter
+                if refused == "tool_choice" and refused not in parameters:
+                    refused = "tools"  # Some refuse the choice that they take when none is sent.
                 if refused in _DISPENSABLE and refused in parameters:
-                    self._without.setdefault(model, set()).add(refused)
+                    self._do_without(model, refused)
                     continue
                 if failure.throttled_seconds is not None:
                     yield Throttled(failure.throttled_seconds)
@@ -100,20 +112,31 @@ class OpenAIModel:
             await self._pauses.before(retries, failure.retry_after)
             retries += 1
 
-    async def _answer(self, parameters: dict[str, Any], formatted: bool) -> AsyncGenerator[str | Usage, None]:
+    def _do_without(self, model: str, parameter: str) -> None:
+        log.warning("model is asked without what it does not take", model=model, parameter=parameter)
+        self._without.setdefault(model, set()).add(parameter)
+
+    async def _answer(
+        self, parameters: dict[str, Any], request: ModelRequest
+    ) -> AsyncGenerator[str | CallsWanted | Usage, None]:
         client = await self._client.opened()
         async with asyncio.timeout(self._silence_seconds):
             stream = await _request(client, parameters)
         try:
-            reader, usage = PieceReader(), Usage()
-            while (chunk := await self._next(stream, reader.finish_reason is not None)) is not None:
+            reader, usage = PieceReader("tools" in parameters, request.may_be_silent), Usage()
+            while not reader.full and (chunk := await self._next(stream, reader.finish_reason is not None)) is not None:
                 usage = usage_of(chunk) or usage
                 if piece := reader.read(chunk):
                     yield piece
-            if reader.refused and formatted:
+            if reader.refused and request.answer_format is not None:
                 raise ModelRefused(_DECLINED, model=parameters["model"])
             if rest := reader.end():
                 yield rest
+            if calls := reader.calls(call.id for message in request.messages for call in message.calls):
+                if request.may_call:
+                    yield CallsWanted(calls)
+                elif reader.blank:
+                    raise _CalledUnasked
             yield usage
         finally:
             # This also ends the request when the task is cancelled in mid-answer.
@@ -133,9 +156,13 @@ class OpenAIModel:
 
     def parameters(self, request: ModelRequest, model: str) -> dict[str, Any]:
         """What is sent to ask for the answer."""
+        refused = self._without.get(model, ())
+        # Who cannot be told to call nothing is told of nothing to call.
+        tools = request.tools if request.may_call or "tool_choice" not in refused else ()
+        with_tools = bool(tools) and "tools" not in refused
         parameters: dict[str, Any] = {
             "model": model,
-            "messages": [asdict(message) for message in request.messages],
+            "messages": list(map(wire_message, request.messages if with_tools else as_text(request.messages))),
             "stream": True,
             "stream_options": {"include_usage": True},
             # OpenAI has renamed it and its newer models refuse the old name; the others know only that one.
@@ -145,7 +172,10 @@ class OpenAIModel:
         if request.answer_format is not None:
             described = {"name": request.answer_format.name, "schema": request.answer_format.schema, "strict": True}
             optional["response_format"] = {"type": "json_schema", "json_schema": described}
-        refused = self._without.get(model, ())
+        if with_tools:
+            optional["tools"] = wire_tools(tools)
+            if not request.may_call:
+                optional["tool_choice"] = "none"
         return parameters | {name: value for name, value in optional.items() if name not in refused}
 
 

@@ -6,13 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 import grpc
-from codelab.agents.v1 import planning_service_pb2, planning_service_pb2_grpc, usage_pb2
+from codelab.agents.v1 import planning_service_pb2, planning_service_pb2_grpc, tool_pb2, usage_pb2
 
 from services.agents.combining_prompt import FailedPart
 from services.agents.planning import Planning
 from services.agents.planning_prompt import Rejected
 from services.agents.ranking import Candidate
+from services.agents.tools.policy import PlanApproval
 from services.agents.translating import fill_answer, history_of, inputs_of, owner_of
+from services.runtime.messages import fill
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,14 +40,17 @@ class PlanningServicer(planning_service_pb2_grpc.PlanningServiceServicer):
             text=proposal.text,
             agents=map(_to_proto, proposal.agents),
             usage=usage_pb2.Usage(**asdict(proposal.usage)),
+            plan_approval=_approval_message(proposal.approval),
         )
 
     async def ChooseAgent(
         self, request: planning_service_pb2.ChooseAgentRequest, context: Context
     ) -> planning_service_pb2.ChooseAgentResponse:
         """See the contract."""
-        agent = await self._planning.choose(owner_of(request.project_id), request.request)
-        return planning_service_pb2.ChooseAgentResponse(agent=_to_proto(agent))
+        choice = await self._planning.choose(owner_of(request.project_id), request.request)
+        return planning_service_pb2.ChooseAgentResponse(
+            agent=_to_proto(choice.agent), plan_approval=_approval_message(choice.approval)
+        )
 
     async def CombineResults(
         self, request: planning_service_pb2.CombineResultsRequest, context: Context
@@ -69,4 +74,12 @@ def _rejected(request: planning_service_pb2.ProposePlanRequest) -> Rejected | No
 
 
 def _to_proto(agent: Candidate) -> planning_service_pb2.PlannableAgent:
-    return planning_service_pb2.PlannableAgent(id=agent.id, name=agent.name)
+    message = planning_service_pb2.PlannableAgent()
+    fill(message, {"id": agent.id, "name": agent.name, "risks": agent.risks, "max_tokens": agent.max_tokens})
+    return message
+
+
+def _approval_message(approval: PlanApproval) -> tool_pb2.PlanApproval:
+    message = tool_pb2.PlanApproval()
+    fill(message, asdict(approval))
+    return message

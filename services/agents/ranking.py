@@ -16,6 +16,7 @@ from services.agents.errors import EmbeddingRefused, EmbeddingUnavailable
 from services.agents.memory.embedding.embedder import Embedder
 from services.agents.memory.model import Vector
 from services.agents.quoting import beginning
+from services.agents.tools.tool import Risk
 
 log = structlog.get_logger()
 
@@ -39,11 +40,19 @@ class Candidate:
     name: str
     about: str
     """The beginning of its system prompt."""
+    tools: tuple[str, ...] = ()
+    """Names, as its config has them: not every one is there, or permitted."""
+    max_tokens: int = 0
+    """Most tokens of one answer of it."""
+    risks: tuple[Risk, ...] = ()
+    """Of the tools that it may use; known of those that are proposed."""
 
     @classmethod
     def of(cls, agent: Agent) -> Self:
         """The agent as a candidate."""
-        return cls(agent.id, agent.name, beginning(agent.config.system_prompt, LONGEST_ABOUT))
+        config = agent.config
+        about = beginning(config.system_prompt, LONGEST_ABOUT)
+        return cls(agent.id, agent.name, about, config.tools, config.max_tokens)
 
 
 class Ranking:

@@ -8,14 +8,18 @@ import structlog
 from services.agents.agent import Agent, AgentDraft, Owner
 from services.agents.bus import AgentBus, Limits
 from services.agents.cache import AgentCache
+from services.agents.errors import UnknownTool
 from services.agents.execution import Executions
 from services.agents.memory.keeper import MemoryKeeper
 from services.agents.starter_pack import STARTER_PACK
 from services.agents.store import AgentStore
+from services.agents.tools.toolbox import Toolbox
+from services.agents.workspaces.workspaces import Workspaces
 from services.runtime import pages
 from services.runtime.errors import InvalidArgument
 from services.runtime.idempotency import RequestKey
 from services.runtime.ids import Clock, NewId, is_uuid
+from services.runtime.validation import MAX_VIOLATIONS
 
 log = structlog.get_logger()
 
@@ -39,6 +43,8 @@ class AgentService:
         bus: AgentBus,
         executions: Executions,
         memories: MemoryKeeper,
+        toolbox: Toolbox,
+        workspaces: Workspaces,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -46,7 +52,9 @@ class AgentService:
         self._cache = cache
         self._bus = bus
         self._memories = memories
+        self._workspaces = workspaces
         self._executions = executions
+        self._toolbox = toolbox
         self._clock = clock
         self._new_id = new_id
 
@@ -67,16 +75,22 @@ class AgentService:
         return await self._live(agents)
 
     async def delete_space(self, owner: Owner) -> None:
-        """Remove the project's worker space for good, with what its agents remember, and stop what they do."""
+        """Remove the project's worker space for good, with what its agents remember and its files; stop what they do.
+
+        Raise WorkspaceUnavailable.
+        """
         for agent_id in await self._store.delete_space(owner, self._clock()):
             await self._cache.forget(agent_id)
         self._executions.stop_project(owner)
         await self._memories.drop_deleted(owner)
+        await self._workspaces.remove(owner)
         log.info("worker space deleted", project_id=owner.project_id)
 
     async def create(self, owner: Owner, draft: AgentDraft, request_id: str | None) -> Agent:
-        """Make an agent. Raise ProjectNotFound, AgentNameTaken, InvalidArgument, RequestIdReused."""
+        """Make an agent. Raise ProjectNotFound, AgentNameTaken, InvalidArgument, UnknownTool, RequestIdReused."""
         _refuse_uuid(draft.name)
+        self._refuse_unknown(draft.config.tools)
+        draft = _with_each_tool_once(draft)
         key = RequestKey.of("agents.create", request_id, owner.project_id, asdict(draft))
         agent = await self._store.create_agent(self._new(owner, draft, self._clock()), key)
         return (await self._live((agent,)))[0]
@@ -110,12 +124,17 @@ class AgentService:
     async def update(self, owner: Owner, agent_id: str, wanted: AgentDraft, paths: frozenset[str]) -> Agent:
         """Give the agent the values of `wanted` at these dotted paths; without paths nothing changes.
 
-        Raise AgentNotFound, AgentNameTaken, InvalidArgument.
+        Names of tools that the agent has already may stay, also where no tool has them any more. Raise AgentNotFound,
+        AgentNameTaken, InvalidArgument, UnknownTool.
         """
         if not paths:
             return await self.get(owner, agent_id)
         if "name" in paths:
             _refuse_uuid(wanted.name)
+        if paths & {"config", "config.tools"} and self._toolbox.unknown(wanted.config.tools):
+            before = await self._store.get_agent(owner, agent_id)
+            self._refuse_unknown(wanted.config.tools, before.config.tools)
+        wanted = _with_each_tool_once(wanted)
         agent = await self._store.update_agent(owner, agent_id, wanted, paths, self._clock())
         await self._cache.put(agent)
         await self._bus.resize(agent.id, Limits.of(agent.config))
@@ -127,6 +146,11 @@ class AgentService:
         await self._cache.forget(agent_id)
         self._executions.stop_agent(owner, agent_id)
         await self._memories.drop_deleted(owner)
+
+    def _refuse_unknown(self, names: tuple[str, ...], permitted: tuple[str, ...] = ()) -> None:
+        unknown = [(place, wrong) for place, wrong in self._toolbox.unknown(names) if names[place] not in permitted]
+        if unknown:
+            raise UnknownTool(*((f"agent.config.tools[{place}]", wrong) for place, wrong in unknown[:MAX_VIOLATIONS]))
 
     def _new(self, owner: Owner, draft: AgentDraft, now: datetime) -> Agent:
         return Agent(
@@ -146,6 +170,10 @@ class AgentService:
         return tuple(
             replace(agent, status="busy" if agent.id in busy else left.get(agent.id, agent.status)) for agent in agents
         )
+
+
+def _with_each_tool_once(draft: AgentDraft) -> AgentDraft:
+    return replace(draft, config=replace(draft.config, tools=tuple(dict.fromkeys(draft.config.tools))))
 
 
 def _refuse_uuid(name: str) -> None:

@@ -18,14 +18,27 @@ from codelab.agents.v1 import (
 )
 
 from services.agents.agent import Agent, AgentConfig, AgentDraft
-from services.agents.events import ContextRetrieved, ExecutionEvent, StatusChanged, Working
-from services.agents.execution import Executions, Task
+from services.agents.events import (
+    ContextRetrieved,
+    ExecutionEvent,
+    Paused,
+    PendingCall,
+    StatusChanged,
+    ToolCompleted,
+    ToolStarted,
+    WantedApproval,
+    WantedConsultation,
+    Working,
+)
+from services.agents.execution import Executions
 from services.agents.memory.model import Found, InteractionType
 from services.agents.memory.servicer import memory_message
 from services.agents.service import AgentService
 from services.agents.store import Claim
+from services.agents.task import Task
+from services.agents.tools.calling import CallAnswer
 from services.agents.translating import fill_answer, history_of, inputs_of, owner_of
-from services.runtime.messages import enum_word, fill, plain
+from services.runtime.messages import enum_word, fill, plain, whole
 from services.runtime.validation import mask_paths
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -156,7 +169,21 @@ def _task(request: execution_service_pb2.ExecuteRequest) -> Task:
         request.session_id,
         _kind(request),
         request.request,
+        request.state,
+        tuple(map(_answer, request.answers)),
+        tuple(request.approved_tools),
+        request.unattended,
     )
+
+
+def _answer(answer: execution_service_pb2.CallAnswer) -> CallAnswer:
+    match answer.WhichOneof("answer"):
+        case "approved":
+            return CallAnswer(answer.call_id, "approved", arguments=whole(plain(answer.approved)["arguments"]))
+        case "done":
+            return CallAnswer(answer.call_id, "done", answer.done.output, answer.done.success)
+        case _:
+            return CallAnswer(answer.call_id, "refused", answer.refused.detail or "It must not run.")
 
 
 def _kind(request: execution_service_pb2.ExecuteRequest) -> InteractionType:
@@ -173,6 +200,15 @@ def _shown(found: Found) -> memory_pb2.Memory:
     return memory_message(replace(memory, content=content, metadata={}), found.score)
 
 
+def _pending(call: PendingCall) -> dict[str, Any]:
+    values = {"call_id": call.call_id, "tool": call.tool, "arguments": call.arguments}
+    match call.wanted:
+        case WantedApproval():
+            return {**values, "approval": asdict(call.wanted)}
+        case WantedConsultation():
+            return {**values, "consultation": asdict(call.wanted)}
+
+
 def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
     response = execution_service_pb2.ExecuteResponse()
     match event:
@@ -185,6 +221,21 @@ def _event(event: ExecutionEvent) -> execution_service_pb2.ExecuteResponse:
             fill(response.context, {"unavailable": unavailable})
         case StatusChanged(status):
             fill(response.status_changed, {"status": status})
+        case ToolStarted(call_id, tool, arguments):
+            fill(response.tool_started, {"call_id": call_id, "tool": tool, "arguments": arguments})
+        case ToolCompleted(call_id, tool, output):
+            fill(
+                response.tool_completed,
+                {
+                    "call_id": call_id,
+                    "tool": tool,
+                    "success": output.success,
+                    "output": output.text,
+                    "truncated": output.truncated,
+                },
+            )
+        case Paused(state, calls, usage):
+            fill(response.paused, {"state": state, "calls": map(_pending, calls), "usage": asdict(usage)})
         case _:
             fill_answer(response, event)
     return response

@@ -22,6 +22,7 @@ from services.agents.tables import (
     memory_collections,
     of,
     of_task,
+    tool_policies,
     user_agents,
     worker_spaces,
 )
@@ -79,6 +80,7 @@ class SqlAgentStore:
             gone = sa.delete(user_agents).where(of(user_agents, owner)).returning(user_agents)
             agents = OWN_AGENTS.all(await connection.execute(gone), owner.user_id, owner.project_id)
             await connection.execute(sa.delete(executions).where(of(executions, owner)))
+            await connection.execute(sa.delete(tool_policies).where(of(tool_policies, owner)))
             await connection.execute(_drop_memories(owner, now))
             await connection.execute(
                 sa.update(worker_spaces).where(of(worker_spaces, owner)).values(state="deleted", updated_at=now)

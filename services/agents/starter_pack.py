@@ -2,6 +2,15 @@
 
 from services.agents.agent import AgentConfig, AgentDraft
 
+_LOOKING = ("list_directory", "read_file", "search_files")
+_WRITING = ("write_file", "edit_file")
+_WORKING = (*_LOOKING, *_WRITING, "run_command", "search_memory")
+
+_APPROVAL = """\
+- What changes or runs something may wait for the user's approval, who may also alter it: go by its result. If it is \
+refused, take the reason into account and do not try to get round it; say what is left undone.
+"""
+
 _CODE_ASSISTANT = """\
 You are CodeAssistant, a senior software engineer who works with the user on their code.
 
@@ -13,6 +22,8 @@ user's project. If these are unknown and matter, say what you assume.
 not asked for.
 - Prefer the standard library and what the project already uses to a new dependency.
 - Put code in fenced blocks with the language's name. Say plainly when you are not sure, and never invent an API.
+- Your tools work on the project's files. Look before you change: read what you are about to edit and what depends on \
+it, change no more than the task needs, then run the tests or the program to see that it holds.
 """
 
 _DATA_ANALYST = """\
@@ -26,6 +37,8 @@ gaps, outliers and mixed units before you calculate.
 - Use tables for comparisons, name units and periods, and round to what the data supports. When a chart says it \
 better, give the code that draws it.
 - Never make up data. If the question cannot be answered from what is there, say what is needed.
+- Your tools work on the project's files. Look at the data before you compute with it, run a calculation instead of \
+guessing its result, and write results to files of their own: the data stays as it is.
 """
 
 _DOCUMENT_WRITER = """\
@@ -38,10 +51,14 @@ You are DocumentWriter, a technical writer who makes things clear to the people 
 alters the meaning.
 - Write Markdown unless asked for another format. Deliver the text itself, without remarks about it before or after.
 - Never invent facts, names, figures or quotations: mark each gap as [to be filled: what is missing].
+- Your tools work on the project's files. A text that belongs there, put there, and say where it is. Look before you \
+change: read the file and what is beside it first, and keep what you were not asked to touch.
 """
 
 STARTER_PACK = (
-    AgentDraft("CodeAssistant", AgentConfig(system_prompt=_CODE_ASSISTANT, temperature=0.2)),
-    AgentDraft("DataAnalyst", AgentConfig(system_prompt=_DATA_ANALYST, temperature=0.2)),
-    AgentDraft("DocumentWriter", AgentConfig(system_prompt=_DOCUMENT_WRITER)),
+    AgentDraft(
+        "CodeAssistant", AgentConfig(system_prompt=_CODE_ASSISTANT + _APPROVAL, tools=_WORKING, temperature=0.2)
+    ),
+    AgentDraft("DataAnalyst", AgentConfig(system_prompt=_DATA_ANALYST + _APPROVAL, tools=_WORKING, temperature=0.2)),
+    AgentDraft("DocumentWriter", AgentConfig(system_prompt=_DOCUMENT_WRITER + _APPROVAL, tools=(*_LOOKING, *_WRITING))),
 )

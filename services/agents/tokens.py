@@ -1,8 +1,10 @@
 """How many tokens a text has, about, and what fits into so many."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 from services.agents.models import Message
+from services.agents.tools.tool import ToolSpec
 
 # Bytes of UTF-8 a token, on the low side: English has four and more, code and other scripts about three.
 _BYTES_A_TOKEN = 3
@@ -19,9 +21,19 @@ def estimate_tokens(text: str) -> int:
     return len(text.encode()) // _BYTES_A_TOKEN + _TOKENS_A_MESSAGE
 
 
-def estimate_prompt(messages: Iterable[Message]) -> int:
-    """About how many tokens a prompt of these messages has."""
-    return sum(estimate_tokens(message.content) for message in messages)
+def estimate_message(message: Message) -> int:
+    """About how many tokens a message has, with its calls."""
+    calls = sum(estimate_tokens(f"{call.id}{call.tool}{call.arguments}") for call in message.calls)
+    return estimate_tokens(message.content) + calls
+
+
+def estimate_prompt(messages: Iterable[Message], tools: Iterable[ToolSpec] = ()) -> int:
+    """About how many tokens a prompt of these messages has, and of what there is to know of these tools."""
+    told = sum(
+        estimate_tokens(f"{tool.name}{tool.description}{json.dumps(tool.parameters, ensure_ascii=False)}")
+        for tool in tools
+    )
+    return told + sum(map(estimate_message, messages))
 
 
 def most_characters(tokens: int) -> int:
@@ -33,7 +45,7 @@ def latest_that_fit(history: Sequence[Message], tokens: int) -> Sequence[Message
     """The end of a history (oldest first) whose estimate is within so many tokens, without a gap."""
     kept = 0
     for message in reversed(history):
-        tokens -= estimate_tokens(message.content)
+        tokens -= estimate_message(message)
         if tokens < 0:
             break
         kept += 1

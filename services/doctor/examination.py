@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from services.doctor.commands import commands
 from services.doctor.database import database
 from services.doctor.finding import Check, Finding, Status, fail, ok, warn
 from services.doctor.machine import data_folder, keys, python
@@ -32,6 +33,7 @@ _CHECKS: tuple[Check, ...] = (
     embeddings,
     memory,
     queues,
+    commands,
 )
 DEADLINE_SECONDS = 8.0
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 from codelab.agents.v1 import execution_service_pb2 as pb
 from codelab.agents.v1 import planning_service_pb2 as planning_pb
-from codelab.agents.v1 import usage_pb2
+from codelab.agents.v1 import tool_pb2, usage_pb2
 from codelab.agents.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from codelab.agents.v1.memory_pb2 import InteractionType
 from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceStub
@@ -14,20 +14,28 @@ from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceStub
 from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Task, Usage
 from services.orchestrator.ports import (
     AgentsUnreachable,
+    Answer,
     Assignment,
+    Choice,
     Completed,
+    Consultation,
     Delta,
     Happening,
     ModelCalled,
+    Paused,
+    PlannableAgent,
+    PlanPolicy,
     Progress,
     Proposal,
     Rejected,
     Result,
+    ToolEvent,
+    Wanted,
 )
 from services.runtime.channels import Peers
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
-from services.runtime.messages import plain
+from services.runtime.messages import plain, whole
 from services.runtime.status import from_rpc_error
 
 # Embedding a request and the descriptions of many agents, the model for that loaded first.
@@ -80,6 +88,10 @@ class AgentsClient:
             inputs=_inputs(assignment.results),
             interaction_type=_INTERACTIONS[lease.mode],
             request=assignment.request,
+            state=assignment.state,
+            answers=map(_answer, assignment.answers),
+            approved_tools=assignment.approved_tools,
+            unattended=assignment.unattended,
         )
         call = self._stub.Execute(request, metadata=self._peers.metadata(lease.user_id, None))
         async with _closing(call):
@@ -99,17 +111,17 @@ class AgentsClient:
         call = self._planning.ProposePlan(asked, metadata=self._peers.metadata(lease.user_id, None))
         async with _closing(call):
             response = await call
-        agents = tuple(Agent(agent.id, agent.name) for agent in response.agents)
-        return Proposal(response.text, agents, _usage(response.usage))
+        agents = tuple(map(_plannable, response.agents))
+        return Proposal(response.text, agents, _usage(response.usage), _policy(response.plan_approval))
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
+    async def choose(self, lease: Lease, request: str) -> Choice:
         asked = planning_pb.ChooseAgentRequest(project_id=lease.project_id, request=request)
         call = self._planning.ChooseAgent(
             asked, timeout=_CHOOSE_SECONDS, metadata=self._peers.metadata(lease.user_id, _CHOOSE_SECONDS)
         )
         async with _closing(call):
             response = await call
-        return Agent(response.agent.id, response.agent.name)
+        return Choice(_plannable(response.agent), _policy(response.plan_approval))
 
     async def combine(
         self,
@@ -152,6 +164,17 @@ def _inputs(results: Sequence[Result]) -> list[pb.TaskInput]:
     return [pb.TaskInput(task_id=each.task_id, title=each.title, output=each.output) for each in results]
 
 
+def _plannable(agent: planning_pb.PlannableAgent) -> PlannableAgent:
+    values = plain(agent)
+    return PlannableAgent(agent.id, agent.name, agent.max_tokens, tuple(values["risks"]))
+
+
+def _policy(approval: tool_pb2.PlanApproval) -> PlanPolicy:
+    """Of a service that knows no policies yet, one that never asks."""
+    values = plain(approval)
+    return PlanPolicy(values["mode"] or "never", values["max_tasks"], values["max_tokens"], tuple(values["risks"]))
+
+
 def _usage(usage: usage_pb2.Usage) -> Usage:
     return Usage(usage.prompt_tokens, usage.completion_tokens, usage.model_calls)
 
@@ -178,8 +201,41 @@ def _happening(response: pb.ExecuteResponse, task: Task) -> Happening:
             return Progress("context_retrieved", {**agent, **plain(response.context)})
         case "status_changed":
             return Progress("agent_status_changed", {"agent_id": task.agent_id, **plain(response.status_changed)})
+        case "tool_started":
+            return ToolEvent("tool_started", {**agent, **plain(response.tool_started)})
+        case "tool_completed":
+            return ToolEvent("tool_completed", {**agent, **plain(response.tool_completed)})
+        case "paused":
+            return _paused(response.paused)
         case _:
             return _said(response)
+
+
+def _paused(paused: pb.ExecutionPaused) -> Paused:
+    wanted, consultations = [], []
+    for call in paused.calls:
+        if call.WhichOneof("wanted") == "consultation":
+            consultations.append(Consultation(call.call_id, call.consultation.agent, call.consultation.question))
+        else:
+            approval = plain(call.approval)
+            asked = {"tool": call.tool, "risk": approval["risk"], "arguments": whole(plain(call)["arguments"])}
+            wanted.append(Wanted(call.call_id, {**asked, "warnings": approval["warnings"]}, approval["parameters"]))
+    return Paused(paused.state, tuple(wanted), tuple(consultations), _usage(paused.usage))
+
+
+def _answer(answer: Answer) -> pb.CallAnswer:
+    result = pb.CallAnswer(call_id=answer.call_id)
+    match answer.kind:
+        case "approved":
+            result.approved.SetInParent()
+            if answer.arguments is not None:
+                result.approved.arguments.update(answer.arguments)
+                result.approved.arguments.SetInParent()
+        case "done":
+            result.done.CopyFrom(pb.CallDone(success=answer.success, output=answer.detail))
+        case "refused":
+            result.refused.detail = answer.detail
+    return result
 
 
 def _agents_error(error: grpc.aio.AioRpcError) -> CodelabError:

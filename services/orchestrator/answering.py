@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.orchestrator import graph
-from services.orchestrator.attempts import ATTEMPTS, Hand, listen, pause_before, result_of, worth_another
+from services.orchestrator.attempts import result_of
+from services.orchestrator.hand import ATTEMPTS, Hand, listen, pause_before, worth_another
 from services.orchestrator.limits import LimitReached
 from services.orchestrator.model import Ending, Failure, Task, TaskState
 from services.orchestrator.performance import Performance

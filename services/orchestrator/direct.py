@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from services.orchestrator import graph
-from services.orchestrator.attempts import Hand, try_task
+from services.orchestrator.attempts import Asked, try_task
+from services.orchestrator.hand import Hand
 from services.orchestrator.limits import LimitReached
 from services.orchestrator.model import Ending, Failure, TaskState, Usage
-from services.orchestrator.ports import Agents, Completed, Paused
+from services.orchestrator.ports import Agents, Completed
 
 
 class Direct:
@@ -40,8 +41,8 @@ class Direct:
             tried = await try_task(self._agents, hand, ledger.lease.task)
             task = replace(tried.task, usage=tried.task.usage + tried.spent)
             match tried.outcome:
-                case Paused(questions):
-                    await ledger.ask(task, questions, tried.spent)
+                case Asked(questions, pause):
+                    await ledger.ask(task, questions, tried.spent, pause)
                 case Completed(output):
                     task = replace(task, state=TaskState.SUCCEEDED, output=output, finished_at=ledger.now())
                     return Ending(answer=output, agent_id=task.agent_id, tasks=(task,), spent=tried.spent)

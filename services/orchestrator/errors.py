@@ -213,6 +213,10 @@ class NoAgents(FailedPrecondition):
         super().__init__("the project has no agents: create one, then retry the run", run_id=run_id)
 
 
+# What a run fails by whose plan its user does not want, or did not look at in time.
+PLAN_REJECTED = "PLAN_REJECTED"
+PLAN_EXPIRED = "PLAN_EXPIRED"
+
 # What stops a run that spends too much.
 RUN_MODEL_CALL_LIMIT = "RUN_MODEL_CALL_LIMIT"
 RUN_TOKEN_LIMIT = "RUN_TOKEN_LIMIT"

@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from services.orchestrator.attempts import Hand
 from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.hand import Hand
 from services.orchestrator.ledger import Ledger
 from services.orchestrator.limits import Meter, WorkLimits
 from services.orchestrator.model import (

@@ -1,7 +1,7 @@
 """What the holder of a lease writes to its run: one change at a time, and each is told once it is committed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,6 +15,8 @@ from services.runtime.database import DatabaseUnavailable
 from services.runtime.ids import Clock
 
 Result = TypeVar("Result")
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class Ledger:
@@ -55,20 +57,32 @@ class Ledger:
             lambda stored: bool(stored.plan.tasks),
         )
 
-    async def advance(self, tasks: Sequence[Task], spent: Usage) -> None:
+    async def advance(self, tasks: Sequence[Task], spent: Usage, paused: Mapping[str, str] = _NOTHING) -> None:
         """Store tasks as they are now; see RunStore.advance."""
         await self._change(
-            lambda: self._runs.advance(self.lease, self._process, tasks, spent, self._clock()),
+            lambda: self._runs.advance(self.lease, self._process, tasks, spent, self._clock(), paused),
             lambda stored: _same(stored, tasks),
         )
 
-    async def ask(self, task: Task, questions: Sequence[Question], spent: Usage) -> None:
-        """Let a task wait for its user; see ApprovalStore.ask."""
+    async def note(self, type: str, payload: dict[str, Any]) -> None:
+        """Keep with the run that something happened; see RunStore.note."""
+        await self._change(
+            lambda: self._runs.note(self.lease, self._process, (type, payload), self._clock()),
+            # Nobody can have published it yet.
+            lambda stored: (type, payload) in [(event.type, event.payload) for event in stored.events],
+        )
+
+    async def ask(self, task: Task | None, questions: Sequence[Question], spent: Usage, paused: str = "") -> None:
+        """Let a task wait for its user, or the run for a decision about its plan; see ApprovalStore.ask."""
         asked = {question.id for question in questions}
         await self._change(
-            lambda: self._approvals.ask(self.lease, self._process, task, questions, spent, self._clock()),
+            lambda: self._approvals.ask(self.lease, self._process, task, questions, spent, self._clock(), paused),
             lambda stored: asked.issubset(each.id for each in stored.decisions),
         )
+
+    async def refresh(self) -> None:
+        """Learn what the user has decided meanwhile."""
+        await self._change(lambda: self._runs.standing(self.lease, self._process), lambda stored: True)
 
     async def park(self) -> bool:
         """Give the run up until its user decides, and say so; False if that has happened meanwhile."""

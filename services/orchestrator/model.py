@@ -43,6 +43,7 @@ class PlanOrigin(StrEnum):
     MODEL = "model"
     MENDED = "mended"
     FALLBACK = "fallback"
+    USER = "user"
 
 
 class TaskState(StrEnum):

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.orchestrator import graph
-from services.orchestrator.attempts import Hand, Tried, result_of, try_task
+from services.orchestrator.attempts import Asked, Tried, result_of, try_task
+from services.orchestrator.hand import Hand
 from services.orchestrator.model import ApprovalState, Failure, Task, TaskState, Usage
-from services.orchestrator.ports import Agents, Completed, Paused
+from services.orchestrator.ports import Agents, Completed
 
 
 class Performance:
@@ -60,8 +61,7 @@ class Performance:
             while True:
                 await self._go_on()
                 if self._running:
-                    done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                    for each in done:
+                    for each in await self._ended_or_decided():
                         self._running.discard(each)
                         await self._settle(each.result())
                 elif not self._waiting():
@@ -70,6 +70,20 @@ class Performance:
                     return False
         finally:
             await self._stop()
+
+    async def _ended_or_decided(self) -> set[asyncio.Task[Tried]]:
+        """Wait until tasks have ended, and return those, or until the user has decided what another one waits for."""
+        deciding = asyncio.create_task(self._hand.decided.wait(), name="decided")
+        try:
+            await asyncio.wait([*self._running, deciding], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            deciding.cancel()
+            await asyncio.wait([deciding])
+        if self._hand.decided.is_set():
+            self._hand.decided.clear()
+            if self._waiting():
+                await self._ledger.refresh()
+        return {each for each in self._running if each.done()}
 
     async def _go_on(self) -> None:
         """Skip what will never run and begin what can, in one change with what has ended."""
@@ -93,8 +107,8 @@ class Performance:
         task = replace(tried.task, usage=tried.task.usage + tried.spent)
         now = self._ledger.now()
         match tried.outcome:
-            case Paused(questions):
-                await self._ledger.ask(task, questions, tried.spent)
+            case Asked(questions, pause):
+                await self._ledger.ask(task, questions, tried.spent, pause)
                 return
             case Completed(output):
                 task = replace(task, state=TaskState.SUCCEEDED, output=output, finished_at=now)

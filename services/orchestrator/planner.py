@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import structlog
 
-from services.orchestrator.attempts import ATTEMPTS, pause_before
 from services.orchestrator.errors import ModelTimeout, ModelUnavailable, NoAgents
+from services.orchestrator.hand import ATTEMPTS, pause_before
 from services.orchestrator.limits import Meter, estimate_tokens
 from services.orchestrator.model import (
     DIRECT_TASK,
@@ -23,8 +23,9 @@ from services.orchestrator.model import (
     Usage,
     title_of,
 )
+from services.orchestrator.plan_approval import Terms
 from services.orchestrator.plan_checks import Bad, Good, read_plan
-from services.orchestrator.ports import Agents, AgentsUnreachable, Proposal, Rejected
+from services.orchestrator.ports import Agents, AgentsUnreachable, PlannableAgent, Proposal, Rejected
 from services.runtime.errors import CodelabError
 
 log = structlog.get_logger()
@@ -39,10 +40,11 @@ _UNASKED = (AgentsUnreachable.reason, NoAgents.reason)
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan whose tasks are all to be done, and what making it cost."""
+    """A plan whose tasks are all to be done, what making it cost, and what it is judged by."""
 
     plan: Plan
     spent: Usage
+    terms: Terms
 
 
 class Planner:
@@ -50,7 +52,7 @@ class Planner:
 
     def __init__(self, agents: Agents, max_tasks: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._agents = agents
-        self._max_tasks = max_tasks
+        self.max_tasks = max_tasks
         self._clock = clock
 
     async def plan(self, lease: Lease, request: str, history: Sequence[Message], meter: Meter) -> Planned:
@@ -60,11 +62,14 @@ class Planner:
         MODEL_UNAVAILABLE or MODEL_TIMEOUT: the tasks would fare no better.
         """
         began, before = self._clock(), meter.usage
-        plan = await self._proposed(lease, request, history, meter)
+        plan, terms = await self._proposed(lease, request, history, meter)
         spent = meter.usage - before
-        return Planned(replace(plan, planning_seconds=round(self._clock() - began, 3)), spent)
+        return Planned(replace(plan, planning_seconds=round(self._clock() - began, 3)), spent, terms)
 
-    async def _proposed(self, lease: Lease, request: str, history: Sequence[Message], meter: Meter) -> Plan:
+    async def _proposed(
+        self, lease: Lease, request: str, history: Sequence[Message], meter: Meter
+    ) -> tuple[Plan, Terms]:
+        offered: tuple[PlannableAgent, ...] = ()
         problems: list[Failure] = []
         rejected: Rejected | None = None
         for origin in (PlanOrigin.MODEL, PlanOrigin.MENDED):
@@ -78,15 +83,16 @@ class Planner:
                 # The model refuses to plan this, or cannot: asking once more is no use.
                 problems.append(Failure(error.reason, error.detail))
                 break
-            match read_plan(proposal.text, proposal.agents, self._max_tasks):
+            offered = proposal.agents
+            match read_plan(proposal.text, offered, self.max_tasks):
                 case Good(tasks):
-                    return Plan(tasks, origin, tuple(problems))
-                case Bad(wrong):
+                    return Plan(tasks, origin, tuple(problems)), Terms(proposal.policy, offered)
+                case Bad(problems=wrong):
                     reasons = [problem.reason for problem in wrong]
                     log.info("proposal is no plan", run_id=lease.run_id, origin=origin, problems=reasons)
                     problems += wrong
                     rejected = Rejected(proposal.text, wrong)
-        return await self._fallback(lease, request, problems)
+        return await self._fallback(lease, request, problems, offered)
 
     async def _ask(
         self, lease: Lease, request: str, history: Sequence[Message], rejected: Rejected | None, meter: Meter
@@ -96,7 +102,7 @@ class Planner:
             # Nobody tells when the model is called, nor what a call cost that failed.
             spending.called(estimate_tokens(request if rejected is None else request + rejected.text))
             try:
-                proposal = await self._agents.propose(lease, request, history, self._max_tasks, rejected)
+                proposal = await self._agents.propose(lease, request, history, self.max_tasks, rejected)
             except CodelabError as error:
                 if error.reason in _UNASKED:
                     spending.ended(Usage())
@@ -106,10 +112,15 @@ class Planner:
 
         return await _tried(ask, lease)
 
-    async def _fallback(self, lease: Lease, request: str, problems: Sequence[Failure]) -> Plan:
-        agent = await _tried(lambda: self._agents.choose(lease, request), lease)
+    async def _fallback(
+        self, lease: Lease, request: str, problems: Sequence[Failure], offered: Sequence[PlannableAgent]
+    ) -> tuple[Plan, Terms]:
+        choice = await _tried(lambda: self._agents.choose(lease, request), lease)
+        agent = choice.agent
+        # As it is now: an agent may have been changed since it was offered.
+        agents = (agent, *(each for each in offered if each.id != agent.id and each.name != agent.name))
         task = Task(DIRECT_TASK, agent.id, agent.name, title_of(request), request, TaskState.PENDING, attempt=0)
-        return Plan((task,), PlanOrigin.FALLBACK, tuple(problems))
+        return Plan((task,), PlanOrigin.FALLBACK, tuple(problems)), Terms(choice.policy, agents)
 
 
 async def _tried(call: Callable[[], Awaitable[Result]], lease: Lease) -> Result:

@@ -134,12 +134,39 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class PlannableAgent(Agent):
+    """An agent, and what it may come to: the tokens of one answer, the risks of its tools in the contract's words."""
+
+    max_tokens: int = 0
+    risks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanPolicy:
+    """Which plans wait for their user, by the project's policy; the limits count with `when` alone."""
+
+    mode: Literal["never", "always", "when"] = "never"
+    max_tasks: int | None = None
+    max_tokens: int | None = None
+    risks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Proposal:
     """What the model answered when it was asked for a plan, and the agents it could choose from."""
 
     text: str
-    agents: tuple[Agent, ...]
+    agents: tuple[PlannableAgent, ...]
     usage: Usage
+    policy: PlanPolicy = PlanPolicy()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The agent that fits a request best."""
+
+    agent: PlannableAgent
+    policy: PlanPolicy = PlanPolicy()
 
 
 @dataclass(frozen=True)
@@ -171,7 +198,7 @@ class Agents(Protocol):
         Raise AgentsUnreachable, FailedPrecondition `NO_AGENTS`, or what the model failed by.
         """
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
+    async def choose(self, lease: Lease, request: str) -> Choice:
         """Return the agent that fits the request best. Raise AgentsUnreachable, FailedPrecondition `NO_AGENTS`."""
 
     def combine(

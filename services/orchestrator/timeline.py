@@ -23,13 +23,7 @@ def received(message: Message) -> Happened:
 
 def planned(plan: Plan) -> Happened:
     """That a run has a plan."""
-    payload = {
-        "tasks": [_task_values(task) for task in plan.tasks],
-        "origin": plan.origin,
-        "problems": [asdict(problem) for problem in plan.problems],
-        "planning_seconds": plan.planning_seconds,
-    }
-    return "plan_created", {"plan": payload, "planning_seconds": plan.planning_seconds}
+    return "plan_created", {"plan": plan_values(plan), "planning_seconds": plan.planning_seconds}
 
 
 def changed(mode: Mode, tasks: Iterable[Task]) -> list[Happened]:
@@ -76,6 +70,16 @@ def resolved(approval: Approval) -> Happened:
 def message_values(message: Message) -> dict[str, Any]:
     """A message as it is told."""
     return {**asdict(message), "timestamp": message.timestamp.isoformat()}
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """A plan as it is told."""
+    return {
+        "tasks": [_task_values(task) for task in plan.tasks],
+        "origin": plan.origin,
+        "problems": [asdict(problem) for problem in plan.problems],
+        "planning_seconds": plan.planning_seconds,
+    }
 
 
 def _became(task: Task) -> list[Happened]:

@@ -18,6 +18,9 @@ from codelab.agents.v1 import (
     memory_service_pb2_grpc,
     planning_service_pb2,
     planning_service_pb2_grpc,
+    tool_pb2,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
     worker_space_service_pb2,
     worker_space_service_pb2_grpc,
 )
@@ -54,6 +57,7 @@ class Agents:
         self.executions = execution_service_pb2_grpc.ExecutionServiceStub(channel)
         self.memories = memory_service_pb2_grpc.MemoryServiceStub(channel)
         self.planning = planning_service_pb2_grpc.PlanningServiceStub(channel)
+        self.tools = tool_service_pb2_grpc.ToolServiceStub(channel)
         self._minter = minter
 
     def user(self) -> User:
@@ -120,8 +124,17 @@ class Agents:
 
     async def choose(self, user: User, request: str, project_id: str | None = None) -> str:
         """The name of the agent that was chosen."""
+        return (await self.chosen(user, request, project_id)).agent.name
+
+    async def chosen(
+        self, user: User, request: str, project_id: str | None = None
+    ) -> planning_service_pb2.ChooseAgentResponse:
         asked = planning_service_pb2.ChooseAgentRequest(project_id=project_id or user.project_id, request=request)
-        return (await self.planning.ChooseAgent(asked, metadata=user.metadata, timeout=SECONDS)).agent.name
+        return await self.planning.ChooseAgent(asked, metadata=user.metadata, timeout=SECONDS)
+
+    async def set_policy(self, user: User, policy: tool_pb2.ToolPolicy) -> tool_pb2.ToolPolicy:
+        asked = tool_service_pb2.UpdateToolPolicyRequest(project_id=user.project_id, policy=policy)
+        return (await self.tools.UpdateToolPolicy(asked, metadata=user.metadata, timeout=SECONDS)).policy
 
     def combine(self, user: User, request: str, **fields: Any) -> "Combination":
         asked = planning_service_pb2.CombineResultsRequest(project_id=user.project_id, request=request, **fields)

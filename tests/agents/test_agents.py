@@ -1,7 +1,10 @@
 """Worker spaces and agents, over a real socket."""
 
 import asyncio
+import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -31,7 +34,7 @@ DEFAULTS = {
 FULL = {
     "system_prompt": "Be brief.",
     "model": "m-1",
-    "tools": ["search", "calculator"],
+    "tools": ["search_memory", "remember"],
     "concurrency_limit": 7,
     "burst_limit": 20,
     "temperature": 1.25,
@@ -224,6 +227,55 @@ async def test_value_that_breaks_a_rule_is_refused_by_its_field(agents: Agents, 
     assert await agents.get(user, mine.id) == mine
 
 
+@pytest.mark.parametrize("mask", ["config", "config.tools", "*"])
+async def test_name_that_no_tool_has_is_refused_with_what_is_meant(agents: Agents, user: User, mask: str) -> None:
+    mine = (await agents.create_space(user))[0]
+    sent = draft(tools=["ask_agent", "serch_memory", "poem", "poem"])
+    expected = (
+        (
+            "agent.config.tools[1]",
+            "no tool is named serch_memory, the nearest is search_memory: GET …/tools lists them",
+        ),
+        *((f"agent.config.tools[{place}]", "no tool is named poem: GET …/tools lists them") for place in (2, 3)),
+    )
+    for call in (lambda: agents.create(user, sent), lambda: agents.update(user, mine.id, sent, mask)):
+        with refused(INVALID, "UNKNOWN_TOOL") as errors:
+            await call()
+        assert tuple(errors[0].violations) == expected
+    assert await agents.get(user, mine.id) == mine
+
+
+async def test_tool_that_is_listed_twice_is_listed_once(agents: Agents, user: User) -> None:
+    await agents.create_space(user)
+    made = await agents.create(user, draft(tools=["remember", "ask_agent", "remember"]))
+    assert list(made.config.tools) == ["remember", "ask_agent"]
+    changed = await agents.update(user, made.id, draft(tools=["ask_agent", "ask_agent"]), "config.tools")
+    assert list(changed.config.tools) == ["ask_agent"]
+
+
+async def test_names_that_no_tool_has_any_more_stay_until_they_are_taken_away(
+    agents: Agents, user: User, tmp_path: Path
+) -> None:
+    mine = (await agents.create_space(user))[0]
+    name_tools(tmp_path, mine.id, ["gone", "ask_agent"])
+    before = await agents.update(user, mine.id, draft(temperature=0.5), "config.temperature")
+    assert list(before.config.tools) == ["gone", "ask_agent"]
+    assert config_of(await agents.update(user, mine.id, before, "*")) == config_of(before)
+    with refused(INVALID, "UNKNOWN_TOOL") as errors:
+        await agents.update(user, mine.id, draft(tools=["gone", "lost"]), "config.tools")
+    assert [name for name, _ in errors[0].violations] == ["agent.config.tools[1]"]
+    await agents.update(user, mine.id, draft(tools=["ask_agent"]), "config.tools")
+    with refused(INVALID, "UNKNOWN_TOOL"):
+        await agents.update(user, mine.id, draft(tools=["gone"]), "config.tools")
+
+
+def name_tools(folder: Path, agent_id: str, tools: list[str]) -> None:
+    """Let the agent have been given these by an earlier version."""
+    with closing(sqlite3.connect(folder / "agents.db")) as connection, connection:
+        change = "UPDATE user_agents SET config = json_set(config, '$.tools', json(?)) WHERE id = ?"
+        assert connection.execute(change, (json.dumps(tools), agent_id)).rowcount == 1
+
+
 async def test_taken_name_is_refused_by_its_field(agents: Agents, user: User) -> None:
     mine = (await agents.create_space(user))[0]
     with refused(EXISTS, "AGENT_NAME_TAKEN") as errors:
@@ -283,7 +335,7 @@ async def test_page_token_belongs_to_one_users_list_of_one_project(agents: Agent
         ({"memory": {"top_k": 1}}, ["config.memory"], {**FULL, "memory": {"top_k": 1, "min_score": 0.0}}),
         ({"metadata": {"a": 1.0}}, ["config.metadata"], {**FULL, "metadata": {"a": 1.0}}),
         ({}, ["config.metadata"], {**FULL, "metadata": {}}),
-        ({"tools": ["one"]}, ["config.tools"], {**FULL, "tools": ["one"]}),
+        ({"tools": ["ask_agent"]}, ["config.tools"], {**FULL, "tools": ["ask_agent"]}),
         ({}, ["config.tools"], {**FULL, "tools": []}),
         ({}, ["config.burst_limit"], {key: value for key, value in FULL.items() if key != "burst_limit"}),
         ({}, ["config.concurrency_limit"], {**FULL, "concurrency_limit": 2}),

@@ -1,10 +1,9 @@
 """The model behind the openai client, without the service around it."""
 
 import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -14,20 +13,14 @@ import openai
 import pytest
 
 from services.agents.errors import ModelFailed, ModelRefused, ModelUnavailable
-from services.agents.models import AnswerFormat, Message, ModelRequest, Throttled, Usage
+from services.agents.models import AnswerFormat, ModelRequest, Throttled, Usage
 from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL
 from services.agents.openai_failures import Failure, failure_of
 from services.agents.openai_model import OpenAIModel
+from tests.agents.endpoints import Pauses, answer, asking, events, odd_endpoint, refusing
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
-
-
-class Pauses(list[float]):
-    """Takes the pauses between calls down, instead of pausing."""
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
 
 
 @pytest.fixture
@@ -40,17 +33,6 @@ async def endpoint(model: FakeModel, pauses: Pauses) -> AsyncIterator[OpenAIMode
     made = OpenAIModel("sk-secret", model.url, "default-model", 0.5, 4, pauses, lambda: 1.0)
     yield made
     await made.close()
-
-
-def asking(script: Script | None = None, model: str = "", text: str = "Hello.") -> ModelRequest:
-    content = text if script is None else f"{text} {script.directive()}"
-    return ModelRequest((Message("user", content),), model, 0.7, 100)
-
-
-async def answer(endpoint: OpenAIModel, request: ModelRequest) -> tuple[str, Usage]:
-    *pieces, usage = [piece async for piece in endpoint.stream(request)]
-    assert isinstance(usage, Usage)
-    return "".join(piece for piece in pieces if isinstance(piece, str)), usage
 
 
 async def throttles(endpoint: OpenAIModel, script: Script) -> list[float]:
@@ -170,33 +152,6 @@ async def test_answer_that_is_cut_by_max_tokens_is_an_answer(endpoint: OpenAIMod
 # What endpoints are known to do and the scripted one does not
 
 
-@asynccontextmanager
-async def odd_endpoint(respond: Callable[[dict[str, Any]], bytes]) -> AsyncIterator[OpenAIModel]:
-    """A model behind a socket that answers each request with these bytes, and then neither speaks nor hangs up."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line)
-        writer.write(respond(json.loads(await reader.readexactly(length))))
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    made = OpenAIModel("key", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "m", 0.3, 0)
-    try:
-        yield made
-    finally:
-        await made.close()
-        server.close()
-        await server.wait_closed()
-
-
-def events(*chunks: dict[str, Any]) -> bytes:
-    """The beginning of an event stream that does not say how long it is."""
-    body = "".join(f"data: {json.dumps(each)}\n\n" for each in chunks)
-    return f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{body}".encode()
-
-
 async def test_finished_answer_is_kept_when_the_stream_does_not_end() -> None:
     whole = {"choices": [{"index": 0, "delta": {"content": "All of it."}, "finish_reason": "stop"}]}
     async with odd_endpoint(lambda _: events(whole)) as endpoint:
@@ -210,10 +165,7 @@ async def test_model_with_a_temperature_of_its_own_is_asked_without_one() -> Non
         asked.append("temperature" in body)
         if not asked[-1]:
             return events({"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]})
-        refusal = json.dumps({"error": {"message": "no", "param": "temperature", "code": "unsupported_value"}})
-        return (
-            f"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: {len(refusal)}\r\n\r\n{refusal}".encode()
-        )
+        return refusing(400, {"error": {"message": "no", "param": "temperature", "code": "unsupported_value"}})
 
     async with odd_endpoint(respond) as endpoint:
         assert await answer(endpoint, asking()) == ("Hi.", Usage(0, 0, 2))
@@ -272,6 +224,12 @@ async def test_model_that_knows_no_formats_is_asked_without_and_never_again_with
         (400, {"message": "json_schema is odd", "param": "messages"}, "messages"),
         (400, {"message": "This model's maximum context length is 8192 tokens"}, None),
         (400, {"message": "odd", "param": ["odd"]}, None),
+        (
+            422,
+            {"detail": [{"loc": ["body", "response_format"], "msg": "Extra inputs are not permitted"}]},
+            "response_format",
+        ),
+        (422, {"detail": [{"loc": ["body", "seed"], "msg": "no", "input": "what is response_format?"}]}, None),
         (404, {"message": "there is no such response_format"}, None),
     ],
 )

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import grpc
 import pytest
-from codelab.agents.v1 import agent_pb2, execution_service_pb2, planning_service_pb2
+from codelab.agents.v1 import agent_pb2, execution_service_pb2, planning_service_pb2, tool_pb2
 
 from services.agents import planning
 from services.agents.models import Message
@@ -73,8 +75,8 @@ async def test_model_that_does_not_answer_is_an_error_with_its_reason(
 
 
 async def test_project_without_agents_looks_like_none_and_like_anothers(answering: Agents, user: User) -> None:
-    for agent_id in [each.id for each in (await answering.list(user)).agents]:
-        await answering.delete(user, agent_id)
+    for agent in await all_agents(answering, user):
+        await answering.delete(user, agent.id)
     stranger = answering.user()
     await answering.create_space(stranger)
     told = []
@@ -120,6 +122,61 @@ async def test_agent_is_chosen_by_name_without_embeddings(tmp_path: Path, model:
         assert await agents.choose(user, f"{question} {Script(status=429, retry_after=600).directive()}") == PACK[0]
         described = [text for each in model.embeddings() for text in each.body["input"] if PACK[1] in text]
     assert len(described) == 1, "an agent is embedded once"
+
+
+# Approval
+
+WHEN = tool_pb2.PlanApproval(mode=tool_pb2.PLAN_APPROVAL_MODE_WHEN, max_tasks=3, risks=[tool_pb2.TOOL_RISK_WRITE])
+
+
+async def test_plan_comes_with_the_policy_and_with_what_its_agents_may_do(answering: Agents, user: User) -> None:
+    for agent in await all_agents(answering, user):
+        await answering.delete(user, agent.id)
+    tools = ["remember", "search_memory", "ask_agent"]
+    bold = await answering.create(user, agent_pb2.Agent(name="Bold", config=agent_pb2.AgentConfig(tools=tools)))
+    shy = agent_pb2.Agent(name="Shy", config=agent_pb2.AgentConfig(tools=tools, max_tokens=321))
+    shy = await answering.create(user, shy)
+    await answering.create(user, agent_pb2.Agent(name="Talker"))
+    proposal, choice = await answering.propose(user, "Go."), await answering.chosen(user, "Go.")
+    assert proposal.plan_approval == choice.plan_approval == never()
+    assert risks(proposal) == {"Bold": ["READ", "WRITE"], "Shy": ["READ", "WRITE"], "Talker": []}
+    assert {agent.name: agent.max_tokens for agent in proposal.agents} == {"Bold": 4096, "Shy": 321, "Talker": 4096}
+
+    deny = tool_pb2.TOOL_DECISION_DENY
+    rules = [
+        tool_pb2.ToolRule(tool="remember", agent_id=shy.id, decision=deny),
+        tool_pb2.ToolRule(risk=tool_pb2.TOOL_RISK_READ, agent_id=bold.id, decision=deny),
+    ]
+    await answering.set_policy(user, tool_pb2.ToolPolicy(rules=rules, plan_approval=WHEN))
+    proposal, choice = await answering.propose(user, "Go."), await answering.chosen(user, "Go.")
+    assert proposal.plan_approval == choice.plan_approval == WHEN
+    assert risks(proposal) == {"Bold": ["WRITE"], "Shy": ["READ"], "Talker": []}
+    assert choice.agent in proposal.agents
+
+
+async def test_without_the_policy_nothing_is_proposed_and_no_model_is_asked(
+    answering: Agents, user: User, model: FakeModel, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "agents.db", timeout=30)) as connection:
+        connection.execute("ALTER TABLE tool_policies RENAME TO lost")
+    with refused(grpc.StatusCode.INTERNAL, "INTERNAL"):
+        await answering.propose(user, "Go.")
+    with refused(grpc.StatusCode.INTERNAL, "INTERNAL"):
+        await answering.choose(user, "Go.")
+    assert model.exchanges() == []
+
+
+async def all_agents(agents: Agents, user: User) -> list[agent_pb2.Agent]:
+    return list((await agents.list(user)).agents)
+
+
+def never() -> tool_pb2.PlanApproval:
+    return tool_pb2.PlanApproval(mode=tool_pb2.PLAN_APPROVAL_MODE_NEVER)
+
+
+def risks(proposal: planning_service_pb2.ProposePlanResponse) -> dict[str, list[str]]:
+    names = {agent.name: [tool_pb2.ToolRisk.Name(risk) for risk in agent.risks] for agent in proposal.agents}
+    return {name: [each.removeprefix("TOOL_RISK_") for each in of_agent] for name, of_agent in names.items()}
 
 
 # Combining

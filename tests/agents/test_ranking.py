@@ -64,7 +64,7 @@ async def test_descriptions_are_embedded_once_and_those_not_used_for_long_are_le
 def test_candidate_is_the_beginning_of_its_agent() -> None:
     config, now = AgentConfig(system_prompt="x" * 100_000), datetime(2026, 1, 2, tzinfo=UTC)
     agent = Agent("id", Owner("user", "project"), "Ann", config, "ready", 1, now, now)
-    assert Candidate.of(agent) == Candidate("id", "Ann", "x" * 600 + "…")
+    assert Candidate.of(agent) == Candidate("id", "Ann", "x" * 600 + "…", max_tokens=4096)
 
 
 async def test_one_agent_is_the_best_without_being_embedded() -> None:

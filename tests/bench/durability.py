@@ -52,6 +52,7 @@ from services.orchestrator.model import (
 )
 from services.orchestrator.ports import (
     Assignment,
+    Choice,
     Completed,
     Delta,
     Frame,
@@ -109,8 +110,8 @@ class Agents:
     ) -> Proposal:
         raise AssertionError("direct runs need no plan")
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        raise AssertionError("direct runs need no plan")
 
     async def combine(
         self,

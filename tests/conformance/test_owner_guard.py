@@ -24,6 +24,8 @@ from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_effects import SqlEffectJournal
 from services.agents.sql_store import SqlAgentStore
 from services.agents.store import AgentStore, Claim
+from services.agents.tools.policy import ToolPolicy, ToolPolicyStore, ToolRule
+from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.orchestrator import tables
 from services.orchestrator.errors import LeaseLost
 from services.orchestrator.model import (
@@ -224,6 +226,35 @@ async def test_effect_journal_hands_out_nothing_of_others(database_place: Place,
     assert await leaks(questions, [hers.id, theirs.project_id, "Ann"]) == {}
     [effect] = await sound.list_effects(theirs, *claim.task)
     assert effect.outcome is None
+
+
+@pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])
+async def test_tool_policy_store_hands_out_nothing_of_others(database_place: Place, asker: str) -> None:
+    database = await database_place.with_tables(agents_sql.metadata)
+    agents, sound = SqlAgentStore(database), SqlToolPolicyStore(database)
+    forgetful = SqlToolPolicyStore(ForgetfulDatabase(database))
+    theirs = AgentOwner(new_id(), new_id())
+    mine = AgentOwner(new_id() if asker == ANOTHER_USER else theirs.user_id, new_id())
+    nobody = AgentOwner(mine.user_id, new_id())
+    hers, own = _agent(theirs, "Hers", ""), _agent(mine, "Mine", "")
+    for agent in (hers, own):
+        await agents.create_space(agent.owner, [agent])
+    secret = ToolPolicy((ToolRule("deny", tool="of Ann", agent_id=hers.id),))
+    await sound.set_policy(theirs, secret, NOW)
+
+    async def get_policy() -> None:
+        await missing(forgetful.get_policy(nobody))
+        assert await forgetful.get_policy(mine) == ToolPolicy()
+
+    async def set_policy() -> ToolPolicy:
+        await missing(forgetful.set_policy(nobody, ToolPolicy(), NOW))
+        await missing(forgetful.set_policy(mine, secret, NOW))
+        return await forgetful.set_policy(mine, ToolPolicy((ToolRule("auto", risk="write", agent_id=own.id),)), NOW)
+
+    questions: Questions = {"get_policy": get_policy, "set_policy": set_policy}
+    assert questions.keys() == of_contract(ToolPolicyStore)
+    assert await leaks(questions, [hers.id, theirs.project_id, "of Ann"]) == {}
+    assert (await sound.get_policy(theirs)).rules == secret.rules
 
 
 @pytest.mark.parametrize("asker", [ANOTHER_USER, OTHER_PROJECT])

@@ -5,6 +5,7 @@ from tests.e2e.bad_inputs import (
     AGENTS,
     MESSAGE,
     NOWHERE,
+    POLICY,
     PROJECT,
     PROJECTS,
     RUNS,
@@ -17,6 +18,8 @@ from tests.e2e.bad_inputs import (
     invalid,
     mistyped,
     nested,
+    policy,
+    rules,
 )
 
 UTF8 = [
@@ -133,6 +136,8 @@ UNKNOWN = [
         (AGENT, "PATCH", {"config": {"memory": {"topK": 1}}}, "config.memory.topK"),
         (AGENT, "PUT", {"name": "Eve", "config": {"tool": []}}, "config.tool"),
         (SESSION, "PATCH", {"titel": "x"}, "titel"),
+        (POLICY, "PUT", {"rules": [{"decision": "ask", "risks": "read"}]}, "rules[0].risks"),
+        (POLICY, "PUT", {"plan_approval": {"tokens": 1}}, "plan_approval.tokens"),
         (MESSAGE, "POST", {"content": "Hi", "project_id": NOWHERE}, "project_id"),
         (MESSAGE, "POST", {"content": "Hi", "session_id": NOWHERE}, "session_id"),
         (RUNS, "POST", {"content": "Hi", "session_id": NOWHERE, "project_id": NOWHERE}, "project_id"),
@@ -215,6 +220,64 @@ VALUES = [
     bad({"name": "CodeAssistant"}, 409, "AGENT_NAME_TAKEN", "name", at=AGENTS),
 ]
 
+READS = {"risk": "read"}
+POLICIES = [
+    *(
+        config({"tools": names}, 422, "UNKNOWN_TOOL", *fields)
+        for names, fields in (
+            (["Ask_agent"], ["config.tools[0]"]),
+            (["ask_agent", "shell", "ask_agent", " ask_agent"], ["config.tools[1]", "config.tools[3]"]),
+        )
+    ),
+    bad({"config": {"tools": ["shell"]}}, 422, "UNKNOWN_TOOL", "config.tools[0]", at=AGENT, by="PATCH"),
+    bad({"name": "Eve", "config": {"tools": ["shell"]}}, 422, "UNKNOWN_TOOL", "config.tools[0]", at=AGENT, by="PUT"),
+    *(
+        policy(body, 422, "INVALID_TOOL_POLICY", *fields)
+        for body, *fields in (
+            (rules({}), "rules[0]"),
+            (rules(READS, {"risk": None, "tool": None}), "rules[1]"),
+            (rules({"tool": "ask_agent", **READS}), "rules[0]"),
+            (rules({"tool": "ask_agents"}, {"tool": "read"}), "rules[0].tool", "rules[1].tool"),
+            (rules(READS, {"tool": "ask_agent"}, {**READS, "decision": "deny"}), "rules[2]"),
+            (rules(mode="when"), "plan_approval"),
+            (rules({"tool": "shell"}, mode="when", risks=[]), "rules[0].tool", "plan_approval"),
+        )
+    ),
+    *(
+        policy(body, 422, "INVALID_ARGUMENT", *fields)
+        for body, *fields in (
+            ({"rules": [{"tool": "ask_agent"}]}, "rules[0].decision"),
+            (rules({**READS, "decision": "maybe"}), "rules[0].decision"),
+            (rules({**READS, "decision": "unspecified"}), "rules[0].decision"),
+            (rules({**READS, "decision": None}), "rules[0].decision"),
+            (rules({"risk": "Read"}, {"risk": "unspecified"}), "rules[0].risk", "rules[1].risk"),
+            (rules({"tool": ""}, {"tool": "x" * 201}, {"tool": "\0"}), *(f"rules[{place}].tool" for place in range(3))),
+            (rules(*[READS] * 201), "rules"),
+            (rules(mode="sometimes"), "plan_approval.mode"),
+            (rules(max_tasks=-1, max_tokens=-1), "plan_approval.max_tasks", "plan_approval.max_tokens"),
+            (rules(max_tasks=51, max_tokens=1_000_000_001), "plan_approval.max_tasks", "plan_approval.max_tokens"),
+            (rules(risks=["read", "danger"]), "plan_approval.risks[1]"),
+            (rules(risks=["read"] * 5), "plan_approval.risks"),
+            ({"rules": None}, "rules"),
+        )
+    ),
+    *(
+        policy(rules({"agent_id": agent_id, **READS}), 404, "AGENT_NOT_FOUND")
+        for agent_id in (NOWHERE, "CodeAssistant", "", "a\0b")
+    ),
+    *(
+        policy(body, 400, "WRONG_TYPE", *fields)
+        for body, *fields in (
+            ([], ""),
+            ({"rules": {}}, "rules"),
+            ({"rules": ["read"]}, "rules[0]"),
+            (rules({"risk": 1, "agent_id": []}), "rules[0].risk", "rules[0].agent_id"),
+            (rules(max_tasks=1.5, risks="read"), "plan_approval.max_tasks", "plan_approval.risks"),
+        )
+    ),
+    bad(rules(), 405, "METHOD_NOT_ALLOWED", at=POLICY, by="PATCH"),
+]
+
 TYPES = [
     *(mistyped({"name": value}, "name") for value in (1, 1.5, True, [], ["Lab"], {})),
     *(mistyped({"name": "Lab", "workspace_path": value}, "workspace_path") for value in (0, False, [], {})),
@@ -255,5 +318,6 @@ BAD_BODIES = {
     "syntax": SYNTAX,
     "unknown fields": UNKNOWN,
     "values": VALUES,
+    "tools and policies": POLICIES,
     "types": TYPES,
 }

@@ -20,6 +20,7 @@ MESSAGE = f"{PROJECT}/chat/$S/message"
 STREAM = f"{MESSAGE}:stream"
 EVENTS = f"{PROJECT}/chat/$S/events"
 RUNS = f"{PROJECT}/runs"
+POLICY = f"{PROJECT}/tool-policy"
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 GOOD = b'{"name": "Good"}'
 
@@ -48,6 +49,16 @@ def config(body: Any, status: int, reason: str, *fields: str) -> Row:
     """A config, as the text or the value of its JSON, of an agent that would be good."""
     text = body if isinstance(body, str) else json.dumps(body)
     return bad(f'{{"name": "Eve", "config": {text}}}', status, reason, *fields, at=AGENTS)
+
+
+def rules(*rules: dict[str, Any], **approval: Any) -> dict[str, Any]:
+    """A policy of these rules, each with a decision unless it has one."""
+    return {"rules": [{"decision": "ask", **rule} for rule in rules], "plan_approval": approval}
+
+
+def policy(body: Any, status: int, reason: str, *fields: str) -> Row:
+    """A policy of tools."""
+    return bad(body, status, reason, *fields, at=POLICY, by="PUT")
 
 
 def invalid(body: Any, *fields: str, at: str = PROJECTS, by: str = "POST") -> Row:

@@ -33,7 +33,7 @@ agent_configs = st.fixed_dictionaries(
         "system_prompt": texts,
         "temperature": st.sampled_from([0.0, 0.7, 1.25]),
         "burst_limit": st.sampled_from([None, 3]),
-        "tools": st.lists(st.sampled_from(["search", "shell"]), max_size=2),
+        "tools": st.lists(st.sampled_from(["search_memory", "ask_agent"]), max_size=2, unique=True),
         "memory": st.fixed_dictionaries({"top_k": st.integers(0, 3)}),
         "metadata": st.dictionaries(st.sampled_from("ab"), st.sampled_from([None, True, 1.5, "x", ["y"], {"z": 0.0}])),
     },

@@ -19,8 +19,11 @@ from services.runtime.ids import is_uuid
 
 PROBLEM = "application/problem+json"
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
-# No schema can say that two values of a request belong together.
-BEYOND_SCHEMAS = {"INVALID_PAGE_TOKEN", "IDEMPOTENCY_KEY_MISMATCH", "FILTER_REQUIRED", "TIME_OUT_OF_RANGE"}
+# No schema can say that two values of a request belong together, or what there is on a server.
+BEYOND_SCHEMAS = {
+    *("INVALID_PAGE_TOKEN", "IDEMPOTENCY_KEY_MISMATCH", "FILTER_REQUIRED", "TIME_OUT_OF_RANGE"),
+    *("UNKNOWN_TOOL", "INVALID_TOOL_POLICY"),
+}
 _TALLY = Path(os.environ["CODELAB_TALLY"])
 _IDS: dict[str, str] = json.loads(os.environ["CODELAB_IDS"])
 _TURNS = itertools.count()

@@ -114,7 +114,7 @@ class Suite:
             "CODELAB_HOST": "127.0.0.1",
             "CODELAB_HTTP_PORT": str(self.http_port),
             "CODELAB_GRPC_PORT_BASE": str(self.grpc_port_base),
-            **({"CODELAB_BACKENDS": self._backends()} if self.layout is Layout.REPLICAS else {}),
+            **(self._shared() if self.layout is Layout.REPLICAS else {}),
             **self.settings,
         }
         given = {name: value for name, value in settings.items() if name not in self.variables_in_file}
@@ -129,6 +129,10 @@ class Suite:
             "CODELAB_GRPC_PORT_BASE": str(self.second_port_base),
         }
         return {**self.environment, **own}
+
+    def _shared(self) -> dict[str, str]:
+        """What replicas have in common beside their servers."""
+        return {"CODELAB_BACKENDS": self._backends(), "CODELAB_WORKSPACES_DIR": str(self.folder / "workspaces")}
 
     def _backends(self) -> str:
         both = {name: f"{self.grpc_address(name)}+{self.grpc_address(name + SECOND)}" for name in REPLICATED}

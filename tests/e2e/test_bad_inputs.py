@@ -62,7 +62,14 @@ class Estate:
 
     async def snapshot(self) -> list[Any]:
         """Everything that the user has."""
-        below = ("", "/agents", "/chat/sessions", f"/chat/sessions/{self.chat.session_id}/messages", "/runs")
+        below = (
+            "",
+            "/agents",
+            "/tool-policy",
+            "/chat/sessions",
+            f"/chat/sessions/{self.chat.session_id}/messages",
+            "/runs",
+        )
         paths = ["/my/projects", *(self.chat.project_path + path for path in below)]
         return [await answer(self.api.http.get(path)) for path in paths]
 

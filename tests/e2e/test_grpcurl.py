@@ -29,6 +29,7 @@ SERVED = {
         "codelab.agents.v1.ExecutionService",
         "codelab.agents.v1.MemoryService",
         "codelab.agents.v1.PlanningService",
+        "codelab.agents.v1.ToolService",
         "codelab.agents.v1.WorkerSpaceService",
     },
     "orchestrator": {

@@ -126,7 +126,7 @@ async def test_patch_changes_its_keys_and_put_everything(ann: Api, chat: Chat) -
     plain = await answer(ann.http.post(f"{chat.project_path}/agents", json={"name": "Plain"}), 201)
     config = {
         "system_prompt": "Be brief.",
-        "tools": ["a", "b"],
+        "tools": ["search_memory", "ask_agent"],
         "burst_limit": 4,
         "temperature": 1.5,
         "memory": {"top_k": 0, "min_score": -0.5},
@@ -150,7 +150,7 @@ async def test_patch_changes_its_keys_and_put_everything(ann: Api, chat: Chat) -
         config = {**made["config"], **changed}
         made = await answer(ann.http.patch(path, json={"config": changes}))
         assert made["config"] == config
-    await answer(ann.http.patch(path, json={"config": {"tools": ["c"], "metadata": {"k": "v"}}}))
+    await answer(ann.http.patch(path, json={"config": {"tools": ["remember"], "metadata": {"k": "v"}}}))
     replaced = await answer(ann.http.put(path, json={"name": "Eva"}))
     assert (replaced["name"], replaced["config"]) == ("Eva", plain["config"])
 

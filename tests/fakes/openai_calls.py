@@ -11,13 +11,15 @@ COMBINING = "# Bring the work of a team of agents together\n"
 SCHEMA = "plan"
 # What stands above a task's instruction where its prompt has context. Context is JSON, a line each: it cannot have it.
 _INSTRUCTION = "\n\n# Your task\n\n"
+# How a user message begins that tells the results of tools to an endpoint that takes none.
+RESULTS = "# What your tools gave\n"
 
 
 def kind_of(body: dict[str, Any]) -> Kind:
     """What the request is for."""
     if "input" in body:
         return "embedding"
-    system = _last_said(body, "system")
+    system = system_text(body)
     if system.startswith(COMBINING):
         return "combining"
     response_format = body.get("response_format") or {}
@@ -50,11 +52,32 @@ def asked_text(body: dict[str, Any]) -> str:
     return instruction if heading and said.startswith("# ") else said
 
 
+def system_text(body: dict[str, Any]) -> str:
+    """The system prompt; empty without one."""
+    return _last_said(body, "system")
+
+
+def after_asking(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages after the one that asks: the turns in which tools were called, with their results."""
+    messages = body.get("messages") or []
+    asking = (n for n in range(len(messages) - 1, -1, -1) if _says(messages[n], "user"))
+    return list(messages[next(asking, -1) + 1 :])
+
+
+def is_text_of_results(message: dict[str, Any]) -> bool:
+    """Whether it tells what tools gave, and asks nothing."""
+    return message.get("role") == "user" and _content(message).startswith(RESULTS)
+
+
+def _says(message: dict[str, Any], role: str) -> bool:
+    return message.get("role") == role and not is_text_of_results(message)
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or [])
+
+
 def _last_said(body: dict[str, Any], role: str) -> str:
-    for message in reversed(body.get("messages") or []):
-        if message.get("role") == role:
-            content = message.get("content")
-            if isinstance(content, str):
-                return content
-            return "".join(part.get("text", "") for part in content or [])
-    return ""
+    messages = body.get("messages") or []
+    return next((_content(message) for message in reversed(messages) if _says(message, role)), "")

@@ -25,17 +25,18 @@ an instruction is embedded and read like the rest of it.
 
     #model "slow"
 
-`Script.directive` and `plan_directive` write all this.
+`Script.directive` and `plan_directive` write all this. What a script says of calls of tools: see `openai_turns`.
 """
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from tests.fakes.openai_calls import asked_text, kind_of, planning_of
 from tests.fakes.openai_directives import Directive, directives, last_of, without
+from tests.fakes.openai_turns import Call, Calls, call_deltas, calls_of, results_of
 
 # Beyond the BMP, a combining mark, a joined family, CJK: whoever counts UTF-16 units, bytes or graphemes is caught.
 DEFAULT_ANSWER = "A model's answer: cafe\u0301, 𝄞 and 👩‍👩‍👧, 中文, and the end."
@@ -102,6 +103,12 @@ class Script:
     """Whether only the words of that answer tell which parameter it is, as some endpoints do."""
     most_words: int | None = None
     """Words that a text may have whose vector is asked for: as small models do, more is answered with 400."""
+    calls: Sequence[Calls] = ()
+    """What it calls before it answers, a list a turn. In its answer `{results}` stands for what they gave."""
+    endless: bool = False
+    """Whether it repeats the last of its turns for ever."""
+    before: str = ""
+    """What it says in each turn before its calls."""
 
     @property
     def faulty(self) -> bool:
@@ -112,11 +119,21 @@ class Script:
         """All that is answered."""
         return self.answer * self.repeat
 
-    def pieces(self) -> Iterator[str]:
-        text = self.text
+    def calls_in(self, body: dict[str, Any]) -> list[Call]:
+        """What it calls in answer to this request; nothing if it gives its answer."""
+        return calls_of(self.calls, self.endless, body)
+
+    def text_in(self, body: dict[str, Any]) -> str:
+        """What it says in answer to this request: its answer, or what comes before its calls."""
+        return self.before if self.calls_in(body) else self.text.replace("{results}", results_of(body))
+
+    def deltas(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """What it streams in answer to this request, piece by piece: text, then calls."""
+        text = self.text_in(body)
         size = max(1, math.ceil(len(text) / max(1, self.chunks)))
         for start in range(0, len(text), size):
-            yield text[start : start + size]
+            yield {"content" if self.refusal is None else "refusal": text[start : start + size]}
+        yield from call_deltas(self.calls_in(body), self.chunks)
 
     def directive(self, name: str = "model") -> str:
         """The text that asks for this script, of a task, or of what `name` says: append it to a message."""
@@ -148,11 +165,12 @@ def script_of(body: dict[str, Any], named: Mapping[str, Script] | None = None) -
     """Read the script of a request, or find it among the `named` ones. Raise ScriptError."""
     try:
         script = _script(body, named or {})
+        script.calls_in(body)
     except (ValueError, TypeError, LookupError) as error:
         raise ScriptError(f"cannot read the script: {error}") from error
     if script.fault is not None and script.fault not in get_args(Fault):
         raise ScriptError(f"there is no fault {script.fault!r}")
-    if (script.fault in IN_MID_ANSWER or script.gate) and script.after_chunks >= len(list(script.pieces())):
+    if (script.fault in IN_MID_ANSWER or script.gate) and script.after_chunks >= len(list(script.deltas(body))):
         raise ScriptError(f"the answer is over before {script.fault or script.gate} comes: lower after_chunks")
     return script
 

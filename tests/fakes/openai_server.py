@@ -23,7 +23,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from tests.e2e.ports import free_ports
@@ -183,7 +183,7 @@ class OpenAIServer:
         if script.faulty:
             self._met[script.key] += 1
             if script.times is not None and self._met[script.key] > script.times:
-                script = Script(**{**asdict(script), "status": 200, "fault": None})
+                script = replace(script, status=200, fault=None)
         if script.status != 200:
             retry = {} if script.retry_after is None else {"retry-after": f"{script.retry_after:g}"}
             connection.send_json(script.status, _error("the script says so", "scripted_error"), retry)
@@ -207,7 +207,7 @@ class OpenAIServer:
         if exchange.body.get("stream") and script.fault != "not_sse":
             await _stream(script, exchange, connection, self._gates[script.gate] if script.gate else None)
         else:
-            await asyncio.sleep(script.token_seconds * (len(list(script.pieces())) - 1))
+            await asyncio.sleep(script.token_seconds * (len(list(script.deltas(exchange.body))) - 1))
             connection.send_json(200, _completion(script, exchange))
         return "answered"
 
@@ -228,7 +228,7 @@ async def _stream(script: Script, exchange: Exchange, connection: "_Connection",
     connection.begin_stream()
     now = asyncio.get_running_loop().time
     due = 0.0
-    for number, piece in enumerate(script.pieces()):
+    for number, delta in enumerate(script.deltas(exchange.body)):
         if number == script.after_chunks:
             if gate is not None:
                 await _wait_at(gate, exchange, connection)
@@ -256,14 +256,13 @@ async def _stream(script: Script, exchange: Exchange, connection: "_Connection",
         if script.fault == "empty_choices":
             connection.send_event(_chunk(exchange, []))
             continue
-        delta = {"content": piece} if script.refusal is None else {"refusal": piece}
         if number == 0:
             delta["role"] = "assistant"
             exchange.first_piece_at = time.monotonic()
         connection.send_event(_chunk(exchange, [_choice(delta, None)]))
         exchange.pieces_sent += 1
     if script.fault != "empty_choices":
-        connection.send_event(_chunk(exchange, [_choice({}, script.finish_reason)]))
+        connection.send_event(_chunk(exchange, [_choice({}, _finish_reason(script, exchange))]))
     if script.usage and (exchange.body.get("stream_options") or {}).get("include_usage"):
         connection.send_event({**_chunk(exchange, []), "usage": _usage(script, exchange)})
     connection.send_chunk(b"data: [DONE]\n\n")
@@ -284,7 +283,11 @@ async def _forever() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def _choice(delta: dict[str, str], finish_reason: str | None) -> dict[str, Any]:
+def _finish_reason(script: Script, exchange: Exchange) -> str:
+    return "tool_calls" if script.finish_reason == "stop" and script.calls_in(exchange.body) else script.finish_reason
+
+
+def _choice(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
 
 
@@ -299,10 +302,14 @@ def _chunk(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _completion(script: Script, exchange: Exchange) -> dict[str, Any]:
-    message = {"role": "assistant", "content": script.text, "refusal": None}
+    text, calls = script.text_in(exchange.body), script.calls_in(exchange.body)
+    message: dict[str, Any] = {"role": "assistant", "content": text or None if calls else text, "refusal": None}
     if script.refusal is not None:
         message.update(content=None, refusal=script.refusal)
-    choice = {"index": 0, "message": message, "finish_reason": script.finish_reason, "logprobs": None}
+    if calls:
+        functions = [(each.id, {"name": each.tool, "arguments": each.arguments}) for each in calls]
+        message["tool_calls"] = [{"id": name, "type": "function", "function": each} for name, each in functions]
+    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(script, exchange), "logprobs": None}
     return {
         "id": f"chatcmpl-{exchange.number}",
         "object": "chat.completion",
@@ -315,8 +322,9 @@ def _completion(script: Script, exchange: Exchange) -> dict[str, Any]:
 
 def _usage(script: Script, exchange: Exchange) -> dict[str, int]:
     """Deterministic counts that a test can recompute: words."""
-    prompt = sum(len(str(message.get("content", "")).split()) for message in exchange.body["messages"])
-    completion = len(script.text.split())
+    prompt = sum(len(str(message.get("content") or "").split()) for message in exchange.body["messages"])
+    calls = script.calls_in(exchange.body)
+    completion = sum(len(text.split()) for text in (script.text_in(exchange.body), *(each.arguments for each in calls)))
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 

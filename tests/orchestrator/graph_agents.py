@@ -6,12 +6,25 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from services.orchestrator.model import Agent, Failure, Lease, Message, Usage
-from services.orchestrator.ports import Assignment, Completed, Delta, Happening, ModelCalled, Proposal, Rejected, Result
+from services.orchestrator.ports import (
+    Assignment,
+    Choice,
+    Completed,
+    Delta,
+    Happening,
+    ModelCalled,
+    PlannableAgent,
+    PlanPolicy,
+    Proposal,
+    Rejected,
+    Result,
+)
 from services.runtime.errors import CodelabError
 from tests.conformance.orchestrator_stores import AGENT
 
 PLANNING = Usage(prompt_tokens=11, completion_tokens=7, model_calls=1)
 COMBINING = Usage(prompt_tokens=5, completion_tokens=3, model_calls=1)
+PLANNABLE = PlannableAgent(AGENT.id, AGENT.name, max_tokens=100, risks=("write",))
 COST = Usage(prompt_tokens=3, completion_tokens=2, model_calls=1)
 
 
@@ -45,6 +58,8 @@ class GraphAgents:
     def __init__(self) -> None:
         self.plans: dict[str, dict[str, list[str]]] = {}
         """By request: the dependencies of each task."""
+        self.policy = PlanPolicy()
+        self.proposals = 0
         self.attempts: list[Attempt] = []
         self.running: dict[tuple[str, str], Attempt] = {}
         """Of a run and a task."""
@@ -55,17 +70,18 @@ class GraphAgents:
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         return AGENT
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        return Choice(PLANNABLE, self.policy)
 
     async def propose(
         self, lease: Lease, request: str, history: Sequence[Message], max_tasks: int, rejected: Rejected | None
     ) -> Proposal:
+        self.proposals += 1
         tasks = [
             {"id": id, "agent": AGENT.name, "title": id, "instruction": f"Do {id}.", "depends_on": depends_on}
             for id, depends_on in self.plans[request].items()
         ]
-        return Proposal(json.dumps({"tasks": tasks}), (AGENT,), PLANNING)
+        return Proposal(json.dumps({"tasks": tasks}), (PLANNABLE,), PLANNING, self.policy)
 
     async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
         attempt = Attempt(assignment)

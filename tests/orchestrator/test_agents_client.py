@@ -9,17 +9,20 @@ from typing import Any
 import grpc
 import pytest
 from codelab.agents.v1 import execution_service_pb2 as pb
-from codelab.agents.v1 import memory_pb2, planning_service_pb2, usage_pb2
+from codelab.agents.v1 import memory_pb2, planning_service_pb2, tool_pb2, usage_pb2
 from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceServicer
 
 from services.orchestrator.agents_client import AgentsClient
-from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Plan, Role, Task, TaskState, Usage
+from services.orchestrator.model import Failure, Lease, Message, Mode, Plan, Role, Task, TaskState, Usage
 from services.orchestrator.ports import (
     AgentsUnreachable,
     Assignment,
+    Choice,
     Completed,
     Delta,
     ModelCalled,
+    PlannableAgent,
+    PlanPolicy,
     Proposal,
     Rejected,
     Result,
@@ -89,9 +92,11 @@ class ScriptedPlanning(PlanningServiceServicer):
     ) -> planning_service_pb2.ProposePlanResponse:
         await self._hear(request)
         await self._hold()
-        agents = [planning_service_pb2.PlannableAgent(id=AGENT.id, name=AGENT.name)]
+        risks = [tool_pb2.TOOL_RISK_READ, tool_pb2.TOOL_RISK_EXECUTE]
+        agents = [planning_service_pb2.PlannableAgent(id=AGENT.id, name=AGENT.name, risks=risks, max_tokens=99)]
         usage = usage_pb2.Usage(prompt_tokens=3, completion_tokens=2, model_calls=1)
-        return planning_service_pb2.ProposePlanResponse(text="[]", agents=agents, usage=usage)
+        approval = tool_pb2.PlanApproval(mode=tool_pb2.PLAN_APPROVAL_MODE_WHEN, max_tokens=0, risks=risks[1:])
+        return planning_service_pb2.ProposePlanResponse(text="[]", agents=agents, usage=usage, plan_approval=approval)
 
     async def ChooseAgent(
         self, request: planning_service_pb2.ChooseAgentRequest, context: Context
@@ -135,7 +140,12 @@ async def agents(stage: Stage, planning: ScriptedPlanning, client: AgentsClient)
 async def test_proposal_comes_with_its_agents_and_its_cost(agents: AgentsClient, planning: ScriptedPlanning) -> None:
     rejected = Rejected("No.", (Failure("PLAN_NOT_JSON", "it is no JSON"), Failure("PLAN_EMPTY", "it is empty")))
     proposal = await agents.propose(LEASE, "Do it.", HISTORY, 7, rejected)
-    assert proposal == Proposal("[]", (Agent(AGENT.id, AGENT.name),), USAGE)
+    assert proposal == Proposal(
+        "[]",
+        (PlannableAgent(AGENT.id, AGENT.name, 99, ("read", "execute")),),
+        USAGE,
+        PlanPolicy("when", max_tasks=None, max_tokens=0, risks=("execute",)),
+    )
     assert planning.asked == [
         planning_service_pb2.ProposePlanRequest(
             project_id=LEASE.project_id,
@@ -179,7 +189,8 @@ async def test_service_that_is_not_there_is_out_of_reach(client: AgentsClient) -
 
 
 async def test_agent_is_chosen(agents: AgentsClient, planning: ScriptedPlanning) -> None:
-    assert await agents.choose(LEASE, "Do it.") == AGENT
+    # A service that knows no policies yet says nothing of them.
+    assert await agents.choose(LEASE, "Do it.") == Choice(PlannableAgent(AGENT.id, AGENT.name), PlanPolicy())
     assert planning.asked == [planning_service_pb2.ChooseAgentRequest(project_id=LEASE.project_id, request="Do it.")]
 
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
-from services.orchestrator.attempts import Hand
 from services.orchestrator.errors import RunNeedsApproval
 from services.orchestrator.executor import HISTORY_BYTES
+from services.orchestrator.hand import Hand
 from services.orchestrator.model import (
     Accepted,
     ApprovalKind,
@@ -336,9 +336,9 @@ async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: Wor
         await service.answer(ann, accepted, 60)
     assert not asking.executor.runs_here(accepted.run.id)
     first, second = agents.asked
-    assert (await asking.executor.decide(ann, second.id, Decision(False, "No."))).state is ApprovalState.REJECTED
+    assert (await asking.executor.decide(ann, second.call_id, Decision(False, "No."))).state is ApprovalState.REJECTED
     assert len(agents.began) == 1
-    await asking.executor.decide(ann, first.id, Decision(True))
+    await asking.executor.decide(ann, first.call_id, Decision(True))
     await asking.until_over(accepted.run.id)
     outcome = await world.stores.runs.get_outcome(ann, accepted.run.id)
     assert outcome.answer is not None
@@ -357,7 +357,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
     run_id = await asking.send(ann, chat)
     await eventually(lambda: agents.asked and not asking.executor.runs_here(run_id))
     await asking.executor.drain()
-    await deciding.executor.decide(ann, agents.asked[0].id, Decision(True))
+    await deciding.executor.decide(ann, agents.asked[0].call_id, Decision(True))
     await deciding.until_over(run_id)
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     await deciding.executor.drain()
@@ -365,7 +365,7 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
 
 async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:
     agents = AskingAgents()
-    later = World(world.stores, agents, clock=lambda: NOW + timedelta(minutes=6))
+    later = World(world.stores, agents, approval_seconds=0.0)
     async with later.executor.working(lease_seconds=0.2):
         run_id = await later.send(ann, chat)
         await later.until_over(run_id)

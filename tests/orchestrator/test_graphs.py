@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 import sqlalchemy as sa
 
-from services.orchestrator import attempts, doubt
+from services.orchestrator import doubt, hand
 from services.orchestrator.errors import RUN_MODEL_CALL_LIMIT, RUN_TOKEN_LIMIT
 from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import Owner, Run, RunState, Task, TaskState, Usage
@@ -172,7 +172,7 @@ async def test_run_whose_process_dies_while_it_is_planned_is_planned_again(
 async def test_agents_that_go_away_get_another_attempt_and_both_are_paid_for(
     world: World, ann: Owner, agents: GraphAgents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(hand, "_BACKOFF_SECONDS", 0.001)
     run_id = await begin(world, ann, agents, PAIR, "away")
     await agents.until_running(run_id, "a", "b")
     broken = agents.attempt(run_id, "a")

@@ -191,8 +191,8 @@ proposals = st.one_of(
 def test_no_text_raises_or_gives_what_no_database_keeps(text: str, at: int, noise: str) -> None:
     plan = read_plan(text[:at] + noise + text[at:], AGENTS, MOST)
     match plan:
-        case Bad(found):
-            assert 1 <= len(found) <= 10
+        case Bad(found, places):
+            assert 1 <= len(found) == len(places) <= 10
             texts = [each.detail for each in found]
         case Good(tasks):
             texts = [part for task in tasks for part in (task.id, task.title, task.instruction, *task.depends_on)]

@@ -6,18 +6,30 @@ from typing import Any
 
 import pytest
 
-from services.orchestrator import attempts
+from services.orchestrator import hand
 from services.orchestrator.errors import RUN_MODEL_CALL_LIMIT, ModelTimeout, ModelUnavailable
 from services.orchestrator.limits import LimitReached, Meter, WorkLimits
 from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Plan, PlanOrigin, Task, TaskState, Usage
+from services.orchestrator.plan_approval import Terms
 from services.orchestrator.planner import Planned, Planner
-from services.orchestrator.ports import AgentsUnreachable, Assignment, Happening, Proposal, Rejected, Result
+from services.orchestrator.ports import (
+    AgentsUnreachable,
+    Assignment,
+    Choice,
+    Happening,
+    PlannableAgent,
+    PlanPolicy,
+    Proposal,
+    Rejected,
+    Result,
+)
 from services.runtime.errors import CodelabError, FailedPrecondition, Internal
 from services.runtime.ids import new_id
 from tests.conformance.orchestrator_stores import NOW
 from tests.orchestrator.world import WORK_LIMITS
 
-CODER, WRITER = Agent(new_id(), "Coder"), Agent(new_id(), "Writer")
+CODER, WRITER = PlannableAgent(new_id(), "Coder", 100, ("execute",)), PlannableAgent(new_id(), "Writer", 200)
+PROPOSING, CHOOSING = PlanPolicy("when", max_tasks=1), PlanPolicy("always")
 REQUEST = "Explain the parser.\nKeep it short."
 LEASE = Lease(
     run_id=new_id(),
@@ -74,13 +86,13 @@ class ScriptedPlanning:
         answer = self.answers.pop(0)
         if isinstance(answer, CodelabError):
             raise answer
-        return Proposal(answer, (CODER, WRITER), COST)
+        return Proposal(answer, (CODER, WRITER), COST, PROPOSING)
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
+    async def choose(self, lease: Lease, request: str) -> Choice:
         assert (lease, request) == (LEASE, REQUEST)
         if self.choosing_fails:
             raise self.choosing_fails.pop(0)
-        return WRITER
+        return Choice(WRITER, CHOOSING)
 
     async def resolve(self, user_id: str, project_id: str, target: str, timeout: float) -> Agent:
         raise AssertionError("nobody is named")
@@ -101,7 +113,7 @@ class ScriptedPlanning:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(hand, "_BACKOFF_SECONDS", 0.0)
 
 
 def a_meter(limits: WorkLimits = WORK_LIMITS) -> Meter:
@@ -123,6 +135,7 @@ async def test_good_proposal_is_the_plan() -> None:
     assert [(task.id, task.agent_id) for task in made.plan.tasks] == [("read", CODER.id), ("write", WRITER.id)]
     assert (made.plan.origin, made.plan.problems, made.plan.planning_seconds) == (PlanOrigin.MODEL, (), 2.5)
     assert (made.spent, agents.asked) == (COST, [None])
+    assert made.terms == Terms(PROPOSING, (CODER, WRITER))
 
 
 async def test_model_that_is_told_what_is_wrong_may_mend_it() -> None:
@@ -139,6 +152,8 @@ async def test_model_that_proposes_no_plan_twice_leaves_it_to_the_agent_that_fit
     assert made.plan.tasks == (ONLY_TASK,)
     assert (made.plan.origin, reasons(made.plan)) == (PlanOrigin.FALLBACK, ["PLAN_NOT_JSON", "PLAN_EMPTY"])
     assert (made.spent, len(agents.asked)) == (COST + COST, 2)
+    # The policy as it is by now; and whom the model could choose from, the user can.
+    assert made.terms == Terms(CHOOSING, (WRITER, CODER))
 
 
 @pytest.mark.parametrize("error", [ModelRefuses("the key is wrong"), ModelFails("the answer broke off")])
@@ -183,10 +198,10 @@ async def test_agents_service_that_comes_back_is_asked_again_and_nothing_is_paid
 
 
 async def test_agents_service_that_stays_away_fails_the_run() -> None:
-    agents = ScriptedPlanning(*(AgentsUnreachable("it is down") for _ in range(attempts.ATTEMPTS)))
+    agents = ScriptedPlanning(*(AgentsUnreachable("it is down") for _ in range(hand.ATTEMPTS)))
     with pytest.raises(AgentsUnreachable):
         await planned(agents)
-    assert (len(agents.asked), agents.answers) == (attempts.ATTEMPTS, [])
+    assert (len(agents.asked), agents.answers) == (hand.ATTEMPTS, [])
 
 
 async def test_no_plan_is_mended_by_a_call_that_the_run_may_not_make() -> None:

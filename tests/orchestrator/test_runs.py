@@ -7,7 +7,7 @@ import grpc
 import pytest
 from codelab.orchestrator.v1 import run_pb2, run_service_pb2
 
-from services.orchestrator import attempts
+from services.orchestrator import hand
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import DeadlineExceeded, Internal, Unavailable
 from services.runtime.ids import new_id
@@ -169,13 +169,13 @@ async def test_second_attempt_resets_the_text_of_the_first(ann: Client, stage: S
 
 
 async def test_agents_that_stay_away_fail_the_run(ann: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(hand, "_BACKOFF_SECONDS", 0.001)
     stage.agents.script("Try.", [VANISH])
     with answers(Code.INTERNAL, "RUN_FAILED") as caught:
         await ann.send("Try.")
     assert caught.value.metadata["run_reason"] == "AGENTS_UNAVAILABLE"
     assert "Socket" not in str(caught.value)
-    assert [each.request.attempt for each in stage.agents.executions] == list(range(1, attempts.ATTEMPTS + 1))
+    assert [each.request.attempt for each in stage.agents.executions] == list(range(1, hand.ATTEMPTS + 1))
 
 
 async def test_task_that_ends_without_a_result_is_tried_again(ann: Client, stage: Stage) -> None:
@@ -186,7 +186,7 @@ async def test_task_that_ends_without_a_result_is_tried_again(ann: Client, stage
 async def test_task_is_tried_again_when_the_database_of_agents_is_back(
     ann: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(hand, "_BACKOFF_SECONDS", 0.001)
     stage.agents.script("Try.", [DatabaseUnavailable("restarting")], ["Done."])
     assert (await ann.send("Try.")).content == "Done."
 

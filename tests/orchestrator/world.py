@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,17 +12,27 @@ from services.orchestrator.executor import Executor
 from services.orchestrator.limits import WorkLimits
 from services.orchestrator.model import (
     Agent,
-    ApprovalKind,
     Failure,
     Lease,
     Message,
     Mode,
     Owner,
-    Question,
     Usage,
 )
 from services.orchestrator.planner import Planner
-from services.orchestrator.ports import Assignment, Completed, Delta, Happening, Paused, Proposal, Rejected, Result
+from services.orchestrator.ports import (
+    Assignment,
+    Choice,
+    Completed,
+    Delta,
+    Happening,
+    Paused,
+    PlannableAgent,
+    Proposal,
+    Rejected,
+    Result,
+    Wanted,
+)
 from services.orchestrator.store import RunStore
 from services.orchestrator.teller import Teller
 from services.orchestrator.waiting import Waiting
@@ -74,8 +83,8 @@ class HeldAgents:
     ) -> Proposal:
         raise AssertionError("a direct run needs no plan")
 
-    async def choose(self, lease: Lease, request: str) -> Agent:
-        return AGENT
+    async def choose(self, lease: Lease, request: str) -> Choice:
+        return Choice(PlannableAgent(AGENT.id, AGENT.name))
 
     async def combine(
         self,
@@ -103,7 +112,7 @@ class AskingAgents(HeldAgents):
     def __init__(self, questions: int = 1) -> None:
         super().__init__()
         self._questions = questions
-        self.asked: list[Question] = []
+        self.asked: list[Wanted] = []
 
     async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
         lease = assignment.lease
@@ -111,12 +120,9 @@ class AskingAgents(HeldAgents):
         if lease.decisions:
             yield Completed(" ".join(each.state for each in lease.decisions), Usage())
             return
-        new = [
-            Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
-            for _ in range(self._questions)
-        ]
+        new = [Wanted(new_id(), {"tool": "shell"}, {"type": "object"}) for _ in range(self._questions)]
         self.asked += new
-        yield Paused(tuple(new))
+        yield Paused("where it was", tuple(new), (), Usage())
 
 
 class Gate:
@@ -151,6 +157,7 @@ class World:
         clock: Clock = lambda: NOW,
         streams: FakeStreams | None = None,
         limits: WorkLimits = WORK_LIMITS,
+        approval_seconds: float = 300.0,
     ) -> None:
         self.stores = stores
         self.agents = agents or HeldAgents()
@@ -158,9 +165,8 @@ class World:
         self.waiting = Waiting()
         self.teller = Teller(stores.runs, self.streams, clock)
         works = {Mode.DIRECT: Direct(self.agents), Mode.ORCHESTRATED: Conductor(self.agents, Planner(self.agents, 12))}
-        self.executor = Executor(
-            stores.runs, stores.approvals[0], works, limits, self.teller, self.waiting, clock, process, 300.0
-        )
+        stored = (stores.runs, stores.approvals[0])
+        self.executor = Executor(*stored, works, limits, self.teller, self.waiting, clock, process, approval_seconds)
 
     async def send(self, owner: Owner, session_id: str) -> str:
         return (await self.executor.accept(owner, a_message(session_id), None)).run.id

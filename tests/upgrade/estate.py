@@ -25,7 +25,7 @@ async def make(api: Api) -> None:
     assert (await api.http.delete(f"/my/projects/{doomed['id']}")).status_code == 204
     config = {
         "system_prompt": "Bréf. 𝄞",
-        "tools": ["search"],
+        "tools": ["search_memory"],
         "temperature": 0.25,
         "metadata": {"team": ["a", None, 1.5]},
     }

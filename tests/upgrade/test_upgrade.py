@@ -129,6 +129,18 @@ async def test_key_of_an_earlier_request_leads_to_what_it_made(upgraded: Upgrade
     assert again["id"] == project["id"]
 
 
+async def test_agent_that_lists_what_is_no_tool_any_more_can_be_changed(upgraded: Upgraded) -> None:
+    before = upgraded.answers[estate.ANN]
+    [path] = [path for path, content in before.items() if content.get("name") == "Helper"]
+    config = before[path]["config"]
+    assert config["tools"] == ["search"]
+    async with signed_in(upgraded.suite.url, await upgraded.suite.token(estate.ANN)) as api:
+        # To what it is, so that whatever else is read is read as it was.
+        changed = await answer(api.http.patch(path, json={"config": {"temperature": config["temperature"]}}))
+        replaced = await answer(api.http.put(path, json=before[path]))
+    assert changed["config"] == replaced["config"] == config
+
+
 def the_chat(api: Api, before: dict[str, Any]) -> Chat:
     """The session that has messages."""
     [path] = [path for path, content in before.items() if path.endswith("/messages") and content["messages"]]
