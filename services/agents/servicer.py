@@ -38,7 +38,7 @@ from services.agents.store import Claim
 from services.agents.task import Task
 from services.agents.tools.calling import CallAnswer
 from services.agents.translating import fill_answer, history_of, inputs_of, owner_of
-from services.runtime.messages import enum_word, fill, plain, whole
+from services.runtime.messages import enum_word, fill, json_object, plain
 from services.runtime.validation import mask_paths
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -179,7 +179,9 @@ def _task(request: execution_service_pb2.ExecuteRequest) -> Task:
 def _answer(answer: execution_service_pb2.CallAnswer) -> CallAnswer:
     match answer.WhichOneof("answer"):
         case "approved":
-            return CallAnswer(answer.call_id, "approved", arguments=whole(plain(answer.approved)["arguments"]))
+            changed = answer.approved.HasField("arguments")
+            arguments = json_object(answer.approved.arguments) if changed else None
+            return CallAnswer(answer.call_id, "approved", arguments=arguments)
         case "done":
             return CallAnswer(answer.call_id, "done", answer.done.output, answer.done.success)
         case _:

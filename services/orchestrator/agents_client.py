@@ -35,7 +35,7 @@ from services.orchestrator.ports import (
 from services.runtime.channels import Peers
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError, DeadlineExceeded, Unavailable
-from services.runtime.messages import plain, whole
+from services.runtime.messages import json_object, plain
 from services.runtime.status import from_rpc_error
 
 # Embedding a request and the descriptions of many agents, the model for that loaded first.
@@ -218,7 +218,7 @@ def _paused(paused: pb.ExecutionPaused) -> Paused:
             consultations.append(Consultation(call.call_id, call.consultation.agent, call.consultation.question))
         else:
             approval = plain(call.approval)
-            asked = {"tool": call.tool, "risk": approval["risk"], "arguments": whole(plain(call)["arguments"])}
+            asked = {"tool": call.tool, "risk": approval["risk"], "arguments": json_object(call.arguments)}
             wanted.append(Wanted(call.call_id, {**asked, "warnings": approval["warnings"]}, approval["parameters"]))
     return Paused(paused.state, tuple(wanted), tuple(consultations), _usage(paused.usage))
 

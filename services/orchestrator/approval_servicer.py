@@ -9,7 +9,7 @@ from services.orchestrator.approvals import ApprovalService
 from services.orchestrator.model import ApprovalScope, ApprovalState, Decision, Owner
 from services.orchestrator.wire import approval_message
 from services.runtime.auth import current_caller
-from services.runtime.messages import enum_word, plain, whole
+from services.runtime.messages import enum_word, json_object
 from services.runtime.pages import page_size
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -47,9 +47,12 @@ class ApprovalServicer(approval_service_pb2_grpc.ApprovalServiceServicer):
     async def Approve(
         self, request: approval_service_pb2.ApproveRequest, context: Context
     ) -> approval_service_pb2.ApproveResponse:
-        said = whole(plain(request))
-        scope = ApprovalScope.ONCE if said["scope"] is None else ApprovalScope(said["scope"])
-        decision = Decision(approve=True, arguments=said["arguments"], plan=said["plan"], scope=scope)
+        decision = Decision(
+            approve=True,
+            arguments=json_object(request.arguments) if request.HasField("arguments") else None,
+            plan=json_object(request.plan) if request.HasField("plan") else None,
+            scope=_scope(request),
+        )
         approval = await self._approvals.decide(_owner(request.project_id), request.approval_id, decision)
         return approval_service_pb2.ApproveResponse(approval=approval_message(approval))
 
@@ -63,3 +66,9 @@ class ApprovalServicer(approval_service_pb2_grpc.ApprovalServiceServicer):
 
 def _owner(project_id: str) -> Owner:
     return Owner(current_caller().user_id, project_id)
+
+
+def _scope(request: approval_service_pb2.ApproveRequest) -> ApprovalScope:
+    if not request.HasField("scope"):
+        return ApprovalScope.ONCE
+    return ApprovalScope(enum_word(request.DESCRIPTOR.fields_by_name["scope"], request.scope))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Seconds since 1970 of the years 1 and 10000.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_800
+# Beyond it, not every whole number is a double.
+_LARGEST_EXACT = 2**53
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -66,15 +68,20 @@ def plain(message: Message) -> dict[str, Any]:
     return {field.name: _plain_field(message, field) for field in message.DESCRIPTOR.fields}
 
 
-def whole(value: Any) -> Any:
-    """What `plain` gave of a Struct, with whole numbers as such: a Struct knows no others than floats, tools do."""
+def json_object(struct: Struct) -> dict[str, Any]:
+    """A Struct as JSON has it: numbers that are whole are ints, which a Struct does not know."""
+    value: dict[str, Any] = _whole(json_format.MessageToDict(struct))
+    return value
+
+
+def _whole(value: Any) -> Any:
     match value:
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) <= _LARGEST_EXACT:
             return int(value)
         case dict():
-            return {key: whole(each) for key, each in value.items()}
+            return {key: _whole(each) for key, each in value.items()}
         case list():
-            return [whole(each) for each in value]
+            return [_whole(each) for each in value]
     return value
 
 
