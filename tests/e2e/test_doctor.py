@@ -96,7 +96,7 @@ async def test_words_are_in_one_order_and_have_colours_on_a_terminal_only(folder
     lines = [line for line in first.stdout.splitlines() if line.startswith("ok")]
     assert [line.split()[1] for line in lines] == [
         *("settings", "python", "data", "disk", "keys", "database", "ports", "services", "gateway", "tokens"),
-        *("model", "embeddings", "memory", "queues"),
+        *("model", "embeddings", "memory", "queues", "commands"),
     ]
     assert [line.split()[1] for line in second.stdout.splitlines() if line.startswith("ok")] == [
         line.split()[1] for line in lines

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from services.agents.sandbox import walls
 from services.agents.sandbox.processes import used_below
@@ -97,28 +98,30 @@ class Bubblewrap:
     async def _watched(
         self, running: Running, folder: Path, room: int, seconds: float, used_bytes: Callable[[], Awaitable[int]]
     ) -> Stop | None:
-        """Wait until it has ended, or end it and return why."""
-        watching = asyncio.create_task(self._watch(running, folder, room, used_bytes), name="command's use")
-        overflowing = asyncio.create_task(running.overflowing.wait(), name="command's output")
+        """Wait until it has ended, or end it and return why. Its time begins when it does."""
+        watching: list[asyncio.Task[Any]] = []
         try:
-            await asyncio.wait(
-                (running.ended, watching, overflowing), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if overflowing.done():
+            await running.started.wait()
+            if not running.has_started:
+                return None
+            use = asyncio.create_task(self._watch(running, folder, room, used_bytes), name="command's use")
+            overflow = asyncio.create_task(running.overflowing.wait(), name="command's output")
+            watching += use, overflow
+            await asyncio.wait((running.ended, *watching), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if overflow.done():
                 return "output"
-            if watching.done():
-                return await watching
+            if use.done():
+                return await use
             return None if running.ended.done() else "time"
         finally:
             running.kill()
-            watching.cancel()
-            overflowing.cancel()
+            for task in watching:
+                task.cancel()
             # What the watch came upon when all was over is of no interest.
-            await asyncio.gather(watching, overflowing, return_exceptions=True)
+            await asyncio.gather(*watching, return_exceptions=True)
 
     async def _watch(self, running: Running, folder: Path, room: int, used_bytes: Callable[[], Awaitable[int]]) -> Stop:
         """Return what it uses more of than it may; not before it does."""
-        await running.started.wait()
         least_free = min(_LEAST_FREE_BYTES, _free_bytes(folder) // 2)
         count_at = time.monotonic()
         while True:

@@ -44,8 +44,8 @@ def limits_of(settings: Settings) -> Limits:
 async def open_sandbox(settings: Settings) -> Sandbox:
     """The sandbox of this machine, tried; or none, which says why."""
     limits = limits_of(settings)
-    if lacking := _lacking():
-        return NoSandbox(lacking, limits)
+    if why := lacking():
+        return NoSandbox(why, limits)
     from services.agents.sandbox.bubblewrap import Bubblewrap
 
     user = user_of_commands()
@@ -55,7 +55,8 @@ async def open_sandbox(settings: Settings) -> Sandbox:
     return sandbox if failed is None else NoSandbox(failed, limits)
 
 
-def _lacking() -> str | None:
+def lacking() -> str | None:
+    """What a sandbox needs and this machine has not, with what to do about it."""
     if sys.platform != "linux":
         return "Commands can be run on Linux only."
     if not is_known():

@@ -1,7 +1,6 @@
 """The processes of a sandbox, as the machine's /proc shows them."""
 
 import os
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +34,12 @@ def used_below(pid: int, enough: int) -> Used:
     return Used(memory, sum(map(_threads, below)))
 
 
-def kill_children(pid: int) -> None:
-    """Kill the children of the process: in a sandbox the first process, with which all others end."""
+def child_of(pid: int) -> int | None:
+    """A descriptor of the process's one child, which does not end by itself now; None if both were killed."""
     for child in children(pid):
-        with suppress(*_GONE):
-            descriptor = os.pidfd_open(child)
-            try:
-                # It is the child, and not another that got its number meanwhile, if it still is a child now.
-                if child in children(pid):
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            finally:
-                os.close(descriptor)
+        with suppress(ProcessLookupError):
+            return os.pidfd_open(child)
+    return None
 
 
 def children(pid: int) -> list[int]:

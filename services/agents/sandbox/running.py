@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-from services.agents.sandbox.processes import kill_children
+from services.agents.sandbox.processes import child_of
 
 _CHUNK = 65_536
 _KEPT_BEGINNING = 48_000
@@ -37,13 +39,14 @@ class Running:
         self._beginning, self._end, self._printed = bytearray(), bytearray(), 0
         options = memory_file(b"".join(os.fsencode(each) + b"\0" for each in arguments))
         self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._start, start = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(output, True)
-        os.set_blocking(start, True)
+        self._launcher, launcher = socket.socketpair()
+        self._launcher.setblocking(False)
+        self._first: int | None = None
         try:
             self._process = subprocess.Popen(
                 [*before, "bwrap", "--args", str(options), "--", *launch],
-                stdin=start,
+                stdin=launcher.fileno(),
                 stdout=output,
                 stderr=output,
                 pass_fds=(options, *handed),
@@ -53,15 +56,17 @@ class Running:
             )
         except BaseException:
             os.close(self._output)
-            os.close(self._start)
+            self._launcher.close()
             raise
         finally:
-            for each in (options, output, start):
+            launcher.close()
+            for each in (options, output):
                 os.close(each)
         self._exit = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._output, self._read)
-        self._loop.add_reader(self._start, self._hear_of_start)
-        self._loop.add_reader(self._exit, self._hear_of_end)
+        self._loop.add_reader(self._launcher, self._hear_of_start)
+        self._loop.add_reader(self._exit, self._hear_of_end, self._exit)
+        self._awaited = {self._exit}
         self._patience = self._loop.call_later(_START_SECONDS, self._process.kill)
 
     @property
@@ -80,19 +85,30 @@ class Running:
         self._doomed = True
         # A start is waited for: between the making of the first process and its wish to die with bubblewrap, nothing
         # would end it.
-        if self.started.is_set() and not self.ended.done():
-            kill_children(self.pid)
+        if self._first is not None and self._first in self._awaited:
+            signal.pidfd_send_signal(self._first, signal.SIGKILL)
 
     def _hear_of_start(self) -> None:
         # Nothing to read: it was ended before it said anything.
         with suppress(BlockingIOError):
-            self.has_started = bool(os.read(self._start, 1))
-        self._loop.remove_reader(self._start)
-        os.close(self._start)
+            self.has_started = bool(self._launcher.recv(1))
         self._patience.cancel()
+        self._loop.remove_reader(self._launcher)
+        if self.has_started:
+            # The launcher waits for an answer: till then nothing ends by itself. With the first process all others end,
+            # and not always with bubblewrap, which may be gone before them.
+            self._first = child_of(self.pid)
+            if self._first is not None:
+                self._awaited.add(self._first)
+                self._loop.add_reader(self._first, self._hear_of_end, self._first)
+            if self._doomed:
+                self.kill()
+            else:
+                # Unless somebody else has killed it meanwhile.
+                with suppress(BrokenPipeError):
+                    self._launcher.send(b"\n")
+        self._launcher.close()
         self.started.set()
-        if self._doomed:
-            self.kill()
 
     def _read(self) -> bool:
         """Take what is there; return whether there may be more."""
@@ -112,16 +128,20 @@ class Running:
             self.overflowing.set()
         return True
 
-    def _hear_of_end(self) -> None:
-        # With the first process the kernel has ended all others: nobody is left who could write.
-        status = self._process.wait()
-        if not self.started.is_set():
+    def _hear_of_end(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        self._awaited.remove(descriptor)
+        os.close(descriptor)
+        if descriptor == self._exit and not self.started.is_set():
             self._hear_of_start()
+        if self._awaited:
+            return
+        # Nobody is left who could write.
+        status = self._process.wait()
         while self._read():
             pass
-        for each in (self._output, self._exit):
-            self._loop.remove_reader(each)
-            os.close(each)
+        self._loop.remove_reader(self._output)
+        os.close(self._output)
         if not self.ended.done():
             self.ended.set_result(status)
 

@@ -30,9 +30,10 @@ _MOST_STACK = 64 * 1024**2
 _MOST_LOCKED = 8 * 1024**2
 
 # The folder, which is closed to root without its capabilities; to be the first to go when memory is short; the word
-# that the walls stand, to who waits at the other end of stdin; and the command, which may begin with a dash.
+# that the walls stand, to who is at the other end of stdin, whose answer is waited for; and the command, which may
+# begin with a dash.
 _LAUNCHER = (
-    f"cd {WORKSPACE} && echo 1000 >/proc/self/oom_score_adj && echo >&0 && exec </dev/null"
+    f"cd {WORKSPACE} && echo 1000 >/proc/self/oom_score_adj && echo >&0 && read -r go && exec </dev/null"
     ' && exec /bin/sh -c -- "$1" sh'
 )
 

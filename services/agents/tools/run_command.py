@@ -135,8 +135,8 @@ def _spec(limits: Limits) -> ToolSpec:
         description=(
             "Run a shell command (`sh -c`) in the project's workspace, and get what it prints (stdout and stderr as"
             " they come) and its exit status. It runs in a sandbox: of files there are the workspace (/workspace, where"
-            " it starts) and the system's programs, /tmp is empty and gone afterwards; there is no network, no input, no"
-            " terminal and no root. What it leaves in the background is killed when it ends."
+            " it starts) and the system's programs, /tmp is empty and gone afterwards; there is no network, no input,"
+            " no terminal and no root. What it leaves in the background is killed when it ends."
             f" Limits: {limits.seconds:g} s, {limits.memory_bytes // _MIB} MiB of memory, {limits.processes} processes,"
             f" {limits.folder_bytes // _MIB} MiB in the workspace; of a long output you get the beginning and the end."
         ),
