@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.e2e.approving import asking, call, waiting
 from tests.e2e.client import Api, Chat, answer, problem
 
 pytestmark = pytest.mark.one_layout
@@ -241,10 +242,15 @@ async def test_trailing_slash_is_optional_and_head_and_options_answer_everywhere
     run_id = (await chat.messages())[0]["run_id"]
     agent_id = (await chat.messages())[1]["agent_id"]
     memories = await answer(ann.http.get(f"{chat.project_path}/agents/{agent_id}/memory"))
+    asks = await ann.new_chat(chat.project_id)
+    asked = await asks.start(asking([call("write_file", path="a", content="")]))
+    [approval] = await waiting(asks, asked["id"])
+    await answer(asks.cancel(asked["id"]))
     ids = {
         "project_id": chat.project_id,
         "session_id": chat.session_id,
         "run_id": run_id,
+        "approval_id": approval["id"],
         "agent_id": agent_id,
         "memory_id": memories["memories"][0]["id"],
     }
