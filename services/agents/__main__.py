@@ -35,6 +35,7 @@ from services.agents.planning import Planning
 from services.agents.planning_servicer import PlanningServicer
 from services.agents.ranking import Ranking
 from services.agents.recollection import Recollections
+from services.agents.sandbox.choice import user_of_commands
 from services.agents.service import AgentService
 from services.agents.servicer import AgentServicer, ExecutionServicer, WorkerSpaceServicer
 from services.agents.sql_effects import SqlEffectJournal
@@ -79,7 +80,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
-        workspaces = Workspaces.of(settings)
+        workspaces = Workspaces.of(settings, given_to=user_of_commands())
         toolbox = Toolbox(await tools_of(settings, workspaces, keeper, memory, embedder))
         policies, effects = SqlToolPolicyStore(database), SqlEffectJournal(database)
         worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)
