@@ -80,7 +80,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         keeper = MemoryKeeper(registry, memories, embedder, utc_now)
         memory = MemoryService(keeper, registry, memories, embedder, utc_now)
         recollections = Recollections(keeper, memory, memories, embedder, utc_now)
-        workspaces = Workspaces.of(settings, given_to=user_of_commands())
+        workspaces = Workspaces.of(settings, user_of_commands())
         toolbox = Toolbox(await tools_of(settings, workspaces, keeper, memory, embedder))
         policies, effects = SqlToolPolicyStore(database), SqlEffectJournal(database)
         worker = Worker(model, Calling(toolbox, policies, effects, utc_now), settings.task_steps)

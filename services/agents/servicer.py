@@ -181,11 +181,11 @@ def _answer(answer: execution_service_pb2.CallAnswer) -> CallAnswer:
         case "approved":
             changed = answer.approved.HasField("arguments")
             arguments = json_object(answer.approved.arguments) if changed else None
-            return CallAnswer(answer.call_id, "approved", arguments=arguments)
+            return CallAnswer(answer.call, "approved", arguments=arguments)
         case "done":
-            return CallAnswer(answer.call_id, "done", answer.done.output, answer.done.success)
+            return CallAnswer(answer.call, "done", answer.done.output, answer.done.success)
         case _:
-            return CallAnswer(answer.call_id, "refused", answer.refused.detail or "It must not run.")
+            return CallAnswer(answer.call, "refused", answer.refused.detail or "It must not run.")
 
 
 def _kind(request: execution_service_pb2.ExecuteRequest) -> InteractionType:

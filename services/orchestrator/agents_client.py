@@ -224,7 +224,7 @@ def _paused(paused: pb.ExecutionPaused) -> Paused:
 
 
 def _answer(answer: Answer) -> pb.CallAnswer:
-    result = pb.CallAnswer(call_id=answer.call_id)
+    result = pb.CallAnswer(call=answer.call_id)
     match answer.kind:
         case "approved":
             result.approved.SetInParent()

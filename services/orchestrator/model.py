@@ -242,7 +242,7 @@ class Approval:
     decided_at: datetime | None
     created_at: datetime
     changed: dict[str, Any] | None = None
-    """What the user changed it to: a tool's `arguments`, a plan's `plan`."""
+    """What the user changed it to: a tool's arguments, a plan."""
     scope: ApprovalScope | None = None
     """Unless it was approved, None."""
 

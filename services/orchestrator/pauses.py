@@ -52,8 +52,7 @@ def _decided(approvals: Iterable[Approval]) -> Iterable[Answer]:
     for approval in approvals:
         match approval.state:
             case ApprovalState.APPROVED:
-                arguments = None if approval.changed is None else approval.changed["arguments"]
-                yield Answer(approval.id, "approved", arguments=arguments)
+                yield Answer(approval.id, "approved", arguments=approval.changed)
             case ApprovalState.REJECTED:
                 why = f": {approval.reason}" if approval.reason else ""
                 yield Answer(approval.id, "refused", _REJECTED.format(why=why))

@@ -103,14 +103,14 @@ def pending(event: Event) -> list[tuple[str, str]]:
 
 
 def approved(call: pb.PendingCall, **arguments: Any) -> pb.CallAnswer:
-    answer = pb.CallAnswer(call_id=call.call_id, approved=pb.CallApproved())
+    answer = pb.CallAnswer(call=call.call_id, approved=pb.CallApproved())
     if arguments:
         answer.approved.arguments.update(arguments)
     return answer
 
 
 def refused_call(call: pb.PendingCall, detail: str) -> pb.CallAnswer:
-    return pb.CallAnswer(call_id=call.call_id, refused=pb.CallRefused(detail=detail))
+    return pb.CallAnswer(call=call.call_id, refused=pb.CallRefused(detail=detail))
 
 
 class Tried:
@@ -322,7 +322,7 @@ async def test_question_for_another_agent_is_a_pause_and_its_answer_a_result(
     assert pending(events[-1]) == [("ask_agent", "consultation")]
     [wanted] = events[-1].paused.calls
     assert (wanted.consultation.agent, wanted.consultation.question) == ("Bob", "Why?")
-    done = pb.CallAnswer(call_id=wanted.call_id, done=pb.CallDone(success=True, output="Because."))
+    done = pb.CallAnswer(call=wanted.call_id, done=pb.CallDone(success=True, output="Because."))
     events = await task.go(done, state=events[-1].paused.state)
     assert (told(events), events[-1].completed.output) == ([("ask_agent", True, "Because.")], "Told: Because.")
 
@@ -332,7 +332,7 @@ async def test_answer_to_what_nobody_asked_changes_nothing(
 ) -> None:
     task = Tried(house, user, agent, asking([call("knock", times=1)]))
     paused = (await task.go())[-1].paused
-    stray = pb.CallAnswer(call_id=new_uuid(), approved=pb.CallApproved())
+    stray = pb.CallAnswer(call=new_uuid(), approved=pb.CallApproved())
     events = await task.go(stray, state=paused.state)
     assert pending(events[-1]) == [("knock", "approval")]
     assert events[-1].paused.calls[0].call_id == paused.calls[0].call_id

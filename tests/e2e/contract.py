@@ -47,9 +47,8 @@ GOOD: dict[str, Values | list[Values]] = {
     "MemoryService.ImportMemories": {"memories": [{"memory": {"content": "Let me in."}}]},
     "ToolService.ListTools": {},
     "ToolService.GetToolPolicy": {},
-    "ToolService.UpdateToolPolicy": {
-        "policy": {"rules": [{"risk": "TOOL_RISK_READ", "decision": "TOOL_DECISION_ASK"}]}
-    },
+    # Without words: both doors take its numbers alike.
+    "ToolService.UpdateToolPolicy": {"policy": {"plan_approval": {"max_tasks": 3}}},
     "ExecutionService.ResolveAgent": {},
     "ExecutionService.Execute": {"run_epoch": 1, "attempt": 1, "instruction": "Let me in."},
     "PlanningService.ProposePlan": {"request": "Let me in.", "max_tasks": 3},
@@ -73,6 +72,10 @@ GOOD: dict[str, Values | list[Values]] = {
     "RunService.CancelRun": {},
     "RunService.RetryRun": {},
     "RunService.ListRunEvents": {},
+    "ApprovalService.ListApprovals": {},
+    "ApprovalService.GetApproval": {},
+    "ApprovalService.Approve": {},
+    "ApprovalService.Reject": {},
     "EventService.Subscribe": {},
     "EventService.CreateTicket": {},
     "PublishService.Publish": [{"open": {"epoch": 1}}, {"event": {"n": 1, "event": _EVENT}}],

@@ -130,7 +130,7 @@ async def test_what_is_approved_with_other_arguments_runs_with_those(chat: Chat)
     assert [each["state"] for each in await waiting(chat, run["id"])] == ["pending"]
     wanted = {"path": "b", "content": "B"}
     decided = await answer(approve(chat, write, arguments=wanted))
-    assert decided["changed"] == {"arguments": wanted}
+    assert decided["changed"] == wanted
     assert decided["payload"]["arguments"] == {"path": "a", "content": "A"}
     assert "The user changed the arguments" in await ended(chat, run["id"])
     assert "B" in await read(chat, "b")
@@ -149,7 +149,9 @@ async def test_what_is_approved_for_the_run_is_asked_again_in_the_next_one_only(
 
 
 async def test_decision_stands(chat: Chat, bob: Api) -> None:
-    run = await chat.start(asking([call("write_file", path="a", content="A"), call("remember", content="B")]))
+    run = await chat.start(
+        asking([call("write_file", path="a", content="A"), call("write_file", path="b", content="B")])
+    )
     first, second = await waiting(chat, run["id"])
     stranger = Chat(bob.http, chat.project_id, chat.session_id)
     for path in (path_of(chat, first), f"{path_of(stranger, first)}"):

@@ -128,7 +128,7 @@ def _hint(text: str, wanted: str, patience: Patience) -> str:
         return "It begins with line numbers, as read_file shows them: leave them out."
     # The longest line says the most about which place is meant.
     probe = max((line.strip() for line in asked), key=len, default="")[:_PROBE]
-    number, line = _nearest(text.split("\n")[:_MOST_PROBED], probe, patience)
+    number, line = _nearest(text.split("\n")[:_MOST_PROBED], probe, patience) if probe else (0, "")
     if not number:
         return "No line of it is like one of old_text: read the file again."
     if line.strip()[:_PROBE] == probe:

@@ -16,8 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from services.agents.tools.tool import ToolFailed
 from services.agents.workspaces.patience import OutOfTime, Patience
+
+log = structlog.get_logger()
 
 Lines = list[tuple[int, int]]
 """Numbers of the lines that match, and the columns at which they do, both from 0 on."""
@@ -46,15 +50,7 @@ def containing(text: str) -> Matching:
 @contextmanager
 def matching(pattern: str, patience: Patience) -> Iterator[Matching]:
     """Matches lines that the expression finds something in. Raise ToolFailed for none, OutOfTime."""
-    # Isolated, and with no environment: it needs nothing of the server, and what it does is not ours.
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_CHILD)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={},
-    )
+    process = _started()
     child = _Child(process, patience)
     try:
         limits = {"seconds": math.ceil(patience.left) + 1, "bytes": _CHILD_BYTES}
@@ -69,6 +65,22 @@ def matching(pattern: str, patience: Patience) -> Iterator[Matching]:
         process.kill()
         process.wait()
         child.close()
+
+
+def _started() -> "subprocess.Popen[bytes]":
+    try:
+        # Isolated, and with no environment: it needs nothing of the server, and what it does is not ours.
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+        )
+    except OSError as error:
+        log.warning("no process for a regular expression", error=type(error).__name__)
+        raise ToolFailed("The server has no room for regular expressions at the moment: search for a text.") from None
 
 
 class _Child:

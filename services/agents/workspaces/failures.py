@@ -20,6 +20,7 @@ _SENTENCES = {
     errno.ENAMETOOLONG: "{path} has a name that is too long: take a shorter one.",
     errno.EILSEQ: "{path} is a name that the file system does not take: take another one.",
     errno.EINVAL: "{path} is a name that the file system does not take: take another one.",
+    errno.EAGAIN: "{path} is reserved by a command at the moment: try again when that has ended.",
     errno.EACCES: "{path} is closed to tools by its mode, or its folder's: change that with a command.",
     errno.EPERM: "{path} may not be changed.",
     errno.ENOSPC: "The server's disk is full: nothing can be written at the moment.",

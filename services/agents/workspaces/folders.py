@@ -53,6 +53,19 @@ def open_folder(name: str | os.PathLike[str], parent: int | None = None) -> int:
     return os.open(name, flags, dir_fd=parent)
 
 
+def open_unlocked(name: str, parent: int) -> int:
+    """The descriptor of a folder of ours that may be closed even to us."""
+    try:
+        descriptor = open_folder(name, parent)
+        if os.fstat(descriptor).st_mode & stat.S_IRWXU == stat.S_IRWXU:
+            return descriptor
+        os.close(descriptor)
+    except PermissionError:
+        pass  # Which is mended below, or raised there.
+    _unlock(name, parent)
+    return open_folder(name, parent)
+
+
 @contextmanager
 def opened(name: str | os.PathLike[str], parent: int | None = None) -> Iterator[int]:
     """The same, closed when the block ends."""
@@ -107,7 +120,7 @@ def look_through(
         if not found.is_folder or depth <= 1 or entry.name in leaving_out:
             continue
         try:
-            inner = _open_unlocked(entry.name, folder) if unlocking else open_folder(entry.name, folder)
+            inner = open_unlocked(entry.name, folder) if unlocking else open_folder(entry.name, folder)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue  # Removed or exchanged meanwhile, or closed to us.
         try:
@@ -139,7 +152,7 @@ def remove_tree(parent: int, name: str, patience: Patience) -> None:
 
     Whatever the depth, two descriptors are open: folders of folders are moved up to the top before they are emptied.
     """
-    top = _open_unlocked(name, parent)
+    top = open_unlocked(name, parent)
     try:
         moved = f".removing-{secrets.token_hex(8)}"
         number = 0
@@ -149,7 +162,7 @@ def remove_tree(parent: int, name: str, patience: Patience) -> None:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.name, dir_fd=top)
                     continue
-                inner = _open_unlocked(entry.name, top)
+                inner = open_unlocked(entry.name, top)
                 try:
                     while inside := _some(inner):
                         for each in inside:
@@ -172,19 +185,6 @@ def remove_tree(parent: int, name: str, patience: Patience) -> None:
 def _some(folder: int) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as scanned:
         return list(islice(scanned, 1_000))
-
-
-def _open_unlocked(name: str, parent: int) -> int:
-    """The descriptor of a folder of ours that may be closed even to us."""
-    try:
-        descriptor = open_folder(name, parent)
-        if os.fstat(descriptor).st_mode & stat.S_IRWXU == stat.S_IRWXU:
-            return descriptor
-        os.close(descriptor)
-    except PermissionError:
-        pass  # Which is mended below, or raised there.
-    _unlock(name, parent)
-    return open_folder(name, parent)
 
 
 def _unlock(name: str, parent: int) -> None:

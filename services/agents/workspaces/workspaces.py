@@ -18,7 +18,7 @@ from services.agents.agent import Owner
 from services.agents.errors import WorkspaceUnavailable
 from services.agents.tools.tool import ToolFailed
 from services.agents.workspaces.failures import failing
-from services.agents.workspaces.folders import make_folder, measure, opened, remove_tree
+from services.agents.workspaces.folders import give, make_folder, measure, open_unlocked, opened, remove_tree
 from services.agents.workspaces.patience import OutOfTime, Patience
 from services.agents.workspaces.workspace import Workspace
 from services.runtime.settings import Settings
@@ -29,12 +29,14 @@ Result = TypeVar("Result")
 
 SECONDS = 10.0
 """Longest that one call of a tool is about files."""
-REMOVING_SECONDS = 60.0
-"""Longest that one removal takes at a time; the rest is left to the next sweep."""
+REMOVING_SECONDS = 5.0
+"""Longest that who deletes a project waits for the removal of its files; the rest is left to the next sweep."""
+SWEEPING_SECONDS = 60.0
+"""Longest that a sweep takes; the rest is left to the next one."""
 TOMBSTONES_KEPT = 7 * 86_400.0
 """Seconds that a project's place stays taken after its deletion: far longer than any write can be late."""
 _GRACE = 5.0
-_AT_ONCE = 4
+_AT_ONCE = 3
 _GOING = ".going-"
 
 
@@ -59,7 +61,9 @@ class Workspaces:
         self._alone: WeakValueDictionary[Owner, asyncio.Lock] = WeakValueDictionary()
         # Of the event loop's threads some are left for others, whatever the disk does.
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._removing = asyncio.Lock()
+        # Not behind long searches: whoever watches a command asks again and again.
+        self._counting = asyncio.Semaphore(1)
+        self._removing: set[str] = set()
 
     @classmethod
     def of(cls, settings: Settings, given_to: int | None = None) -> Self:
@@ -86,7 +90,7 @@ class Workspaces:
                 usage = measure(folder, patience)
             return usage.bytes if usage.complete else max(usage.bytes, self._most_bytes + 1)
 
-        async with self._turns:
+        async with self._counting:
             return await self._in_thread(count, self._seconds)
 
     async def use(self, owner: Owner, work: Callable[[Workspace], Result], alone: bool = False) -> Result:
@@ -116,7 +120,7 @@ class Workspaces:
         def remove(patience: Patience) -> None:
             with self._opened_user(owner) as user:
                 for each in going:
-                    _try_to_remove(user, each, patience)
+                    self._try_to_remove(user, each, patience)
 
         try:
             going = await self._in_thread(close, self._seconds)
@@ -124,13 +128,14 @@ class Workspaces:
             log.warning("files of a deleted project cannot be removed", error=type(error).__name__)
             raise WorkspaceUnavailable from None
         if going:
-            async with self._removing:
-                await self._in_thread(remove, REMOVING_SECONDS)
+            await self._in_thread(remove, REMOVING_SECONDS)
 
     async def sweep(self) -> None:
         """Housekeeping: remove what is left of deleted projects, and in the end also what keeps their places taken."""
-        async with self._removing:
-            await self._in_thread(self._sweep, REMOVING_SECONDS)
+        try:
+            await self._in_thread(self._sweep, SWEEPING_SECONDS)
+        except OutOfTime:
+            log.warning("files of deleted projects are left for the next sweep")
 
     def _sweep(self, patience: Patience) -> None:
         if not self._root.is_dir():
@@ -138,7 +143,28 @@ class Workspaces:
         with opened(self._root) as root:
             for user_id in _names(root):
                 with suppress(NotADirectoryError), opened(user_id, root) as user:
-                    _sweep_user(user, patience)
+                    self._sweep_user(user, patience)
+
+    def _sweep_user(self, user: int, patience: Patience) -> None:
+        for name in _names(user):
+            patience.check()
+            if name.startswith(_GOING):
+                self._try_to_remove(user, name, patience)
+                continue
+            status = os.stat(name, dir_fd=user, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and status.st_mtime < time.time() - TOMBSTONES_KEPT:
+                os.unlink(name, dir_fd=user)
+
+    def _try_to_remove(self, user: int, name: str, patience: Patience) -> None:
+        if name in self._removing:
+            return  # By another thread: two would only be in each other's way.
+        self._removing.add(name)
+        try:
+            remove_tree(user, name, patience)
+        except (OSError, OutOfTime) as error:
+            log.warning("files of a deleted project are removed later", error=type(error).__name__)
+        finally:
+            self._removing.discard(name)
 
     @contextmanager
     def _opened_user(self, owner: Owner) -> Iterator[int]:
@@ -156,10 +182,14 @@ class Workspaces:
         project_id = _checked(owner.project_id)
         with self._opened_user(owner) as user:
             try:
-                folder = make_folder(project_id, user, 0o700, self._given_to)
+                with suppress(FileExistsError):
+                    os.mkdir(project_id, 0o700, dir_fd=user)
+                # It is the commands' own: one of them may have closed it.
+                folder = open_unlocked(project_id, user)
             except NotADirectoryError:
                 raise ToolFailed("The project was deleted, and its files with it.") from None
         try:
+            give(folder, self._given_to)
             yield folder
         finally:
             os.close(folder)
@@ -208,27 +238,9 @@ def _close_place(user: int, project_id: str, patience: Patience) -> tuple[str, .
             return going
 
 
-def _sweep_user(user: int, patience: Patience) -> None:
-    for name in _names(user):
-        patience.check()
-        if name.startswith(_GOING):
-            _try_to_remove(user, name, patience)
-            continue
-        status = os.stat(name, dir_fd=user, follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode) and status.st_mtime < time.time() - TOMBSTONES_KEPT:
-            os.unlink(name, dir_fd=user)
-
-
 def _names(folder: int) -> list[str]:
     with os.scandir(folder) as scanned:
         return [entry.name for entry in scanned]
-
-
-def _try_to_remove(user: int, name: str, patience: Patience) -> None:
-    try:
-        remove_tree(user, name, patience)
-    except (OSError, OutOfTime) as error:
-        log.warning("files of a deleted project are removed later", error=type(error).__name__)
 
 
 def _seen(working: "asyncio.Task[object]") -> None:
