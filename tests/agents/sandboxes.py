@@ -33,6 +33,7 @@ SMALL = Limits(
 OWNER = Owner("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 ROADS = ("as_root", "as_user") if os.geteuid() == 0 else ("as_user",)
 """Who the server is: both are tried where both can be."""
+_PREFIX = "codelab-test-"
 _SERVER_USER = 1_900_000_001
 
 
@@ -151,7 +152,7 @@ async def workspaces_for(road: str, within: Path) -> Workspaces:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder that every user may pass through: pytest's own are closed to all but one."""
-    with tempfile.TemporaryDirectory(prefix="codelab-test-", ignore_cleanup_errors=True) as made:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
         Path(made).chmod(0o755)
         yield Path(made)
 
@@ -203,7 +204,8 @@ async def machine(road: str) -> AsyncIterator[Machine]:
 def processes_on(folder: Path) -> list[int]:
     """The processes that have the folder as their workspace, and those below this process that set one up."""
     found = [pid for pid in children(os.getpid()) if "bwrap" in _command(pid)]
-    mounted = f"{folder.parent.name}/{folder.name} /workspace "
+    # As from its temporary folder, whose name is no other's: what comes before depends on how the disk is mounted.
+    mounted = f"{_PREFIX}{str(folder).partition(_PREFIX)[2]} /workspace "
     for each in Path("/proc").glob("[0-9]*"):
         # Others end meanwhile, or are others' and none of ours.
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError, OSError):
