@@ -160,7 +160,7 @@ def checked_plan(schema: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str
     """
     agents = [Agent(each["id"], each["name"]) for each in schema["agents"]]
     wrong = list(_unknown_keys(plan))
-    match read_plan(json.dumps(_numbers_whole(plan), ensure_ascii=False), agents, schema["max_tasks"]):
+    match read_plan(json.dumps(plan, ensure_ascii=False), agents, schema["max_tasks"]):
         case Bad(problems, places):
             found = zip(places, problems, strict=True)
             wrong += [(f"plan.{place}" if place else "plan", problem.detail) for place, problem in found]
@@ -177,19 +177,6 @@ def _unknown_keys(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for index, task in enumerate(tasks if isinstance(tasks, list) else ()):
         for key in sorted(task.keys() - set(_KEYS)) if isinstance(task, dict) else ():
             yield f"plan.tasks[{index}]", f"task {index + 1} has the key {quoted(key)}: it has {', '.join(_KEYS)} only"
-
-
-def _numbers_whole(value: Any) -> Any:
-    """The JSON value with 1 for 1.0: a Struct knows no whole numbers, and people write ids as such."""
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict():
-            return {key: _numbers_whole(each) for key, each in value.items()}
-        case list():
-            return [_numbers_whole(each) for each in value]
-        case _:
-            return value
 
 
 def _tasks(number: int) -> str:

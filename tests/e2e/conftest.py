@@ -19,6 +19,8 @@ QUICK = {
     "CODELAB_LEASE_SECONDS": "2",
     "CODELAB_HEARTBEAT_SECONDS": "0.5",
     "CODELAB_DRAIN_SECONDS": "20",
+    # Longer than any test that leaves a question open.
+    "CODELAB_APPROVAL_SECONDS": "3600",
     "CODELAB_LOG_LEVEL": "info",
     # Quick too, and good enough wherever it does not matter what is recalled.
     "EMBEDDING_MODEL": "hashing",

@@ -33,6 +33,7 @@ SERVED = {
         "codelab.agents.v1.WorkerSpaceService",
     },
     "orchestrator": {
+        "codelab.orchestrator.v1.ApprovalService",
         "codelab.orchestrator.v1.LifecycleService",
         "codelab.orchestrator.v1.RunService",
         "codelab.orchestrator.v1.SessionService",

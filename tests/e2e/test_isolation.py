@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from codelab_client.channel import connect
+from tests.e2e.approving import asking, call, waiting
 from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.contract import Answer, Ids, Position, Rpc, ask_grpc, ask_http, every_rpc
 from tests.e2e.polling import eventually
@@ -76,8 +77,11 @@ class Person:
 
 async def estate_of(api: Api) -> Estate:
     chat = await api.new_chat()
-    # A page of one has a next.
-    await api.new_chat(chat.project_id)
+    # A page of one has a next, also of questions.
+    asks = await api.new_chat(chat.project_id)
+    writes = [call("write_file", path=path, content="") for path in ("one", "two")]
+    waits = await asks.start(asking(writes))
+    [approval, _] = await waiting(asks, waits["id"])
     await answer(chat.send("Hello."))
     reply = await answer(chat.send("Hello again."))
     # Whatever can be done with a run can be done with one that is cancelled.
@@ -85,13 +89,23 @@ async def estate_of(api: Api) -> Estate:
     await answer(chat.cancel(run["id"]))
 
     async def still() -> bool:
-        events = [*await chat.timeline(reply["run_id"]), *await chat.timeline(run["id"])]
+        events = [
+            event
+            for of, run_id in ((chat, reply["run_id"]), (chat, run["id"]), (asks, waits["id"]))
+            for event in await of.timeline(run_id)
+        ]
         agents = (await answer(api.http.get(f"{chat.project_path}/agents")))["agents"]
         return all(event["id"] for event in events) and all(each["status"] == "ready" for each in agents)
 
     # Until its events are recorded as published, a session's last_event_id moves, and its agent may be busy.
     await eventually(still)
-    resources = {"project": chat.project_id, "session": chat.session_id, "run": run["id"], "task": TASK}
+    resources = {
+        "project": chat.project_id,
+        "session": chat.session_id,
+        "run": run["id"],
+        "task": TASK,
+        "approval": approval["id"],
+    }
     memories = await answer(api.http.get(f"{chat.project_path}/agents/{reply['agent_id']}/memory"))
     return Estate(chat, {**resources, "agent": reply["agent_id"], "memory": memories["memories"][0]["id"]})
 

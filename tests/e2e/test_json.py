@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.e2e.approving import asking, call, waiting
 from tests.e2e.client import Api, Chat, answer, problem
 
 pytestmark = pytest.mark.one_layout
@@ -241,12 +242,15 @@ async def test_trailing_slash_is_optional_and_head_and_options_answer_everywhere
     run_id = (await chat.messages())[0]["run_id"]
     agent_id = (await chat.messages())[1]["agent_id"]
     memories = await answer(ann.http.get(f"{chat.project_path}/agents/{agent_id}/memory"))
+    other = await ann.new_chat(chat.project_id)
+    asking_run = await other.start(asking([call("write_file", path="a", content="A")]))
     ids = {
         "project_id": chat.project_id,
         "session_id": chat.session_id,
         "run_id": run_id,
         "agent_id": agent_id,
         "memory_id": memories["memories"][0]["id"],
+        "approval_id": (await waiting(other, asking_run["id"]))[0]["id"],
     }
     described = (await answer(ann.http.get("/openapi.json")))["paths"]
     templates = {path: set(item) & {"get", "put", "post", "patch", "delete"} for path, item in described.items()}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import PART
+from tests.e2e.approving import asking, call, waiting
 from tests.e2e.client import AGENT, Api, answer, signed_in
 from tests.e2e.suite import Layout, Suite
 
@@ -82,7 +83,7 @@ include-method = "DELETE"
 include-path = "/my/projects/{{project_id}}/chat/sessions/{{session_id}}"
 parameters = {{ "path.session_id" = {{ dictionary = "spare_session_id", probability = 0.7 }} }}
 """
-PATHS = ("project_id", "agent_id", "session_id", "run_id")
+PATHS = ("project_id", "agent_id", "session_id", "run_id", "approval_id")
 
 
 async def estate(api: Api) -> dict[str, str]:
@@ -91,9 +92,11 @@ async def estate(api: Api) -> dict[str, str]:
     await answer(chat.send("Good day"))
     finished = (await answer(api.http.get(f"{chat.project_path}/runs")))["runs"][0]["id"]
     agents = (await answer(api.http.get(f"{chat.project_path}/agents")))["agents"]
-    waiting = await api.new_chat(chat.project_id)
-    cancelled = await waiting.start('Wait. #model {"fault": "hang"}')
-    await answer(waiting.cancel(cancelled["id"]))
+    hanging = await api.new_chat(chat.project_id)
+    cancelled = await hanging.start('Wait. #model {"fault": "hang"}')
+    await answer(hanging.cancel(cancelled["id"]))
+    asks = await api.new_chat(chat.project_id)
+    [approval] = await waiting(asks, (await asks.start(asking([call("write_file", path="a", content="")])))["id"])
     agent_id = next(each["id"] for each in agents if each["name"] == AGENT)
     memories = f"{chat.project_path}/agents/{agent_id}/memory"
     return {
@@ -104,6 +107,7 @@ async def estate(api: Api) -> dict[str, str]:
         "session_id": chat.session_id,
         "run_id": finished,
         "cancelled_id": cancelled["id"],
+        "approval_id": approval["id"],
         "spare_project_id": (await api.new_project())["id"],
         "spare_agent_id": next(each["id"] for each in agents if each["name"] != AGENT),
         "spare_session_id": (await api.new_chat(chat.project_id)).session_id,

@@ -112,6 +112,13 @@ async def test_tools_are_listed_by_name_with_what_the_policy_decides(project: Pr
         assert {name: decisions[name] for name in expected} == expected | changed
 
 
+async def test_agents_of_a_new_project_list_tools_that_there_are(project: Project) -> None:
+    there = {tool["name"] for tool in await project.tools()}
+    agents = (await answer(project.http.get(f"{project.path}/agents")))["agents"]
+    for tools in [agent["config"]["tools"] for agent in agents]:
+        assert {"read_file", "write_file"} <= set(tools) <= there
+
+
 async def test_rules_of_a_deleted_agent_go_with_it(project: Project) -> None:
     agent_id = project.agents[0]
     await project.set(rule("deny", risk="read", agent_id=agent_id), rule("auto", risk="write"))

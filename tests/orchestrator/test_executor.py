@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from services.orchestrator import executor as module
 from services.orchestrator import service
-from services.orchestrator.attempts import Hand
 from services.orchestrator.errors import RunNeedsApproval
 from services.orchestrator.executor import HISTORY_BYTES
+from services.orchestrator.hand import Hand
 from services.orchestrator.model import (
     Accepted,
     ApprovalKind,

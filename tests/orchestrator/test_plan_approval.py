@@ -167,8 +167,7 @@ def test_plan_that_is_not_approved_is_why_the_run_fails(approval: Approval, reas
 
 
 def test_changed_plan_has_the_shape_of_the_one_that_was_asked_for() -> None:
-    # A Struct knows no whole numbers.
-    first, second = {**WRITTEN, "id": 1.0}, {**WRITTEN, "id": "b", "agent": "Coder", "depends_on": [1.0]}
+    first, second = {**WRITTEN, "id": 1}, {**WRITTEN, "id": "b", "agent": "Coder", "depends_on": [1]}
     changed = check({"tasks": [second, first]})
     assert [(task["id"], task["agent_id"], task["depends_on"]) for task in changed["tasks"]] == [
         ("1", WRITER.id, []),
