@@ -242,17 +242,15 @@ async def test_trailing_slash_is_optional_and_head_and_options_answer_everywhere
     run_id = (await chat.messages())[0]["run_id"]
     agent_id = (await chat.messages())[1]["agent_id"]
     memories = await answer(ann.http.get(f"{chat.project_path}/agents/{agent_id}/memory"))
-    asks = await ann.new_chat(chat.project_id)
-    asked = await asks.start(asking([call("write_file", path="a", content="")]))
-    [approval] = await waiting(asks, asked["id"])
-    await answer(asks.cancel(asked["id"]))
+    other = await ann.new_chat(chat.project_id)
+    asking_run = await other.start(asking([call("write_file", path="a", content="A")]))
     ids = {
         "project_id": chat.project_id,
         "session_id": chat.session_id,
         "run_id": run_id,
-        "approval_id": approval["id"],
         "agent_id": agent_id,
         "memory_id": memories["memories"][0]["id"],
+        "approval_id": (await waiting(other, asking_run["id"]))[0]["id"],
     }
     described = (await answer(ann.http.get("/openapi.json")))["paths"]
     templates = {path: set(item) & {"get", "put", "post", "patch", "delete"} for path, item in described.items()}
