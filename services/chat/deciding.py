@@ -100,7 +100,7 @@ class Questions:
     def show_again(self) -> None:
         """Ask on a new line, if something was shown since."""
         if self._asked is not None and not self._gone.is_set():
-            self._screen.prompt(_prompt(self._asked))
+            self._screen.prompt(prompt(self._asked))
 
     async def wait(self) -> None:
         """Ask whatever comes; return when the user does not decide it here, and the run waits for nothing else.
@@ -153,7 +153,7 @@ class Questions:
 
     async def _answer(self, keyboard: Keyboard, approval: Approval) -> _Said | None:
         """What the user says; None if that is no answer, or the question is gone. Raise EOFError on Ctrl-D."""
-        self._screen.prompt(_prompt(approval))
+        self._screen.prompt(prompt(approval))
         typing = asyncio.create_task(keyboard.line(), name="an answer")
         going = asyncio.create_task(self._gone.wait(), name="nobody needs it")
         try:
@@ -188,7 +188,8 @@ class Questions:
             self._screen.aside(error.detail)
 
 
-def _prompt(approval: Approval) -> str:
+def prompt(approval: Approval) -> str:
+    """What one is asked below the lines that show it."""
     warnings = approval.payload.fields["warnings"].list_value.values if "warnings" in approval.payload.fields else ()
     heed = f"({len(warnings)} warning{'s' * (len(warnings) > 1)} above) " if warnings else ""
     if is_plan(approval):
