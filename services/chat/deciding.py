@@ -4,12 +4,13 @@ import asyncio
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from codelab.orchestrator.v1.approval_pb2 import Approval, ApprovalState
 from codelab.orchestrator.v1.run_pb2 import Run, RunState
+from codelab.projects.v1.project_pb2 import Project
 
 from codelab_client import ApiError
-from services.chat.conversation import Conversation
 from services.chat.keyboard import Keyboard
 from services.chat.question import is_plan, lines_of, tool_of
 from services.chat.screen import Screen
@@ -36,6 +37,21 @@ class Means:
         return [f"  {head} {path}:approve -d '{{}}'", f"  {head} {path}:reject -d {rejecting}"]
 
 
+class Decisions(Protocol):
+    """Where decisions go. Each raises ApiError."""
+
+    project: Project
+
+    async def run(self, run_id: str) -> Run:
+        """The run as it is now."""
+
+    async def approve(self, approval: Approval, for_run: bool) -> None:
+        """Say yes, to every later call of the tool in the run too where `for_run`."""
+
+    async def reject(self, approval: Approval, reason: str) -> None:
+        """Say no, and why if there is a reason."""
+
+
 @dataclass(frozen=True)
 class _Said:
     approve: bool
@@ -46,8 +62,8 @@ class _Said:
 class Questions:
     """What one run asks, oldest first, each until somebody has decided it."""
 
-    def __init__(self, conversation: Conversation, screen: Screen, means: Means, run: Run) -> None:
-        self._conversation = conversation
+    def __init__(self, decisions: Decisions, screen: Screen, means: Means, run: Run) -> None:
+        self._decisions = decisions
         self._screen = screen
         self._means = means
         self._run = run
@@ -84,7 +100,7 @@ class Questions:
     def show_again(self) -> None:
         """Ask on a new line, if something was shown since."""
         if self._asked is not None and not self._gone.is_set():
-            self._screen.prompt(_prompt(self._asked))
+            self._screen.prompt(prompt(self._asked))
 
     async def wait(self) -> None:
         """Ask whatever comes; return when the user does not decide it here, and the run waits for nothing else.
@@ -99,14 +115,14 @@ class Questions:
         for approval in self._open.values():
             if self._means.keyboard is None:
                 self._screen.beside(lines_of(approval, self._screen.style))
-            self._screen.beside(self._means.commands(self._conversation.project.id, approval))
+            self._screen.beside(self._means.commands(self._decisions.project.id, approval))
         count = "1 decision" if len(self._open) == 1 else f"{len(self._open)} decisions"
         self._screen.failed(f"run {self._run.id} waits for {count}, and goes on by itself then")
 
     async def _until_parked(self) -> None:
         pause = _PAUSE_SECONDS
         while True:
-            now = await self._conversation.run(self._run.id)
+            now = await self._decisions.run(self._run.id)
             if now.state == RunState.RUN_STATE_WAITING_APPROVAL and now.approvals:
                 self.listed(now.approvals)
                 return
@@ -137,7 +153,7 @@ class Questions:
 
     async def _answer(self, keyboard: Keyboard, approval: Approval) -> _Said | None:
         """What the user says; None if that is no answer, or the question is gone. Raise EOFError on Ctrl-D."""
-        self._screen.prompt(_prompt(approval))
+        self._screen.prompt(prompt(approval))
         typing = asyncio.create_task(keyboard.line(), name="an answer")
         going = asyncio.create_task(self._gone.wait(), name="nobody needs it")
         try:
@@ -163,16 +179,17 @@ class Questions:
         self._open.pop(approval.id, None)
         try:
             if said.approve:
-                await self._conversation.approve(approval, said.for_run)
+                await self._decisions.approve(approval, said.for_run)
             else:
-                await self._conversation.reject(approval, said.reason)
+                await self._decisions.reject(approval, said.reason)
         except ApiError as error:
             if error.reason != "APPROVAL_DECIDED":
                 raise
             self._screen.aside(error.detail)
 
 
-def _prompt(approval: Approval) -> str:
+def prompt(approval: Approval) -> str:
+    """What one is asked below the lines that show it."""
     warnings = approval.payload.fields["warnings"].list_value.values if "warnings" in approval.payload.fields else ()
     heed = f"({len(warnings)} warning{'s' * (len(warnings) > 1)} above) " if warnings else ""
     if is_plan(approval):

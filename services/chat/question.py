@@ -4,6 +4,7 @@ else."""
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
+from textwrap import wrap
 from typing import Any
 
 from codelab.orchestrator.v1.approval_pb2 import Approval, ApprovalKind
@@ -76,9 +77,8 @@ def _plan_lines(payload: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 def _warnings(sentences: Sequence[str], style: Style) -> Iterator[str]:
     for sentence in sentences:
-        first, *more = wrapped(visible(sentence).replace("\n", " "), max(_NARROWEST, columns() - 4))
-        yield style.doubtful(f"  ! {first}")
-        yield from (style.doubtful(f"    {each}") for each in more)
+        for place, line in enumerate(wrap(visible(sentence), max(_NARROWEST, columns() - 4))):
+            yield style.doubtful(f"  {' ' if place else '!'} {line}")
 
 
 def _quoted(text: str, style: Style) -> Iterator[str]:

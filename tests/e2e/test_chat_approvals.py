@@ -160,6 +160,8 @@ async def test_where_nobody_can_be_asked_nothing_is_approved_and_what_is_printed
     assert (left.code, left.stdout) == (3, ""), left.output
     assert left.stderr.count("asks for your approval") == 2
     assert "      │ A\n" in left.stderr
+    usage = await chat(suite, "--help")
+    assert "exits with 3" in " ".join(usage.stdout.split())
     [run] = await runs(lab)
     assert f"codelab: run {run['id']} waits for 2 decisions" in left.stderr
     assert run["state"] == "waiting_approval"
