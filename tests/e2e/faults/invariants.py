@@ -5,13 +5,24 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import httpx
 
 from tests.e2e.client import FINAL_STATES, Chat, answer
 from tests.e2e.events import Event
-from tests.e2e.faults import planned
-from tests.e2e.faults.ledger import EventRow, Ledger, RunRow, TaskRow, events_of, runs_of, tasks_of
+from tests.e2e.faults import acting, planned
+from tests.e2e.faults.ledger import (
+    EventRow,
+    Ledger,
+    RunRow,
+    TaskRow,
+    approvals_of,
+    effects_of,
+    events_of,
+    runs_of,
+    tasks_of,
+)
 from tests.e2e.faults.load import Load, Sent
 from tests.e2e.polling import eventually
 from tests.fakes.openai_server import Exchange, FakeModel
@@ -53,6 +64,7 @@ async def all_was_done_once(
     runs = await runs_of(ledger, [chat.session_id for chat in load.chats])
     events = await events_of(ledger, [run.id for run in runs])
     tasks = await tasks_of(ledger, [run.id for run in runs])
+    approvals = await approvals_of(ledger, [run.id for run in runs])
     wrong = planned.stayed_done(before, tasks)
     for chat in load.chats:
         mine = [sent for sent in load.sent if sent.chat is chat]
@@ -68,7 +80,10 @@ async def all_was_done_once(
             wrong += _ended_well(sent, run)
             exchanges = model.exchanges(sent.marker)
             wrong += _left_in_peace(sent, run, events[run.id], exchanges)
-            if sent.errand is None:
+            if sent.action is not None:
+                asked = approvals.get(run.id, [])
+                wrong += acting.asked_once(sent.action, run, exchanges, asked, spares_runs)
+            elif sent.errand is None:
                 wrong += _asked_once(sent, run, exchanges, spares_runs)
             else:
                 own = (run, tasks.get(run.id, []), events[run.id])
@@ -76,6 +91,26 @@ async def all_was_done_once(
         wrong += await _history(chat, mine, in_session)
     wrong += await _nothing_is_left(load)
     wrong += await _model_is_left_alone(load, model)
+    return wrong
+
+
+async def all_was_done_as_decided(
+    ledger: Ledger, agents: Ledger, workspaces: Path, load: Load, seen: Counter[str]
+) -> list[str]:
+    """What agents did, by their journal and by the files in the workspaces, once every run is over."""
+    runs = {run.id: run for run in await runs_of(ledger, [chat.session_id for chat in load.chats])}
+    approvals, effects = await approvals_of(ledger, runs), await effects_of(agents, runs)
+    events = await events_of(ledger, runs)
+    wrong = []
+    for sent in load.sent:
+        run = runs.get(sent.run_id or "")
+        if sent.action is None or run is None:
+            continue
+        asked, done = approvals.get(run.id, []), effects.get(run.id, {})
+        text = acting.file_of(workspaces, sent.chat.project_id, sent.action)
+        wrong += acting.done_as_decided(sent.action, run, events[run.id], asked, done, text)
+        seen.update(f"approval {each.state}" for each in asked)
+        seen.update(f"call {'of unknown end' if each.success is None else 'made'}" for each in done.values())
     return wrong
 
 

@@ -12,6 +12,8 @@ import httpx
 
 from tests.e2e.client import AGENT, Api, Chat
 from tests.e2e.events import StreamBroken
+from tests.e2e.faults.acting import Action, acting
+from tests.e2e.faults.deciding import Decider
 from tests.e2e.faults.errands import PARTS, Part, answer_of, lingering, texts_of
 from tests.e2e.faults.watcher import REFUSALS, Watcher
 from tests.e2e.plans import Errand
@@ -23,13 +25,17 @@ _AGAIN_AFTER_SECONDS = 0.1
 # What may befall a request while services come and go; anything else is a violation. 503 names what is out of reach.
 _EXCUSED_STATUS = {503, 504}
 _EXCUSED = {"RUN_INTERRUPTED", "RUN_CANCELLED"}
-WAYS = ("run", "run", "send", "stream", "cancel", "replace")
+WAYS = ("run", "run", "send", "stream", "cancel", "replace", "act")
 """What is done in each session but the first, where messages queue."""
 _PLANNED: dict[str, Part] = {"queue": "combining", "run": "planning", "stream": "working"}
 """Of the first wave, the first message of these ways names no agent: so a fault meets planned runs in each part."""
 _PLANNED_SHARE = 0.1
 """Of all others: each costs as much as six that name one."""
 QUEUED_MESSAGES = 4
+_ACTING_SHARE = 0.3
+"""Of the waves after the first, those with a message at which an agent acts."""
+DECIDED_WITHIN = 60.0
+"""Seconds: the longest fault, and several questions that nobody answers in time."""
 
 
 @dataclass
@@ -43,6 +49,8 @@ class Sent:
     marker: str
     errand: Errand | None = None
     """What is planned, where no agent is named."""
+    action: Action | None = None
+    """What is done, if its user agrees."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     run_id: str | None = None
     may_be_cancelled: bool = False
@@ -62,6 +70,7 @@ class Load:
     watchers: list[Watcher] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    _deciders: list["asyncio.Task[None]"] = field(default_factory=list)
     _to_plan: dict[str, Part] = field(default_factory=lambda: dict(_PLANNED))
 
     async def open(self, apis: list[Api]) -> None:
@@ -75,7 +84,14 @@ class Load:
             watcher.start()
 
     async def close(self) -> None:
+        for decider in self._deciders:
+            decider.cancel()
+        await asyncio.gather(*self._deciders, return_exceptions=True)
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
+
+    async def decided(self) -> None:
+        """Return when nobody has anything left to decide."""
+        await asyncio.gather(*self._deciders)
 
     async def wave(self) -> None:
         """Send once in every session, and return when everything is accepted and the waiting senders have heard."""
@@ -92,6 +108,9 @@ class Load:
             await self._insist(self._new(chat, "queue", quick=True))
 
     async def _use(self, chat: Chat, way: str) -> None:
+        if way == "act":
+            await self._act(chat)
+            return
         sent = self._new(chat, way)
         match way:
             case "send":
@@ -111,6 +130,20 @@ class Load:
                 await self._insist(self._new(chat, way), on_busy="replace")
             case _:
                 await self._insist(sent)
+
+    async def _act(self, chat: Chat) -> None:
+        if any(sent.action for sent in self.sent) and self.random.random() >= _ACTING_SHARE:
+            return
+        marker = f"m-{self.random.getrandbits(64):016x}"
+        action = acting(marker, self.random)
+        script = action.script
+        sent = Sent(chat, "act", f"{marker} {script.directive()}", script.answer, marker, action=action)
+        self.sent.append(sent)
+        await self._insist(sent)
+        if sent.run_id is not None:
+            decider = Decider(chat, sent.run_id, random.Random(f"{marker} decisions"), self.seen, self.violations)
+            deciding = decider.decide(DECIDED_WITHIN)
+            self._deciders.append(asyncio.create_task(deciding, name=f"decide {sent.run_id}"))
 
     def _new(self, chat: Chat, way: str, *, quick: bool = False) -> Sent:
         marker = f"m-{self.random.getrandbits(64):016x}"
