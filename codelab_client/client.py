@@ -5,10 +5,12 @@ from types import TracebackType
 from typing import Self, cast
 
 import grpc
-from codelab.agents.v1 import agent_service_pb2, memory_service_pb2
+from codelab.agents.v1 import agent_service_pb2, memory_service_pb2, tool_service_pb2
 from codelab.agents.v1.agent_service_pb2_grpc import AgentServiceStub
 from codelab.agents.v1.memory_service_pb2_grpc import MemoryServiceStub
-from codelab.orchestrator.v1 import run_service_pb2, session_service_pb2
+from codelab.agents.v1.tool_service_pb2_grpc import ToolServiceStub
+from codelab.orchestrator.v1 import approval_service_pb2, run_service_pb2, session_service_pb2
+from codelab.orchestrator.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from codelab.orchestrator.v1.event_pb2 import Event
 from codelab.orchestrator.v1.run_service_pb2_grpc import RunServiceStub
 from codelab.orchestrator.v1.session_service_pb2_grpc import SessionServiceStub
@@ -27,8 +29,10 @@ _CONTRACTS = (
     project_service_pb2.DESCRIPTOR,
     agent_service_pb2.DESCRIPTOR,
     memory_service_pb2.DESCRIPTOR,
+    tool_service_pb2.DESCRIPTOR,
     session_service_pb2.DESCRIPTOR,
     run_service_pb2.DESCRIPTOR,
+    approval_service_pb2.DESCRIPTOR,
     event_service_pb2.DESCRIPTOR,
 )
 
@@ -51,8 +55,10 @@ class Client:
     projects: ProjectServiceStub
     agents: AgentServiceStub
     memories: MemoryServiceStub
+    tools: ToolServiceStub
     sessions: SessionServiceStub
     runs: RunServiceStub
+    approvals: ApprovalServiceStub
     events: EventServiceStub
 
     def __init__(self, backends: str, *, token: Token) -> None:
@@ -70,8 +76,10 @@ class Client:
         self.projects = ProjectServiceStub(projects)
         self.agents = AgentServiceStub(agents)
         self.memories = MemoryServiceStub(agents)
+        self.tools = ToolServiceStub(agents)
         self.sessions = SessionServiceStub(orchestrator)
         self.runs = RunServiceStub(orchestrator)
+        self.approvals = ApprovalServiceStub(orchestrator)
         self.events = EventServiceStub(streams)
 
     def subscribe(

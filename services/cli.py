@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--project", metavar="NAME", help="a project, by name or id (default: Chat, made if missing)")
     chat.add_argument("--agent", metavar="NAME", help="an agent, by name or id (default: CodeAssistant)")
     chat.add_argument("--session", metavar="ID", help="go on in this session (default: a new one)")
+    chat.epilog = (
+        "At a terminal it asks before an agent does what needs your approval. Where nobody can be asked it approves"
+        " nothing: it says what waits, how to decide it, and exits with 3. Other exit codes: 0 answered, 1 failed, 130"
+        " stopped by Ctrl-C."
+    )
     chat.set_defaults(run=_chat)
 
     doctor = command("doctor", "say what does not work, and how to mend it")

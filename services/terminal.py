@@ -13,6 +13,10 @@ _RESET = "\x1b[0m"
 # Scripts from right to left do without: letters bring their own direction.
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
+_TAB = "⇥   "
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Letters, marks and symbols that show nothing."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -92,6 +96,27 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
     )
 
 
+def visible(text: str) -> str:
+    """The text with a mark in the place of each character that is not seen or commands the terminal; lines stay lines.
+
+    What is to be approved is read like this: nothing of it may be overlooked, or pass for something else.
+    """
+    return "".join(_TAB if each == "\t" else f"⟦U+{ord(each):04X}⟧" if _is_hidden(each) else each for each in text)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """The line in pieces of at most so many cells, white space included; one that is empty if it is."""
+    pieces, used = [""], 0
+    for each in line:
+        cells = _cells(each)
+        if used + cells > width and used:
+            pieces.append("")
+            used = 0
+        pieces[-1] += each
+        used += cells
+    return pieces
+
+
 def one_line(text: str, width: int) -> str:
     """The text on one line of at most so many cells, cut where it is longer."""
     flat = printable(" ".join(text.split()), keep="")
@@ -104,6 +129,19 @@ def one_line(text: str, width: int) -> str:
             break
         kept.append(each)
     return "".join(kept).rstrip() + "…"
+
+
+def _is_hidden(character: str) -> bool:
+    if character == "\n":
+        return False
+    category = unicodedata.category(character)
+    varies = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+    return (
+        category in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+        or (category == "Zs" and character != " ")
+        or character in _BLANK
+        or varies
+    )
 
 
 def _cells(text: str) -> int:

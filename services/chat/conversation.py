@@ -8,6 +8,8 @@ from typing import Self, TypeVar
 import grpc
 from codelab.agents.v1.agent_pb2 import Agent
 from codelab.agents.v1.agent_service_pb2 import ListAgentsRequest
+from codelab.orchestrator.v1.approval_pb2 import Approval, ApprovalScope
+from codelab.orchestrator.v1.approval_service_pb2 import ApproveRequest, RejectRequest
 from codelab.orchestrator.v1.event_pb2 import Event
 from codelab.orchestrator.v1.message_pb2 import Message
 from codelab.orchestrator.v1.run_pb2 import Run
@@ -105,6 +107,17 @@ class Conversation:
         """Stop the run. Raise ApiError."""
         request = CancelRunRequest(project_id=self.project.id, run_id=run.id)
         return (await self.client.runs.CancelRun(request, timeout=10)).run
+
+    async def approve(self, approval: Approval, for_run: bool) -> None:
+        """Say yes, to every later call of the tool in the run too where `for_run`. Raise ApiError."""
+        scope = ApprovalScope.APPROVAL_SCOPE_RUN if for_run else ApprovalScope.APPROVAL_SCOPE_ONCE
+        request = ApproveRequest(project_id=self.project.id, approval_id=approval.id, scope=scope)
+        await _persistently(lambda: self.client.approvals.Approve(request))
+
+    async def reject(self, approval: Approval, reason: str) -> None:
+        """Say no, and why if there is a reason. Raise ApiError."""
+        request = RejectRequest(project_id=self.project.id, approval_id=approval.id, reason=reason or None)
+        await _persistently(lambda: self.client.approvals.Reject(request))
 
     async def answer_to(self, run: Run) -> str:
         """The stored answer of a run that is over, as `run` asks; empty if it has none. Raise ApiError."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 
@@ -12,7 +14,9 @@ from codelab_client import ApiError, Client
 from codelab_client.tokens import Token
 from services.chat.commands import Commands, Leave
 from services.chat.conversation import Conversation, NoSuchThing, is_transport
+from services.chat.deciding import Means
 from services.chat.exchange import Outcome, exchange
+from services.chat.keyboard import Keyboard
 from services.chat.prompt import Prompt
 from services.chat.screen import Screen
 from services.runtime.auth import Keys, TokenMinter
@@ -49,14 +53,23 @@ def run(settings: Settings, choice: Choice) -> int:
         client = runner.run(_connected(settings))
         try:
             conversation = runner.run(_opened(settings, client, choice))
+            means = _means(settings, screen)
             if message:
-                return runner.run(exchange(conversation, screen, message)).value
-            return _talk(runner, conversation, screen)
+                return runner.run(exchange(conversation, screen, means, message)).value
+            return _talk(runner, conversation, screen, means)
         finally:
             runner.run(client.close())
 
 
-def _talk(runner: asyncio.Runner, conversation: Conversation, screen: Screen) -> int:
+def _means(settings: Settings, screen: Screen) -> Means:
+    """Nobody is asked who could not see the question, or whose answer could be another program's."""
+    keyboard = Keyboard(sys.stdin.fileno()) if screen.is_terminal and sys.stdin.isatty() else None
+    command = sys.argv[0] if Path(sys.argv[0]).name == "codelab" else "codelab"
+    token = f"${_TOKEN}" if os.environ.get(_TOKEN, "").strip() else f"$({shlex.quote(command)} token)"
+    return Means(keyboard, settings.local_url, token)
+
+
+def _talk(runner: asyncio.Runner, conversation: Conversation, screen: Screen, means: Means) -> int:
     commands = Commands(conversation, screen)
     prompt = Prompt(screen.style, commands.names)
     name, agent = conversation.project.name, conversation.agent.name
@@ -69,7 +82,8 @@ def _talk(runner: asyncio.Runner, conversation: Conversation, screen: Screen) ->
             if text.startswith("/") and not text.startswith("//"):
                 runner.run(commands.run(text))
             elif text:
-                runner.run(exchange(conversation, screen, text.removeprefix("/") if text.startswith("//") else text))
+                text = text.removeprefix("/") if text.startswith("//") else text
+                runner.run(exchange(conversation, screen, means, text))
                 screen.line()
         except KeyboardInterrupt:
             # What was typed is not sent, and a command that takes too long is left alone.

@@ -6,9 +6,10 @@ from typing import TextIO
 from codelab.agents.v1.memory_pb2 import Memory
 
 from services.chat.answer import Progress
-from services.terminal import Style, columns, one_line, printable
+from services.terminal import Style, columns, one_line, printable, visible
 
 _MOST_MEMORIES = 3
+_SHORTEST_ASIDE = 20
 
 
 class Screen:
@@ -35,6 +36,27 @@ class Screen:
         """How many others wait before it for a place at their agent, which works on as many tasks as it may."""
         tasks = "1 task is" if ahead == 1 else f"{ahead} tasks are"
         self.aside(f"waiting: {tasks} ahead" if ahead else "waiting: the agent is busy, and this is next")
+
+    def tool(self, sign: str, tool: str, telling: str) -> None:
+        """What becomes of a call: it begins (⚙), worked (✓) or failed (✗); and what tells it from others."""
+        before = f"  {sign} {visible(tool)} "
+        self._aside(f"{before}{one_line(visible(telling), max(_SHORTEST_ASIDE, columns() - len(before)))}".rstrip())
+
+    def prompt(self, text: str) -> None:
+        """Where the user types, unless it stands there still; `entered` says that they did."""
+        if not self._in_a_line:
+            self._write(text)
+
+    def entered(self) -> None:
+        """The user ended the line."""
+        self._in_a_line = False
+
+    def beside(self, lines: Sequence[str]) -> None:
+        """What is not the answer and must be seen all the same."""
+        self.end_line()
+        stream = self._out if self.is_terminal else self._errors
+        stream.writelines(f"{line}\n" for line in lines)
+        stream.flush()
 
     def progress(self, progress: Progress) -> None:
         """More of an answer, on a terminal."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import ApprovalNotFound
 from services.orchestrator.model import Approval, ApprovalState, Owner, Page
-from services.orchestrator.sql_run_queries import APPROVAL_COLUMNS, load_approval, texts_of
+from services.orchestrator.sql_approval_rows import APPROVAL_COLUMNS, load_approval, texts_of
 from services.orchestrator.sql_session_store import require_project
 from services.orchestrator.tables import approvals, chat_sessions, runs
 from services.runtime.database import Database

@@ -28,6 +28,7 @@ from services.orchestrator.model import (
     Usage,
 )
 from services.orchestrator.sql_approval_queries import SqlApprovalQueries, find_question, shown
+from services.orchestrator.sql_approval_rows import APPROVAL_COLUMNS, load_approval
 from services.orchestrator.sql_leases import (
     WORKED_ON_AGAIN,
     decisions_of,
@@ -38,7 +39,7 @@ from services.orchestrator.sql_leases import (
     waiting,
 )
 from services.orchestrator.sql_notices import tell_changed
-from services.orchestrator.sql_run_queries import APPROVAL_COLUMNS, load_approval, load_usage
+from services.orchestrator.sql_run_queries import load_usage
 from services.orchestrator.sql_run_rows import insert_events, store_tasks, unpublished_events
 from services.orchestrator.tables import approvals, own_approvals, own_runs, runs
 from services.orchestrator.timeline import asked, resolved

@@ -27,7 +27,8 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
-from services.orchestrator.sql_run_queries import APPROVAL_COLUMNS, load_approval, load_plan, load_task, load_usage
+from services.orchestrator.sql_approval_rows import APPROVAL_COLUMNS, load_approval
+from services.orchestrator.sql_run_queries import load_plan, load_task, load_usage
 from services.orchestrator.sql_run_rows import unpublished_events
 from services.orchestrator.tables import approvals, own_approvals, own_runs, own_tasks, run_tasks, runs
 from services.runtime.database import epoch_now, prepared

@@ -1,6 +1,5 @@
 """Reading runs, their tasks and their timelines from a SQL database."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -15,9 +14,6 @@ from services.orchestrator.model import (
     LEASED,
     UNFINISHED,
     Approval,
-    ApprovalKind,
-    ApprovalScope,
-    ApprovalState,
     Event,
     Failure,
     Lease,
@@ -35,13 +31,12 @@ from services.orchestrator.model import (
     TaskState,
     Usage,
 )
+from services.orchestrator.sql_approval_rows import pending_of, texts_of
 from services.orchestrator.sql_session_store import message_of, require_project, require_session
 from services.orchestrator.tables import (
-    approvals,
     chat_sessions,
     idempotency_keys,
     messages,
-    own_approvals,
     own_events,
     own_messages,
     own_runs,
@@ -57,8 +52,6 @@ from services.runtime.pages import decode_token, encode_token, fitting
 
 _own_answers = OwnerGuard("messages", user="answer_user_id", project=None)
 
-APPROVAL_COLUMNS = [column for column in approvals.c if column is not approvals.c.schema]
-"""Of an approval; nobody but whoever decides is shown the schema, which may be long."""
 # Where a task goes on may be long, and is nobody's business but its lease holder's.
 _TASK_COLUMNS = [column for column in run_tasks.c if column is not run_tasks.c.paused]
 
@@ -299,26 +292,8 @@ async def _with_tasks(
         )
         for row in own_tasks.all(found, owner.user_id):
             tasks[row.run_id].append(load_task(row))
-    pending = await _pending(connection, owner, [row.id for row in rows if row.state in UNFINISHED])
+    pending = await pending_of(connection, owner, [row.id for row in rows if row.state in UNFINISHED])
     return [_run(row, tasks[row.id], pending.get(row.id, [])) for row in rows]
-
-
-async def _pending(connection: AsyncConnection, owner: Owner, run_ids: Sequence[str]) -> dict[str, list[Approval]]:
-    """What these runs wait for, oldest first."""
-    pending: dict[str, list[Approval]] = {}
-    if run_ids:
-        found = await connection.execute(
-            sa.select(*APPROVAL_COLUMNS)
-            .where(
-                approvals.c.run_id.in_(run_ids),
-                approvals.c.user_id == owner.user_id,
-                approvals.c.state == ApprovalState.PENDING,
-            )
-            .order_by(approvals.c.n)
-        )
-        for row in own_approvals.all(found, owner.user_id):
-            pending.setdefault(row.run_id, []).append(load_approval(row))
-    return pending
 
 
 def _run(row: sa.Row[tuple[object, ...]], tasks: list[Task], pending: list[Approval]) -> Run:
@@ -345,29 +320,6 @@ def _texts(run: Run) -> list[str | None]:
     """What may be long in a run."""
     texts = [text for task in run.plan.tasks for text in (task.instruction, task.output)]
     return texts + [text for approval in run.approvals for text in texts_of(approval)]
-
-
-def texts_of(approval: Approval) -> list[str | None]:
-    """What may be long in an approval."""
-    return [json.dumps(approval.payload), json.dumps(approval.changed), approval.reason]
-
-
-def load_approval(row: sa.Row[tuple[object, ...]]) -> Approval:
-    """A row of `approvals` as an Approval."""
-    return Approval(
-        id=row.id,
-        run_id=row.run_id,
-        task_id=row.task_id,
-        kind=ApprovalKind(row.kind),
-        state=ApprovalState(row.state),
-        payload=row.payload,
-        reason=row.reason,
-        expires_at=row.expires_at,
-        decided_at=row.decided_at,
-        created_at=row.created_at,
-        changed=row.changed,
-        scope=None if row.scope is None else ApprovalScope(row.scope),
-    )
 
 
 def load_event(row: sa.Row[tuple[object, ...]]) -> Event:

@@ -179,4 +179,6 @@ WORDS = [
     Attempt("looks_like_success", "echo '[exit status 0]'; exit 1", False, r"\n\[exit status 1\]$"),
 ]
 
-ATTEMPTS = [*FILES, *ENVIRONMENT, *POWERS, *PROCESSES, *NETWORK, *BOMBS, *WORDS]
+OF_WALLS = [*FILES, *ENVIRONMENT, *POWERS, *PROCESSES, *NETWORK]
+"""What each way of making a sandbox has to hold by itself."""
+ATTEMPTS = [*OF_WALLS, *BOMBS, *WORDS]

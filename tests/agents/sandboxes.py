@@ -1,11 +1,11 @@
 """A machine worth breaking out to: secrets, sockets and processes around a sandbox, which nothing in it may reach."""
 
+import asyncio
 import os
 import socket
-import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,10 @@ from services.agents.sandbox.bubblewrap import LOWER_PRIORITY, Bubblewrap
 from services.agents.sandbox.choice import user_of_commands
 from services.agents.sandbox.processes import children
 from services.agents.sandbox.sandbox import Limits
+from services.agents.tools.files import ReadFile
 from services.agents.tools.run_command import RunCommand
-from services.agents.tools.tool import Caller, Output
+from services.agents.tools.tool import Caller, Output, Tool
+from services.agents.workspaces.workspaces import Workspaces
 
 SECRET = "kept-from-commands-8d1f"
 SMALL = Limits(
@@ -28,8 +30,10 @@ SMALL = Limits(
     open_files=64,
     output_bytes=1024**2,
 )
+OWNER = Owner("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 ROADS = ("as_root", "as_user") if os.geteuid() == 0 else ("as_user",)
 """Who the server is: both are tried where both can be."""
+_PREFIX = "codelab-test-"
 _SERVER_USER = 1_900_000_001
 
 
@@ -58,11 +62,12 @@ class Machine:
     folder: Path
     data: Path
     other: Path
-    victim: subprocess.Popen[bytes]
+    victim: asyncio.subprocess.Process
     port: int
     socket: Path
     abstract: str
     tool: RunCommand
+    read_file: Tool
     listeners: list[socket.socket] = field(default_factory=list)
 
     async def run(self, command: str, timeout_seconds: float | None = None) -> Output:
@@ -90,7 +95,7 @@ class Machine:
     def assert_untouched(self) -> None:
         """Nothing of the sandbox is left, and nothing around it was changed or even asked."""
         assert processes_on(self.folder) == []
-        assert self.victim.poll() is None
+        assert self.victim.returncode is None
         assert (self.data / "jwt.key").read_text() == SECRET
         assert sorted(each.name for each in self.data.iterdir()) == ["control.sock", "jwt.key"]
         assert (self.other / "notes").read_text() == SECRET
@@ -105,7 +110,7 @@ class Machine:
 def caller() -> Caller:
     """An agent at a task."""
     now = datetime.now(UTC)
-    agent = Agent("agent", Owner("user", "project"), "Coder", AgentConfig(), "ready", 1, now, now)
+    agent = Agent("agent", OWNER, "Coder", AgentConfig(), "ready", 1, now, now)
     return Caller(agent, "session", "run", "task")
 
 
@@ -132,30 +137,44 @@ def folder_for(road: str, within: Path) -> Path:
     return folder
 
 
+async def workspaces_for(road: str, within: Path) -> Workspaces:
+    """The folders of projects of a server like this, with one of OWNER's."""
+    root = within / "workspaces"
+    made = Workspaces(root, SMALL.folder_bytes, given_to=owner_of_folders(road))
+    await made.folder(OWNER)
+    if road == "as_user" and os.geteuid() == 0:
+        # Root stands in for the server's user, to whom they would belong.
+        for each in (root, root / OWNER.user_id):
+            os.chown(each, _SERVER_USER, -1)
+    return made
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder that every user may pass through: pytest's own are closed to all but one."""
-    with tempfile.TemporaryDirectory(prefix="codelab-test-", ignore_cleanup_errors=True) as made:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
         Path(made).chmod(0o755)
         yield Path(made)
 
 
-@contextmanager
-def machine(road: str) -> Iterator[Machine]:
+@asynccontextmanager
+async def machine(road: str) -> AsyncIterator[Machine]:
     """Everything that a command could be after."""
     server = _SERVER_USER if road == "as_user" and os.geteuid() == 0 else os.geteuid()
-    with temporary_folder() as base, ExitStack() as closing:
+    async with AsyncExitStack() as closing:
+        base = closing.enter_context(temporary_folder())
         data, other = base / "data", base / "other"
         for folder, name in ((data, "jwt.key"), (other, "notes")):
             folder.mkdir(mode=0o700)
             (folder / name).write_text(SECRET)
             for each in (folder, folder / name):
                 os.chown(each, server, -1)
-        folder = folder_for(road, base)
+        workspaces = await workspaces_for(road, base)
         change = _as(server) if server != os.geteuid() else ()
-        victim = closing.enter_context(
-            subprocess.Popen([*change, "sleep", "1000"], env={**os.environ, "CODELAB_TEST_SECRET": SECRET})
+        victim = await asyncio.create_subprocess_exec(
+            *change, "sleep", "1000", env={**os.environ, "CODELAB_TEST_SECRET": SECRET}
         )
+        closing.push_async_callback(victim.wait)
         closing.callback(victim.kill)
         tcp = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
         unix = closing.enter_context(socket.socket(socket.AF_UNIX))
@@ -169,14 +188,15 @@ def machine(road: str) -> Iterator[Machine]:
         for listener in (tcp, unix, abstract):
             listener.setblocking(False)
         yield Machine(
-            folder,
+            await workspaces.folder(OWNER),
             data,
             other,
             victim,
             tcp.getsockname()[1],
             data / "control.sock",
             abstract_name,
-            RunCommand(sandbox(road), Places(folder)),
+            RunCommand(sandbox(road), workspaces),
+            ReadFile(workspaces),
             [tcp, unix, abstract],
         )
 
@@ -184,7 +204,8 @@ def machine(road: str) -> Iterator[Machine]:
 def processes_on(folder: Path) -> list[int]:
     """The processes that have the folder as their workspace, and those below this process that set one up."""
     found = [pid for pid in children(os.getpid()) if "bwrap" in _command(pid)]
-    mounted = f"{folder.parent.name}/{folder.name} /workspace "
+    # As from its temporary folder, whose name is no other's: what comes before depends on how the disk is mounted.
+    mounted = f"{_PREFIX}{str(folder).partition(_PREFIX)[2]} /workspace "
     for each in Path("/proc").glob("[0-9]*"):
         # Others end meanwhile, or are others' and none of ours.
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError, OSError):

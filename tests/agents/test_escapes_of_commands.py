@@ -3,39 +3,43 @@
 import gzip
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from services.agents.sandbox.choice import lacking
 from services.agents.tools.tool import MOST_OUTPUT, ToolFailed
-from tests.agents.command_escapes import ATTEMPTS, Attempt
-from tests.agents.sandboxes import ROADS, SECRET, Machine, machine
+from tests.agents.command_escapes import ATTEMPTS, OF_WALLS, Attempt
+from tests.agents.sandboxes import ROADS, SECRET, Machine, caller, machine
 
 pytestmark = pytest.mark.server_backed
 
 _BOMB = gzip.compress(bytes(64 * 1024**2), 1)
 
 
-@pytest.fixture(scope="module", params=ROADS)
-def around(request: pytest.FixtureRequest) -> Iterator[Machine]:
+@pytest_asyncio.fixture(scope="module")
+async def around(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
     if why := lacking():
         pytest.skip(why)
-    before = os.environ.get("CODELAB_TEST_SECRET")
-    os.environ["CODELAB_TEST_SECRET"] = SECRET
-    try:
-        with machine(request.param) as made:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CODELAB_TEST_SECRET", SECRET)
+        async with machine(request.param) as made:
             descriptor = os.open(made.data, os.O_RDONLY)
             os.set_inheritable(descriptor, True)
             yield made
             os.close(descriptor)
-    finally:
-        os.environ.pop("CODELAB_TEST_SECRET")
-        if before is not None:
-            os.environ["CODELAB_TEST_SECRET"] = before
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
+@pytest.mark.parametrize(
+    ("around", "attempt"),
+    [
+        pytest.param(road, attempt, id=f"{road}-{attempt.name}")
+        for road in ROADS
+        for attempt in (ATTEMPTS if road == ROADS[0] else OF_WALLS)
+    ],
+    indirect=["around"],
+)
 async def test_nothing_gets_out(around: Machine, attempt: Attempt) -> None:
     (around.folder / "bomb.gz").write_bytes(_BOMB)
     if attempt.refused:
@@ -49,17 +53,16 @@ async def test_nothing_gets_out(around: Machine, attempt: Attempt) -> None:
     assert attempt.success in (None, output.success), output.text
     assert not (attempt.hides and re.search(attempt.hides, output.text)), output.text
     assert SECRET not in output.text
-    assert "\0" not in output.text
-    assert "\x1b" not in output.text
+    assert not re.search("[\0\x1b]", output.text)
     assert len(output.text) <= MOST_OUTPUT
     around.assert_untouched()
-    await assert_still_good(around)
+    await remove_what_it_left(around)
 
 
-async def assert_still_good(around: Machine) -> None:
-    """The server and the next command can use the workspace, whatever the last one did to it."""
+async def remove_what_it_left(around: Machine) -> None:
+    """The server can, whatever was done to the folder; and what looks like its own files it does not read."""
     for each in around.folder.iterdir():
-        assert not each.is_file() or each.is_symlink() or each.stat().st_nlink == 1
+        if each.is_symlink():
+            with pytest.raises(ToolFailed):
+                await around.read_file.run(caller(), {"path": each.name})
         each.unlink()
-    (around.folder / "of-server").write_text("from the server")
-    (around.folder / "of-server").chmod(0o666)

@@ -15,10 +15,12 @@ import pytest
 
 from services.agents.agent import Owner
 from services.agents.sandbox.bubblewrap import Bubblewrap
-from services.agents.sandbox.choice import lacking, open_sandbox
+from services.agents.sandbox.choice import lacking, open_sandbox, user_of_commands
 from services.agents.sandbox.sandbox import Ended, NotStarted
+from services.agents.tools.file_tools import file_tools
 from services.agents.tools.run_command import RunCommand, command_tools
 from services.agents.tools.tool import MOST_OUTPUT, Output, ToolFailed
+from services.agents.workspaces.workspaces import Workspaces
 from services.doctor.commands import commands
 from services.runtime.settings import Settings
 from tests.agents.sandboxes import (
@@ -251,6 +253,23 @@ async def test_this_machine_has_a_sandbox_of_the_settings() -> None:
     assert "99 MiB" in tool.spec.description
     (finding,) = await commands(settings)
     assert (finding.status, finding.detail) == ("ok", "agents run them in a sandbox, 7 s and 99 MiB each")
+
+
+async def test_file_tools_and_commands_of_one_server_work_on_the_same_files(tmp_path: Path) -> None:
+    if why := lacking():
+        pytest.skip(why)
+    settings = Settings.load({"CODELAB_DATA_DIR": str(tmp_path / "data")}, dotenv={})
+    workspaces = Workspaces.of(settings, given_to=user_of_commands())
+    tools = {tool.spec.name: tool for tool in (*file_tools(workspaces), *await command_tools(settings, workspaces))}
+
+    async def call(name: str, **arguments: str) -> str:
+        return (await tools[name].run(caller(), arguments)).text
+
+    await call("write_file", path="src/sum.py", content="print(1 + 1)\n")
+    assert await call("run_command", command="python3 src/sum.py | tee src/said") == "2\n[exit status 0]"
+    await call("edit_file", path="src/said", old_text="2", new_text="two")
+    assert await call("run_command", command="cat src/said; rm -r src") == "two\n[exit status 0]"
+    assert "src" not in await call("list_directory", path=".")
 
 
 async def test_machine_without_bubblewrap_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -34,6 +34,16 @@ def test_same_beginning_of_a_higher_generation_is_not_shown_twice() -> None:
     assert answer.take(snapshot(2, "The parser reads")) == Progress(" reads")
 
 
+def test_attempt_that_says_the_same_goes_on_where_the_last_one_was_left() -> None:
+    answer = Answer()
+    answer.take(delta(1, 0, "I look."))
+    assert answer.take(delta(2, 0, "I ")) is None
+    assert answer.take(delta(2, 2, "look.")) is None
+    assert answer.take(delta(2, 7, " It is mended.")) == Progress(" It is mended.")
+    assert answer.take(delta(3, 0, "I l")) is None
+    assert answer.complete("I l") == Progress("I l", begins_again=True)
+
+
 def test_gap_waits_for_the_snapshot_that_fills_it() -> None:
     answer = Answer()
     answer.take(delta(1, 0, "a"))

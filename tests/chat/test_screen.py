@@ -8,12 +8,8 @@ from codelab.agents.v1.memory_pb2 import Memory
 
 from services.chat.answer import Progress
 from services.chat.screen import Screen
-from services.terminal import one_line, progress_bar
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from services.terminal import one_line, progress_bar, visible, wrapped
+from tests.chat.screens import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +74,43 @@ def test_what_would_command_the_terminal_is_left_out() -> None:
         screen.progress(Progress("a\x1b]0;title\x07b\x9bc\td\u202eé\u2067👩‍👩‍👧\n"))
 
     assert shown(show) == ["a]0;titlebc\tdé👩‍👩‍👧"]
+
+
+def test_calls_are_a_line_each_with_what_tells_them_apart() -> None:
+    def show(screen: Screen) -> None:
+        screen.progress(Progress("I look."))
+        screen.tool("⚙", "read_file", "src/\x1b[2Jmain.py")
+        screen.tool("✓", "list_directory", "")
+        screen.tool("✗", "run_command", "x" * 100)
+
+    before, began, worked, failed = shown(show)
+    assert before == "I look."
+    assert began == "  ⚙ read_file src/⟦U+001B⟧[2Jmain.py"
+    assert worked == "  ✓ list_directory"
+    assert failed.startswith("  ✗ run_command xxxx")
+    assert len(failed) == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain, ä 中 👩 e\u0301\nnext", "plain, ä 中 👩 e\u0301\nnext"),
+        ("a\tb", "a⇥   b"),
+        ("\x1b]0;t\x07\r\x9b\x00", "⟦U+001B⟧]0;t⟦U+0007⟧⟦U+000D⟧⟦U+009B⟧⟦U+0000⟧"),
+        ("\u200b\u202e\u2028\ufeff\U000e0041", "⟦U+200B⟧⟦U+202E⟧⟦U+2028⟧⟦U+FEFF⟧⟦U+E0041⟧"),
+        ("rm\u00a0-rf\u3000/\u2800\u3164\ufe0f\ue000", "rm⟦U+00A0⟧-rf⟦U+3000⟧/⟦U+2800⟧⟦U+3164⟧⟦U+FE0F⟧⟦U+E000⟧"),
+    ],
+    ids=["what is seen", "tab", "control", "unseen", "blank"],
+)
+def test_what_is_not_seen_is_made_visible(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("line", "pieces"), [("", [""]), ("abcdef", ["abcd", "ef"]), ("a中中b", ["a中", "中b"]), ("abcd", ["abcd"])]
+)
+def test_line_is_broken_where_the_cells_end(line: str, pieces: list[str]) -> None:
+    assert wrapped(line, 4) == pieces
 
 
 def test_how_many_are_ahead_is_said() -> None:

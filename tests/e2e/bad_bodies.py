@@ -3,6 +3,7 @@
 from tests.e2e.bad_inputs import (
     AGENT,
     AGENTS,
+    APPROVALS,
     MESSAGE,
     NOWHERE,
     POLICY,
@@ -313,11 +314,28 @@ TYPES = [
     mistyped({"name": "", "config": {"model": 1, "tools": None}}, "config.model", "config.tools", at=AGENTS),
 ]
 
+# Of a question that there is, its schema refuses what does not fit: see test_tools.
+APPROVE, REJECT = f"{APPROVALS}/{NOWHERE}:approve", f"{APPROVALS}/{NOWHERE}:reject"
+DECISIONS = [
+    *(bad({}, 404, "APPROVAL_NOT_FOUND", at=at) for at in (APPROVE, REJECT, APPROVE.replace(NOWHERE, "mine"))),
+    invalid({"arguments": {"command": "a\0b"}}, "arguments.command", at=APPROVE),
+    invalid({"arguments": {"a\0b": 1}, "plan": {"tasks": ["\0"]}}, "arguments", "plan.tasks[0]", at=APPROVE),
+    invalid({"arguments": {"command": "x" * 131_072}}, "arguments", at=APPROVE),
+    invalid({"plan": {"tasks": ["x" * 524_288]}}, "plan", at=APPROVE),
+    *(invalid({"scope": word}, "scope", at=APPROVE) for word in ("unspecified", "", "Once", "APPROVAL_SCOPE_RUN")),
+    *(invalid({"reason": text}, "reason", at=REJECT) for text in ("", "x" * 2_001, "\0")),
+    bad({"reason": "Yes."}, 400, "UNKNOWN_FIELD", "reason", at=APPROVE),
+    bad({"arguments": {}}, 400, "UNKNOWN_FIELD", "arguments", at=REJECT),
+    mistyped({"arguments": [], "plan": "x", "scope": 1}, "arguments", "plan", "scope", at=APPROVE),
+    bad('{"arguments": {"a": NaN}}', 400, "MALFORMED_JSON", at=APPROVE),
+]
+
 BAD_BODIES = {
     "encodings": ENCODINGS,
     "syntax": SYNTAX,
     "unknown fields": UNKNOWN,
     "values": VALUES,
     "tools and policies": POLICIES,
+    "decisions": DECISIONS,
     "types": TYPES,
 }

@@ -20,6 +20,7 @@ MESSAGE = f"{PROJECT}/chat/$S/message"
 STREAM = f"{MESSAGE}:stream"
 EVENTS = f"{PROJECT}/chat/$S/events"
 RUNS = f"{PROJECT}/runs"
+APPROVALS = f"{PROJECT}/approvals"
 POLICY = f"{PROJECT}/tool-policy"
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 GOOD = b'{"name": "Good"}'

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codelab.agents.v1 import agent_pb2, agent_service_pb2
-from codelab.orchestrator.v1 import run_service_pb2, session_pb2, session_service_pb2
+from codelab.orchestrator.v1 import approval_service_pb2, run_service_pb2, session_pb2, session_service_pb2
 from codelab.projects.v1 import project_pb2, project_service_pb2
 from codelab.streams.v1 import event_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -17,6 +17,7 @@ ANY_ID = NOWHERE
 PROJECT_SERVICE = "projects:codelab.projects.v1.ProjectService"
 AGENT_SERVICE = "agents:codelab.agents.v1.AgentService"
 SESSION_SERVICE = "orchestrator:codelab.orchestrator.v1.SessionService"
+APPROVAL_SERVICE = "orchestrator:codelab.orchestrator.v1.ApprovalService"
 RUN_SERVICE = "orchestrator:codelab.orchestrator.v1.RunService"
 EVENT_SERVICE = "streams:codelab.streams.v1.EventService"
 
@@ -228,6 +229,22 @@ MASKS = [
     masked(["config.temperature"], "agent.config.temperature", config=agent_pb2.AgentConfig(temperature=NAN)),
     masked(["config"], "agent.config.max_tokens", config=agent_pb2.AgentConfig(max_tokens=0)),
 ]
+DECISIONS = [
+    invalid(
+        APPROVAL_SERVICE,
+        "Approve",
+        approval_service_pb2.ApproveRequest(
+            project_id=ANY_ID,
+            approval_id=ANY_ID,
+            arguments=Struct(fields={"a": Value(number_value=NAN), "b": structs(25)}),
+            scope=number,  # type: ignore[arg-type]
+        ),
+        "arguments.a",
+        "arguments.b" + ".a" * 24,
+        "scope",
+    )
+    for number in (0, 99)
+]
 BYTES = [
     *(malformed(PROJECT_SERVICE, "GetProject", delimited(1, data)) for data in (b"\xff", b"\xed\xa0\x80", b"\xc0\x80")),
     malformed(PROJECT_SERVICE, "ListProjects", b"\xff"),
@@ -243,4 +260,4 @@ BYTES = [
     Call(PROJECT_SERVICE, "getProject", b"", "UNIMPLEMENTED", None),
 ]
 
-BAD_MESSAGES = {"missing": MISSING, "values": VALUES, "masks": MASKS, "bytes": BYTES}
+BAD_MESSAGES = {"missing": MISSING, "values": VALUES, "masks": MASKS, "decisions": DECISIONS, "bytes": BYTES}

@@ -4,6 +4,7 @@ import gzip
 
 from tests.e2e.bad_inputs import (
     AGENTS,
+    APPROVALS,
     EVENTS,
     GOOD,
     MESSAGE,
@@ -49,6 +50,8 @@ QUERIES = [
         get(f"{RUNS}?state={text}", 422, "INVALID_ARGUMENT", "state")
         for text in ("", "done", "RUNNING", "Running", "RUN_STATE_RUNNING", "unspecified", "running,failed", "5")
     ),
+    *(get(f"{APPROVALS}?state={text}", 422, "INVALID_ARGUMENT", "state") for text in ("unspecified", "waiting")),
+    get(f"{APPROVALS}/{NOWHERE}", 404, "APPROVAL_NOT_FOUND"),
     get(f"{RUNS}?state=running&state=ready&state=failed", 422, "INVALID_ARGUMENT", "state"),
     get(f"{RUNS}?{'&'.join(['state=failed'] * 21)}", 422, "INVALID_ARGUMENT", "state"),
     get(f"{RUNS}?state[]=running", 400, "UNKNOWN_FIELD", "state[]"),

@@ -11,15 +11,7 @@ import httpx
 
 Event = dict[str, Any]
 
-UNPUBLISHED = frozenset(
-    {
-        "tool_started",
-        "tool_completed",
-        "client_tool_requested",
-        "approval_required",
-        "approval_resolved",
-    }
-)
+UNPUBLISHED = frozenset({"client_tool_requested"})
 """What the contract has and nobody publishes yet, as docs/events.md says: its examples of these come from no run."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.approving import approve, asking, call, waiting
 from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.events import UNPUBLISHED, Event, Format, Stream
@@ -155,6 +156,7 @@ async def happened(api: Api, model: FakeModel) -> list[Event]:
             noted = giving("Noted. I look at lexer.py next.").directive()
             await answer(chat.send(f"The parser in lexer.py reads every line twice. {noted}"))
             came += await _watched_from_its_middle(chat, model)
+            await _asked(chat)
             for content, steps, state in _PLANNED:
                 plan = plan_directive({"tasks": [step.values("") for step in steps]})
                 run = await chat.start(f"{content} {plan}", target_agent=None)
@@ -215,6 +217,15 @@ async def _watched_from_its_middle(chat: Chat, model: FakeModel) -> list[Event]:
         await _read(stream, came)
     # The rest of it the session's own watcher sees as well.
     return [event for event in came if event["type"] in ("message_snapshot", "stream_ended")]
+
+
+async def _asked(chat: Chat) -> None:
+    """A run that needs its user's approval, and gets it."""
+    note = call("write_file", path="notes.md", content="next_line opens the file for every line.")
+    run = await chat.start(asking([note], text="Write that down.", answer="It is in notes.md."))
+    [asked] = await waiting(chat, run["id"])
+    await answer(approve(chat, asked))
+    await chat.run_after(run["id"], "succeeded")
 
 
 async def _cancelled(chat: Chat, model: FakeModel) -> None:

@@ -2,24 +2,22 @@
 
 import asyncio
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.cutting import cutting
+from tests.e2e.chatting import at_terminal, chat
 from tests.e2e.client import Api, answer, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.events import Event
 from tests.e2e.polling import eventually
 from tests.e2e.ports import free_ports
 from tests.e2e.suite import Layout, Result, Suite, running
-from tests.e2e.terminal import PROMPT, Terminal, terminal
+from tests.e2e.terminal import PROMPT
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
 from tests.fakes.qdrant_description import Description
@@ -31,31 +29,6 @@ async def chatting(model: FakeModel, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("chatting")
     async with running(Layout.ONE, folder, **settings(Layout.ONE, model)) as suite:
         yield suite
-
-
-async def chat(suite: Suite, *arguments: str, stdin: str = "", **environment: str) -> Result:
-    """Run it off a terminal to its end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.cli", "chat", *arguments),
-        env={**suite.environment, **environment},
-        cwd=suite.folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(60):
-            stdout, stderr = await process.communicate(stdin.encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode is not None
-    return Result(process.returncode, stdout.decode(), stderr.decode())
-
-
-def at_terminal(suite: Suite, *arguments: str, **environment: str) -> AbstractAsyncContextManager[Terminal]:
-    return terminal("chat", *arguments, environment={**suite.environment, **environment}, folder=suite.folder)
 
 
 @pytest_asyncio.fixture

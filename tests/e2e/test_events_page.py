@@ -31,8 +31,8 @@ def test_every_event_of_the_contract_has_one_example() -> None:
     assert all(example["type"] == kind for kind, example in EXAMPLES.items())
 
 
-def test_types_that_nobody_publishes_are_marked_and_shown_as_the_contract_has_them() -> None:
-    [section] = re.findall(r"\*\*Nobody publishes these yet\.\*\*.*?(?=\n### )", TEXT, re.DOTALL)
+def test_type_that_nobody_publishes_is_marked_and_shown_as_the_contract_has_it() -> None:
+    [section] = re.findall(r"\*\*Nobody publishes this yet\.\*\*.*?(?=\n### )", TEXT, re.DOTALL)
     assert examples(section).keys() == UNPUBLISHED
     made = of_contract()
     assert [each for kind in UNPUBLISHED for each in differences(EXAMPLES[kind], made[kind], kind)] == []

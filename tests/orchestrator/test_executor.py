@@ -332,8 +332,10 @@ async def test_run_that_asks_is_parked_and_goes_on_with_the_decisions(world: Wor
     asking = World(world.stores, agents)
     accepted = await asking.executor.accept(ann, a_message(chat), None)
     service = RunService(world.stores.runs, agents, asking.executor, asking.waiting, lambda: NOW, new_id)
-    with pytest.raises(RunNeedsApproval):
+    with pytest.raises(RunNeedsApproval) as caught:
         await service.answer(ann, accepted, 60)
+    assert caught.value.metadata == {"run_id": accepted.run.id, "approval_id": agents.asked[0].call_id}
+    assert f"GET /my/projects/{ann.project_id}/approvals" in caught.value.detail
     assert not asking.executor.runs_here(accepted.run.id)
     first, second = agents.asked
     assert (await asking.executor.decide(ann, second.call_id, Decision(False, "No."))).state is ApprovalState.REJECTED

@@ -32,8 +32,23 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Accepted, Ended, Failure, Lease, NewRetry, OnBusy, Owner, RunState, Usage
+from services.orchestrator.model import (
+    Accepted,
+    ApprovalKind,
+    ApprovalState,
+    Decision,
+    Ended,
+    Failure,
+    Lease,
+    NewRetry,
+    OnBusy,
+    Owner,
+    Question,
+    RunState,
+    Usage,
+)
 from services.orchestrator.ports import Delta
+from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.tables import messages, run_events, runs
 from services.runtime.database import DatabaseUnavailable
@@ -109,7 +124,9 @@ async def world(place: Place, proxy: LosingPostgres, stores: Stores) -> AsyncIte
     """A process that reaches its database through the proxy."""
     async with databases.place(place.file.parent) as away:
         away.url, away.schema = proxy.url, place.schema
-        async with a_world(replace(stores, runs=SqlRunStore(away.open(), 30.0, LIMITS))) as world:
+        database = away.open()
+        approvals = (SqlApprovalStore(database, 30.0), stores.approvals[1])
+        async with a_world(replace(stores, runs=SqlRunStore(database, 30.0, LIMITS), approvals=approvals)) as world:
             yield world
 
 
@@ -221,6 +238,33 @@ async def test_cancellation_in_doubt_stops_the_run_and_the_next_begins(
     assert heard(world, first)[-1] == (3, "run_cancelled")
     await world.agents.until(lambda: [each.run_id for each in world.agents.began] == [first, second])
     assert [each.run_id for each in world.agents.closed] == [first]
+
+
+@pytest.mark.server_backed
+@pytest.mark.parametrize("loss", Loss)
+async def test_decision_in_doubt_is_made_once_and_its_run_goes_on(
+    place: Place, proxy: LosingPostgres, world: World, stores: Stores, ann: Owner, chat: str, loss: Loss
+) -> None:
+    lease = await stores.running(ann, chat)
+    question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + SECOND)
+    lease = await stores.approvals[1].ask(lease, ONE, lease.task, [question], Usage(), NOW)
+    assert await stores.approvals[1].park(lease, ONE) is None
+    deciding = world.executor.decide(ann, question.id, Decision(True))
+    try:
+        decided = await losing_commit(place, proxy, loss, deciding)
+        assert decided.state is ApprovalState.APPROVED
+        # Nobody knows that the run is leased: it is taken over. Unless it took too long, and was decided anew.
+        if not world.executor.runs_here(lease.run_id):
+            await stores.expire(lease.run_id)
+            await world.executor._adopt_orphans()
+    except DatabaseUnavailable:
+        assert loss is Loss.COMMIT
+        await world.executor.decide(ann, question.id, Decision(True))
+    world.agents.go.set()
+    await world.until_over(lease.run_id)
+    [begun] = world.agents.began
+    assert [each.state for each in begun.decisions] == [ApprovalState.APPROVED]
+    assert [type for _, type in heard(world, lease.run_id)].count("approval_resolved") == 1
 
 
 # 2. The owner dies between commit and publish
