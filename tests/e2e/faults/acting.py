@@ -37,20 +37,15 @@ def acting(marker: str, chance: random.Random) -> Action:
 
 
 def asked_once(
-    action: Action, run: RunRow, exchanges: Sequence[Exchange], approvals: Sequence[ApprovalRow], spares_runs: bool
+    script: Script, attempts: int, succeeded: bool, asked: Sequence[Exchange], spares_runs: bool
 ) -> list[str]:
-    """The model was asked for each turn at most once an attempt, and for every turn if it came to an answer."""
-    turns = Counter(sum("tool_calls" in each for each in exchange.body["messages"]) for exchange in exchanges)
-    wrong = []
-    if any(count > run.begun for count in turns.values()):
-        wrong.append(f"{action.marker} asked the model {dict(turns)} times in its turns for: {run}")
-    if run.state == "SUCCEEDED":
-        every = set(range(1 + len(action.script.calls)))
-        if set(turns) != every or (spares_runs and set(turns.values()) != {1}):
-            wrong.append(f"{action.marker} asked the model {dict(turns)} times in its turns, not once: {run}")
-        if len(approvals) < 1 + len(action.lines):
-            wrong.append(f"{action.marker} asked its user {len(approvals)} times only: {approvals}")
-    return wrong
+    """The model was asked for each turn of a task at most once an attempt, and for every turn if it came to its end."""
+    turns = Counter(sum("tool_calls" in message for message in exchange.body["messages"]) for exchange in asked)
+    every = dict.fromkeys(range(1 + len(script.calls)), 1)
+    wrong = any(count > attempts for count in turns.values())
+    if succeeded:
+        wrong |= turns.keys() != every.keys() or (spares_runs and turns != every)
+    return [f"asked the model {dict(turns)} times, by turn"] if wrong else []
 
 
 def done_as_decided(
@@ -76,6 +71,8 @@ def done_as_decided(
     approved = {each.id for each in approvals if each.state == "APPROVED"}
     wrong += [f"made a call that was not approved: {each}" for id, each in effects.items() if id not in approved]
     if run.state == "SUCCEEDED":
+        if len(approvals) < 1 + len(action.lines):
+            wrong.append("asked too little")
         wrong += [f"left out what was approved: {each}" for each in approved - effects.keys()]
     written = [each for each in effects.values() if each.tool == "write_file"]
     if text is None and any(each.success for each in written):

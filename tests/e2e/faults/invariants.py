@@ -64,7 +64,6 @@ async def all_was_done_once(
     runs = await runs_of(ledger, [chat.session_id for chat in load.chats])
     events = await events_of(ledger, [run.id for run in runs])
     tasks = await tasks_of(ledger, [run.id for run in runs])
-    approvals = await approvals_of(ledger, [run.id for run in runs])
     wrong = planned.stayed_done(before, tasks)
     for chat in load.chats:
         mine = [sent for sent in load.sent if sent.chat is chat]
@@ -80,11 +79,10 @@ async def all_was_done_once(
             wrong += _ended_well(sent, run)
             exchanges = model.exchanges(sent.marker)
             wrong += _left_in_peace(sent, run, events[run.id], exchanges)
-            if sent.action is not None:
-                asked = approvals.get(run.id, [])
-                wrong += acting.asked_once(sent.action, run, exchanges, asked, spares_runs)
-            elif sent.errand is None:
-                wrong += _asked_once(sent, run, exchanges, spares_runs)
+            if sent.errand is None:
+                succeeded = run.state == "SUCCEEDED"
+                found = acting.asked_once(sent.script, run.begun, succeeded, exchanges, spares_runs)
+                wrong += [f"{sent.marker} {each}: {run}" for each in found]
             else:
                 own = (run, tasks.get(run.id, []), events[run.id])
                 wrong += planned.asked_once(sent.errand, *own, exchanges, _unix_offset(), spares_runs)
@@ -167,16 +165,6 @@ def _left_in_peace(sent: Sent, run: RunRow, events: Sequence[EventRow], exchange
     return [
         f"{sent.marker} ran again {seconds:.3f} s after its end: {run} {events}" for seconds in after if seconds > late
     ]
-
-
-def _asked_once(sent: Sent, run: RunRow, exchanges: Sequence[Exchange], spares_runs: bool) -> list[str]:
-    """The model was asked for each attempt at most once."""
-    wrong: list[str] = []
-    if len(exchanges) > run.begun:
-        wrong.append(f"{sent.marker} asked the model {len(exchanges)} times for: {run}")
-    if run.state == "SUCCEEDED" and (not exchanges or (spares_runs and len(exchanges) != 1)):
-        wrong.append(f"{sent.marker} asked the model {len(exchanges)} times, not once: {run}")
-    return wrong
 
 
 def _unix_offset() -> float:

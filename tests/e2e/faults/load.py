@@ -34,6 +34,8 @@ _PLANNED_SHARE = 0.1
 QUEUED_MESSAGES = 4
 _ACTING_SHARE = 0.3
 """Of the waves after the first, those with a message at which an agent acts."""
+_PLANNED_ACTING_SHARE = 0.3
+"""Of these messages those that name no agent: one of the tasks acts."""
 DECIDED_WITHIN = 60.0
 """Seconds: the longest fault, and several questions that nobody answers in time."""
 
@@ -44,9 +46,9 @@ class Sent:
 
     chat: Chat
     way: str
-    content: str
-    expected: str
     marker: str
+    script: Script
+    """What the model does, where an agent is named."""
     errand: Errand | None = None
     """What is planned, where no agent is named."""
     action: Action | None = None
@@ -54,6 +56,15 @@ class Sent:
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     run_id: str | None = None
     may_be_cancelled: bool = False
+
+    @property
+    def content(self) -> str:
+        return f"{self.marker} {self.script.directive()}" if self.errand is None else self.errand.content
+
+    @property
+    def expected(self) -> str:
+        """The answer."""
+        return self.script.answer if self.errand is None else answer_of(self.errand)
 
     @property
     def agent(self) -> str | None:
@@ -136,8 +147,9 @@ class Load:
             return
         marker = f"m-{self.random.getrandbits(64):016x}"
         action = acting(marker, self.random)
-        script = action.script
-        sent = Sent(chat, "act", f"{marker} {script.directive()}", script.answer, marker, action=action)
+        is_planned = self.random.random() < _PLANNED_ACTING_SHARE
+        errand = lingering("working", marker, self.random, action) if is_planned else None
+        sent = Sent(chat, "act", marker, action.script, errand, action)
         self.sent.append(sent)
         await self._insist(sent)
         if sent.run_id is not None:
@@ -150,12 +162,8 @@ class Load:
         part = self._to_plan.pop(way, None)
         if part is None and self.random.random() < _PLANNED_SHARE:
             part = self.random.choice(PARTS)
-        if part is None:
-            script = self._script(marker, quick)
-            sent = Sent(chat, way, f"{marker} {script.directive()}", script.answer, marker)
-        else:
-            errand = lingering(part, marker, self.random)
-            sent = Sent(chat, way, errand.content, answer_of(errand), marker, errand)
+        errand = None if part is None else lingering(part, marker, self.random)
+        sent = Sent(chat, way, marker, self._script(marker, quick), errand)
         self.sent.append(sent)
         return sent
 
