@@ -136,7 +136,7 @@ async def all_was_told_once(ledger: Ledger, load: Load, *, streams_lived: bool) 
             if watcher.resyncs:
                 wrong.append(f"session {run.session_id} had to resync, and its stream lived")
         path = f"{watcher.chat.project_path}/runs/{run.id}:events"
-        told = (await _asked(watcher.chat, path))["events"]
+        told = (await _asked(watcher.chat, path, page_size=200))["events"]
         if [event["id"] for event in told] != [event.published for event in events[run.id]]:
             wrong.append(f"the timeline tells {told}, and there is {events[run.id]}")
         elif run.planned:

@@ -32,8 +32,10 @@ _PLANNED: dict[str, Part] = {"queue": "combining", "run": "planning", "stream": 
 _PLANNED_SHARE = 0.1
 """Of all others: each costs as much as six that name one."""
 QUEUED_MESSAGES = 4
+MOST_ACTING = 2
+"""Messages at which an agent acts, one in the first wave: they wait for their user, and for each other."""
 _ACTING_SHARE = 0.3
-"""Of the waves after the first, those with a message at which an agent acts."""
+"""Of the later waves, those with another."""
 _PLANNED_ACTING_SHARE = 0.3
 """Of these messages those that name no agent: one of the tasks acts."""
 DECIDED_WITHIN = 60.0
@@ -143,7 +145,8 @@ class Load:
                 await self._insist(sent)
 
     async def _act(self, chat: Chat) -> None:
-        if any(sent.action for sent in self.sent) and self.random.random() >= _ACTING_SHARE:
+        acted = sum(sent.action is not None for sent in self.sent)
+        if acted and (acted == MOST_ACTING or self.random.random() >= _ACTING_SHARE):
             return
         marker = f"m-{self.random.getrandbits(64):016x}"
         action = acting(marker, self.random)
