@@ -246,8 +246,8 @@ async def insist(chat: Chat) -> None:
 
 
 def writing(session_id: str) -> str:
-    """A message at which an agent writes a file of its own."""
-    return asking([call("write_file", path=f"{session_id}.txt", content="Done.\n")], answer="It is written.")
+    """A message at which an agent writes a file, one of a few: each write looks through all that there are."""
+    return asking([call("write_file", path=f"{session_id[0]}.txt", content="Done.\n")], answer="It is written.")
 
 
 def sockets(pid: int) -> float:
