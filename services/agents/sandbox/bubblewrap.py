@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.agents.sandbox import walls
-from services.agents.sandbox.processes import used_below
+from services.agents.sandbox.processes import shared_by_all, used_below
 from services.agents.sandbox.running import Running, memory_file
 from services.agents.sandbox.sandbox import MOST_COMMAND_BYTES, Ended, Limits, NotStarted, Stop
 from services.agents.sandbox.system_calls import refusing_filter
@@ -123,10 +123,11 @@ class Bubblewrap:
     async def _watch(self, running: Running, folder: Path, room: int, used_bytes: Callable[[], Awaitable[int]]) -> Stop:
         """Return what it uses more of than it may; not before it does."""
         least_free = min(_LEAST_FREE_BYTES, _free_bytes(folder) // 2)
+        shared_before = shared_by_all()
         count_at = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            used = await asyncio.to_thread(used_below, running.pid, self._limits.memory_bytes)
+            used = await asyncio.to_thread(used_below, running.pid, self._limits.memory_bytes, shared_before)
             if used.memory > self._limits.memory_bytes:
                 return "memory"
             # The first process and the shell, which waits for what it runs, are of the sandbox.
