@@ -45,6 +45,20 @@ def shared_by_all() -> int:
     return _numbers("/proc/meminfo")["Shmem"]
 
 
+def unnamed_below(pid: int, folder: Path) -> int:
+    """Bytes of files on the folder's disk that have no name any more, and that descendants of the process keep open."""
+    device, found = folder.stat().st_dev, dict[int, int]()
+    for each in _below(pid):
+        for kept in ("fd", "map_files"):
+            with suppress(PermissionError, *_GONE):
+                for file in Path(f"/proc/{each}/{kept}").iterdir():
+                    with suppress(PermissionError, *_GONE):
+                        status = file.stat()
+                        if status.st_dev == device and status.st_nlink == 0:
+                            found[status.st_ino] = status.st_blocks * 512
+    return sum(found.values())
+
+
 def child_of(pid: int) -> int | None:
     """A descriptor of the process's one child, which does not end by itself now; None if both were killed."""
     for child in children(pid):
