@@ -37,6 +37,8 @@ class Ledger:
         clock: Clock,
     ) -> None:
         self.lease = lease
+        self.parking = False
+        """Whether it is being given up until its user decides: that its lease is gone may be its own doing."""
         self._runs = runs
         self._approvals = approvals
         self._publisher = publisher
@@ -87,7 +89,11 @@ class Ledger:
     async def park(self) -> bool:
         """Give the run up until its user decides, and say so; False if that has happened meanwhile."""
         async with self._turn:
-            lease = await self._approvals.park(self.lease, self._process)
+            self.parking = True
+            try:
+                lease = await self._approvals.park(self.lease, self._process)
+            finally:
+                self.parking = False
             if lease is not None:
                 self._take(lease)
             return lease is None
