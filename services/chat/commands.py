@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from codelab_client import ApiError
 from services.chat.conversation import Conversation, NoSuchThing, said
+from services.chat.deciding import Means, Questions
 from services.chat.screen import Screen
 from services.terminal import columns, one_line, printable
 
@@ -29,6 +30,7 @@ _HELP = (
     ("/memory [QUERY]", "what the agent remembers, or remembers about something"),
     ("/remember TEXT", "give the agent something to remember"),
     ("/forget NUMBER or ID", "make it forget a memory"),
+    ("/decide", "what waits for your approval in this project, one after the other"),
     ("/quit", "leave, as Ctrl-D does"),
 )
 _MOST = 20
@@ -44,9 +46,10 @@ class Leave(Exception):
 class Commands:
     """Carries them out. Numbers are those of the list that was shown last."""
 
-    def __init__(self, conversation: Conversation, screen: Screen) -> None:
+    def __init__(self, conversation: Conversation, screen: Screen, means: Means) -> None:
         self._conversation = conversation
         self._screen = screen
+        self._means = means
         self._sessions: list[str] = []
         self._memories: list[str] = []
         self._known: dict[str, Callable[[str], Awaitable[None]]] = {
@@ -60,6 +63,7 @@ class Commands:
             "memory": self._memory,
             "remember": self._remember,
             "forget": self._forget,
+            "decide": self._decide,
             "quit": self._quit,
         }
 
@@ -171,6 +175,16 @@ class Commands:
         await self._conversation.client.memories.DeleteMemory(DeleteMemoryRequest(**self._agent, memory_id=memory_id))
         # The other numbers stay what they were.
         self._screen.aside("forgotten")
+
+    async def _decide(self, _: str) -> None:
+        waiting = await self._conversation.approvals(_MOST)
+        if not waiting:
+            self._screen.aside("nothing waits for you")
+            return
+        questions = Questions(self._conversation, self._screen, self._means)
+        questions.listed(waiting)
+        await questions.ask_those()
+        self._screen.aside("what was decided goes on by itself, and is answered in its session: see /sessions")
 
     async def _quit(self, _: str) -> None:
         raise Leave

@@ -9,7 +9,7 @@ import grpc
 from codelab.agents.v1.agent_pb2 import Agent
 from codelab.agents.v1.agent_service_pb2 import ListAgentsRequest
 from codelab.orchestrator.v1.approval_pb2 import Approval, ApprovalScope
-from codelab.orchestrator.v1.approval_service_pb2 import ApproveRequest, RejectRequest
+from codelab.orchestrator.v1.approval_service_pb2 import ApproveRequest, ListApprovalsRequest, RejectRequest
 from codelab.orchestrator.v1.event_pb2 import Event
 from codelab.orchestrator.v1.message_pb2 import Message
 from codelab.orchestrator.v1.run_pb2 import Run
@@ -107,6 +107,11 @@ class Conversation:
         """Stop the run. Raise ApiError."""
         request = CancelRunRequest(project_id=self.project.id, run_id=run.id)
         return (await self.client.runs.CancelRun(request, timeout=10)).run
+
+    async def approvals(self, most: int) -> Sequence[Approval]:
+        """What waits in the project for a decision, the latest of it, oldest first. Raise ApiError."""
+        request = ListApprovalsRequest(project_id=self.project.id, page_size=most)
+        return (await self.client.approvals.ListApprovals(request)).approvals[::-1]
 
     async def approve(self, approval: Approval, for_run: bool) -> None:
         """Say yes, to every later call of the tool in the run too where `for_run`. Raise ApiError."""

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,13 +61,12 @@ class _Said:
 
 
 class Questions:
-    """What one run asks, oldest first, each until somebody has decided it."""
+    """What is asked, oldest first, each until somebody has decided it."""
 
-    def __init__(self, decisions: Decisions, screen: Screen, means: Means, run: Run) -> None:
+    def __init__(self, decisions: Decisions, screen: Screen, means: Means) -> None:
         self._decisions = decisions
         self._screen = screen
         self._means = means
-        self._run = run
         self._open: dict[str, Approval] = {}
         self._some = asyncio.Event()
         self._gone = asyncio.Event()
@@ -102,39 +102,55 @@ class Questions:
         if self._asked is not None and not self._gone.is_set():
             self._screen.prompt(prompt(self._asked))
 
-    async def wait(self) -> None:
+    async def wait(self, run: Run) -> None:
         """Ask whatever comes; return when the user does not decide it here, and the run waits for nothing else.
 
         What is open then was shown, with what one types to decide it. Raise ApiError.
         """
         if self._means.keyboard is None:
             await self._some.wait()
-            await self._until_parked()
+            await self._until_parked(run)
+            self._show_all()
         else:
-            await self._ask(self._means.keyboard)
-        for approval in self._open.values():
-            if self._means.keyboard is None:
-                self._screen.beside(lines_of(approval, self._screen.style))
-            self._screen.beside(self._means.commands(self._decisions.project.id, approval))
+            with suppress(EOFError):
+                while True:
+                    await self._some.wait()
+                    await self._ask_all(self._means.keyboard)
+                    self._some.clear()
+        self._say_how()
         count = "1 decision" if len(self._open) == 1 else f"{len(self._open)} decisions"
-        self._screen.failed(f"run {self._run.id} waits for {count}, and goes on by itself then")
+        self._screen.failed(f"run {run.id} waits for {count}, and goes on by itself then")
 
-    async def _until_parked(self) -> None:
+    async def ask_those(self) -> None:
+        """Ask what is open, and nothing that comes; of what is left open say how it is decided. Raise ApiError."""
+        if self._means.keyboard is None:
+            self._show_all()
+        else:
+            with suppress(EOFError):
+                await self._ask_all(self._means.keyboard)
+        self._say_how()
+
+    def _show_all(self) -> None:
+        for approval in self._open.values():
+            self._screen.beside(lines_of(approval, self._screen.style))
+
+    def _say_how(self) -> None:
+        for approval in self._open.values():
+            self._screen.beside(self._means.commands(self._decisions.project.id, approval))
+
+    async def _until_parked(self, run: Run) -> None:
         pause = _PAUSE_SECONDS
         while True:
-            now = await self._decisions.run(self._run.id)
+            now = await self._decisions.run(run.id)
             if now.state == RunState.RUN_STATE_WAITING_APPROVAL and now.approvals:
                 self.listed(now.approvals)
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    async def _ask(self, keyboard: Keyboard) -> None:
-        """Until the user leaves one open."""
-        while True:
-            while not self._open:
-                self._some.clear()
-                await self._some.wait()
+    async def _ask_all(self, keyboard: Keyboard) -> None:
+        """Until none is open. Raise EOFError when the user leaves one open."""
+        while self._open:
             approval = next(iter(self._open.values()))
             self._asked = approval
             self._gone.clear()
@@ -144,8 +160,6 @@ class Questions:
                 self._screen.beside(lines_of(approval, self._screen.style))
                 while (said := await self._answer(keyboard, approval)) is None and not self._gone.is_set():
                     pass
-            except EOFError:
-                return
             finally:
                 self._asked = None
             if said is not None:

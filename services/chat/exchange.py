@@ -35,7 +35,7 @@ async def exchange(conversation: Conversation, screen: Screen, means: Means, tex
     with _interrupts() as interrupts:
         try:
             run = await conversation.send(text)
-            watch = _Watch(conversation, screen, Questions(conversation, screen, means, run), run)
+            watch = _Watch(conversation, screen, Questions(conversation, screen, means), run)
             return await _until_over(watch, interrupts.first)
         except ApiError as error:
             screen.failed(said(error))
@@ -49,7 +49,7 @@ async def exchange(conversation: Conversation, screen: Screen, means: Means, tex
 
 async def _until_over(watch: "_Watch", interrupted: asyncio.Event) -> Outcome:
     watching = asyncio.create_task(watch.outcome(), name="watch the run")
-    deciding = asyncio.create_task(watch.questions.wait(), name="ask the user")
+    deciding = asyncio.create_task(watch.questions.wait(watch.run), name="ask the user")
     interrupting = asyncio.create_task(interrupted.wait(), name="wait for Ctrl-C")
     tasks = (watching, deciding, interrupting)
     try:

@@ -70,7 +70,7 @@ def _means(settings: Settings, screen: Screen) -> Means:
 
 
 def _talk(runner: asyncio.Runner, conversation: Conversation, screen: Screen, means: Means) -> int:
-    commands = Commands(conversation, screen)
+    commands = Commands(conversation, screen, means)
     prompt = Prompt(screen.style, commands.names)
     name, agent = conversation.project.name, conversation.agent.name
     screen.aside(f"CodeLab {package_version()}: you talk to {agent} in {name}. /help lists commands, Ctrl-D leaves.")

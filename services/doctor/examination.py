@@ -13,6 +13,7 @@ from services.doctor.memory import embeddings, memory
 from services.doctor.model import model
 from services.doctor.queues import queues
 from services.doctor.suite import gateway, ports, services, tokens
+from services.doctor.workspaces import workspaces
 from services.runtime.dotenv import read_dotenv
 from services.runtime.errors import StartupError
 from services.runtime.process import misspelt_variables
@@ -33,6 +34,7 @@ _CHECKS: tuple[Check, ...] = (
     embeddings,
     memory,
     queues,
+    workspaces,
     commands,
 )
 DEADLINE_SECONDS = 8.0

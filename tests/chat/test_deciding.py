@@ -97,8 +97,8 @@ async def asking(suite: Suite | None = None) -> AsyncIterator[Desk]:
     suite, out = suite or Suite(), Terminal()
     ours, its = os.openpty()
     try:
-        questions = Questions(suite, Screen(out, io.StringIO()), Means(Keyboard(its), "http://x", "$T"), Run(id="r"))
-        waiting = asyncio.create_task(questions.wait())
+        questions = Questions(suite, Screen(out, io.StringIO()), Means(Keyboard(its), "http://x", "$T"))
+        waiting = asyncio.create_task(questions.wait(Run(id="r")))
         try:
             yield Desk(suite, questions, out, ours)
         finally:
@@ -220,10 +220,10 @@ async def test_question_stands_below_what_is_shown_meanwhile() -> None:
 async def test_off_a_terminal_it_is_over_when_the_run_waits_for_nothing_else() -> None:
     waiting = RunState.RUN_STATE_WAITING_APPROVAL
     suite, out, errors = Suite([RunState.RUN_STATE_RUNNING, waiting]), io.StringIO(), io.StringIO()
-    questions = Questions(suite, Screen(out, errors), Means(None, "http://x", "$T"), Run(id="r"))
+    questions = Questions(suite, Screen(out, errors), Means(None, "http://x", "$T"))
     questions.required(question("a"))
     async with asyncio.timeout(30):
-        await questions.wait()
+        await questions.wait(Run(id="r"))
     # What was asked first is decided by then.
     assert "file a" not in errors.getvalue()
     assert "file b" in errors.getvalue()

@@ -10,10 +10,12 @@ import pytest_asyncio
 
 from tests.e2e.approving import approve, asking, call, permit, waiting
 from tests.e2e.chatting import at_terminal, chat
-from tests.e2e.client import Chat, answer, signed_in
+from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.events import Event
+from tests.e2e.plans import Step
 from tests.e2e.suite import Layout, Suite
 from tests.e2e.terminal import PROMPT
+from tests.fakes.openai_script import plan_directive
 from tests.fakes.openai_server import FakeModel
 
 pytestmark = pytest.mark.parametrize("suite", [Layout.ONE], indirect=True, ids=str, scope="session")
@@ -147,8 +149,39 @@ async def test_question_left_open_is_said_to_be_with_what_decides_it(suite: Suit
         assert ":approve" in await screen.until("waits for 1 decision")
         assert await screen.ended() == 3
     assert await decided(lab) == [("pending", None)]
-    [run] = await runs(lab)
-    await answer(lab.cancel(run["id"]))
+
+
+async def test_what_was_left_open_and_plans_are_decided_when_one_asks_for_it(
+    suite: Suite, token: str, lab: Chat
+) -> None:
+    await permit(lab, mode="always")
+    left = await lab.start(asking([write()]))
+    await waiting(lab, left["id"])
+    steps = [Step("look"), Step("tell", ["look"], says="Tell of it.")]
+    plan = plan_directive({"tasks": [step.values("") for step in steps]})
+    elsewhere = await Api(lab.http).new_chat(lab.project_id)
+    planned = await elsewhere.start(f"Look and tell. {plan}", target_agent=None)
+    await waiting(elsewhere, planned["id"])
+    async with at_terminal(suite, "--project", lab.project_id, CODELAB_TOKEN=token) as screen:
+        await screen.until(PROMPT)
+        screen.type("/decide\r")
+        await screen.until(QUESTION)
+        screen.type("yes\r")
+        shown = await screen.until("yes, or no and why? ")
+        assert "A plan of 2 tasks asks for your approval" in shown
+        assert "    tell: CodeAssistant, after look\n      │ Part tell\n      │ Tell of it." in shown
+        screen.type("\x04")
+        assert ":approve" in await screen.until(PROMPT)
+        assert await decided(lab) == [("approved", None), ("pending", None)]
+        screen.type("/decide\r")
+        await screen.until("yes, or no and why? ")
+        screen.type("y\r")
+        await screen.until(PROMPT)
+        assert "nothing waits for you" in await screen.enter("/decide")
+        screen.type("\x04")
+        assert await screen.ended() == 0
+    for chat_of_it, run in ((lab, left), (elsewhere, planned)):
+        assert (await chat_of_it.run_after(run["id"]))["state"] == "succeeded"
 
 
 async def test_where_nobody_can_be_asked_nothing_is_approved_and_what_is_printed_decides(

@@ -19,8 +19,10 @@ from services.agents.memory.model import Embedding
 from services.agents.memory.sql_registry import SqlMemoryRegistry
 from services.agents.sql_store import SqlAgentStore
 from services.doctor.finding import Finding
+from services.doctor.workspaces import workspaces
 from services.runtime.postgres import PostgresDatabase
 from services.runtime.redis_client import redis_of
+from services.runtime.settings import Settings
 from tests.e2e.ports import free_ports
 from tests.e2e.suite import SERVICES, Layout, Suite, run_codelab, running
 from tests.fakes.openai_server import FakeModel
@@ -96,7 +98,7 @@ async def test_words_are_in_one_order_and_have_colours_on_a_terminal_only(folder
     lines = [line for line in first.stdout.splitlines() if line.startswith("ok")]
     assert [line.split()[1] for line in lines] == [
         *("settings", "python", "data", "disk", "keys", "database", "ports", "services", "gateway", "tokens"),
-        *("model", "embeddings", "memory", "queues", "commands"),
+        *("model", "embeddings", "memory", "queues", "workspaces", "commands"),
     ]
     assert [line.split()[1] for line in second.stdout.splitlines() if line.startswith("ok")] == [
         line.split()[1] for line in lines
@@ -479,3 +481,23 @@ def remembering(folder: Path, *collections: tuple[str, int] | tuple[str, int, st
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 row,
             )
+
+
+# Workspaces
+
+
+@pytest.mark.parametrize(
+    ("agents", "shared", "status", "said"),
+    [
+        ("127.0.0.1:2", "", "ok", "right for one replica"),
+        ("127.0.0.1:2+127.0.0.1:5", "", "warn", "files of its own"),
+        ("127.0.0.1:2+127.0.0.1:5", "/srv/files", "ok", "/srv/files"),
+    ],
+    ids=["one", "replicas", "shared"],
+)
+async def test_replicas_of_agents_have_to_share_the_files_of_projects(
+    agents: str, shared: str, status: str, said: str
+) -> None:
+    chosen = {"CODELAB_BACKENDS": f"host:1,{agents},host:3,host:4", "CODELAB_WORKSPACES_DIR": shared}
+    [found] = await workspaces(Settings.load(chosen))
+    assert (found.status, said in found.detail) == (status, True)

@@ -70,18 +70,10 @@ async def test_failing_script_is_mended_when_its_owner_agrees(broken: Chat) -> N
     assert MENDED in await read(chat, "sum.sh")
 
     told = [event["type"] for event in await chat.timeline(run["id"])]
-    assert (
-        told
-        == [
-            *("message_received", "agent_started"),
-            *["tool_started"] * 2,
-            *["tool_completed"] * 2,
-            *("approval_required", "approval_resolved", "agent_started", "tool_started", "tool_completed"),
-            *("approval_required", "approval_resolved", "agent_started", "tool_started", "tool_completed"),
-            "agent_completed",
-        ]
-        or sorted(told[2:6]) == ["tool_completed"] * 2 + ["tool_started"] * 2
-    )
+    # Both look at the same time.
+    assert sorted(told[2:6]) == ["tool_completed"] * 2 + ["tool_started"] * 2
+    asked = ["approval_required", "approval_resolved", "agent_started", "tool_started", "tool_completed"]
+    assert told[:2] + told[6:] == ["message_received", "agent_started", *asked, *asked, "agent_completed"]
     calls = [event["payload"]["call_id"] for event in await chat.timeline(run["id"]) if event["type"] == "tool_started"]
     assert [edit["id"], test["id"]] == calls[2:]
 
