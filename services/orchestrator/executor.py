@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -57,11 +57,17 @@ class Work(Protocol):
 
 @dataclass(eq=False)
 class _Live:
-    """A run that is worked on, under the lease of this epoch: `decided` is its hand's."""
+    """A run that is worked on, under the lease of this epoch: `decided` and `ledger` are its hand's."""
 
-    task: asyncio.Task[None]
     epoch: int
-    decided: asyncio.Event
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    ledger: Ledger | None = None
+    task: asyncio.Task[None] = field(init=False)
+
+    @property
+    def parking(self) -> bool:
+        """Whether it is being given up by itself, and learns so what became of it."""
+        return self.ledger is not None and self.ledger.parking
 
 
 class Executor:
@@ -282,16 +288,15 @@ class Executor:
         if before is not None:
             # This process was too slow to renew, and has taken the run from itself.
             before.task.cancel()
-        decided = asyncio.Event()
-        task = self._own(self._run(lease, decided), f"run {lease.run_id}")
-        self._live[lease.run_id] = _Live(task, lease.epoch, decided)
+        live = self._live[lease.run_id] = _Live(lease.epoch)
+        live.task = self._own(self._run(lease, live), f"run {lease.run_id}")
         # Not in the task: one that is cancelled before its first step does nothing, not even clean up.
-        task.add_done_callback(lambda ended: self._leave(lease, ended))
+        live.task.add_done_callback(lambda ended: self._leave(lease, ended))
 
-    async def _run(self, lease: Lease, decided: asyncio.Event) -> None:
+    async def _run(self, lease: Lease, live: _Live) -> None:
         try:
             async with self._teller.speaking(lease) as publisher:
-                hand = await self._in_hand(lease, publisher, decided)
+                hand = await self._in_hand(lease, publisher, live)
                 try:
                     ending = await self._works[lease.mode].work(hand)
                 finally:
@@ -317,12 +322,12 @@ class Executor:
         if live is not None and live.task is task:
             del self._live[lease.run_id]
 
-    async def _in_hand(self, lease: Lease, publisher: RunPublisher, decided: asyncio.Event) -> Hand:
-        ledger = Ledger(self._runs, self._approvals, publisher, lease, self._process, self._clock)
+    async def _in_hand(self, lease: Lease, publisher: RunPublisher, live: _Live) -> Hand:
+        ledger = live.ledger = Ledger(self._runs, self._approvals, publisher, lease, self._process, self._clock)
         meter = Meter(self._limits, lease.usage, lease.working_since, self._clock)
         history = _latest(await self._runs.history(lease, HISTORY_MESSAGES))
         request = await self._runs.asked(lease) if lease.mode is Mode.ORCHESTRATED else ""
-        return Hand(ledger, publisher, meter, history, self._approval_seconds, request, decided)
+        return Hand(ledger, publisher, meter, history, self._approval_seconds, request, live.decided)
 
     def _follow(self, ended: Ended) -> None:
         """Do what follows from a run's end that somebody else than its task has committed."""
@@ -338,7 +343,7 @@ class Executor:
         kept = await self._runs.renew(self._process, mine)
         for run_id, live in mine.items():
             # If it has left meanwhile, it has ended by itself and must finish that.
-            if run_id not in kept and self._live.get(run_id) is live:
+            if run_id not in kept and self._live.get(run_id) is live and not live.parking:
                 live.task.cancel()
 
     async def _adopt_orphans(self) -> None:

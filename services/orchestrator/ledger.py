@@ -37,12 +37,14 @@ class Ledger:
         clock: Clock,
     ) -> None:
         self.lease = lease
+        self.parking = False
+        """Whether it is being given up until its user decides: that its lease is gone may be its own doing."""
         self._runs = runs
         self._approvals = approvals
         self._publisher = publisher
         self._process = process
         self._clock = clock
-        self._told = max((event.n for event in lease.events), default=0)
+        self._told = max((event.n for event in lease.events), default=None)
         self._turn = asyncio.Lock()
         self._changing: set[asyncio.Task[Any]] = set()
 
@@ -87,7 +89,11 @@ class Ledger:
     async def park(self) -> bool:
         """Give the run up until its user decides, and say so; False if that has happened meanwhile."""
         async with self._turn:
-            lease = await self._approvals.park(self.lease, self._process)
+            self.parking = True
+            try:
+                lease = await self._approvals.park(self.lease, self._process)
+            finally:
+                self.parking = False
             if lease is not None:
                 self._take(lease)
             return lease is None
@@ -112,6 +118,8 @@ class Ledger:
                 lease = await write()
             except DatabaseUnavailable:
                 lease = await once_known(lambda: self._again(write, done))
+            if not self._follow(lease.events):
+                lease = await once_known(lambda: self._runs.standing(self.lease, self._process))
             self._take(lease)
 
     async def _again(self, write: Callable[[], Awaitable[Lease]], done: Callable[[Lease], bool]) -> Lease:
@@ -121,9 +129,12 @@ class Ledger:
     async def _end(self, ending: Ending) -> Ended:
         async with self._turn:
             try:
-                return await self._runs.end(self.lease, self._process, ending, self._clock())
+                ended = await self._runs.end(self.lease, self._process, ending, self._clock())
             except DatabaseUnavailable:
                 return await once_known(lambda: self._end_again(ending))
+            if not self._follow(ended.outbox.events):
+                ended = await once_known(lambda: self._end_again(ending))
+            return ended
 
     async def _end_again(self, ending: Ending) -> Ended:
         lease = self.lease
@@ -144,9 +155,13 @@ class Ledger:
         self._tell(lease.events)
         self.lease = replace(lease, events=())
 
+    def _follow(self, events: Sequence[Event]) -> bool:
+        """Whether these come next. Others add to the run, too, such as decisions: that has to be told before them."""
+        return not events or self._told is None or events[0].n <= self._told + 1
+
     def _tell(self, events: Sequence[Event]) -> None:
         # What is read again may have been told before.
-        new = [event for event in events if event.n > self._told]
+        new = [event for event in events if self._told is None or event.n > self._told]
         if new:
             self._told = new[-1].n
             self._publisher.events(new)

@@ -54,7 +54,9 @@ class Spending:
         self._spend(Usage(prompt_tokens, 0, 1))
 
     def wrote(self, text: str) -> None:
-        """The model wrote more."""
+        """The model wrote more; before it is called, it is what earlier attempts paid for."""
+        if self.expected_calls:
+            return
         self._bytes += len(text.encode(errors="replace"))
         self._spend(Usage(0, self._bytes // _BYTES_A_TOKEN - self._spent.completion_tokens, 0))
 

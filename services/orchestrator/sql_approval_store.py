@@ -165,8 +165,11 @@ class SqlApprovalStore(SqlApprovalQueries):
             found = (await connection.execute(overdue)).all()
         decided = []
         for row in found:
-            async with self._database.write() as connection:
-                decision = await self._decide(connection, row.run_id, row.user_id, row.id, _EXPIRED, process, now)
+            try:
+                async with self._database.write() as connection:
+                    decision = await self._decide(connection, row.run_id, row.user_id, row.id, _EXPIRED, process, now)
+            except ApprovalNotFound:
+                continue  # Gone with its session meanwhile.
             if decision.approval.decided_at == now:
                 decided.append(decision)
         return decided

@@ -30,6 +30,7 @@ from services.orchestrator.sql_run_rows import (
     insert_events,
     insert_message,
     insert_tasks,
+    is_noted,
     outbox_of,
     store_tasks,
     touch_session,
@@ -98,9 +99,11 @@ class SqlRunProgress(SqlRunAcceptance):
 
     async def note(self, lease: Lease, process: str, happened: Happened, now: datetime) -> Lease:
         async with self._database.write() as connection:
-            run = await fence(connection, lease, process, self._lease_seconds, happening=1, attempts=0)
+            # An attempt that goes on after another one's end finds what its calls did, and says it again.
+            new = [] if await is_noted(connection, lease, happened) else [happened]
+            run = await fence(connection, lease, process, self._lease_seconds, happening=len(new), attempts=0)
             events = await insert_events(
-                connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, [happened]
+                connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, new
             )
             return replace(lease, usage=load_usage(run), events=events)
 

@@ -297,6 +297,24 @@ async def unpublished_events(connection: AsyncConnection, user_id: str, run_id: 
     return tuple(load_event(row) for row in own_events.all(rows, user_id))
 
 
+async def is_noted(connection: AsyncConnection, lease: Lease, happened: Happened) -> bool:
+    """Whether the run's timeline has this of the same call already."""
+    type, payload = happened
+    if "call_id" not in payload:
+        return False
+    found = await connection.scalar(
+        sa.select(run_events.c.n)
+        .where(
+            run_events.c.run_id == lease.run_id,
+            run_events.c.user_id == lease.user_id,
+            run_events.c.type == type,
+            run_events.c.payload["call_id"].as_string() == payload["call_id"],
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
 async def insert_tasks(connection: AsyncConnection, user_id: str, run_id: str, tasks: Sequence[Task]) -> None:
     """Insert the tasks of a run, in this order."""
     rows = [

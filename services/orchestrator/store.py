@@ -164,7 +164,8 @@ class RunStore(Protocol):
     async def note(self, lease: Lease, process: str, happened: Happened, now: datetime) -> Lease:
         """Add an event to the run's timeline that changes nothing. Raise LeaseLost.
 
-        The lease returned has that event alone. Noted is progress: takeovers are counted anew.
+        The lease returned has that event alone; none, if the timeline has one of this type and of the same `call_id`.
+        Noted is progress: takeovers are counted anew.
         """
 
     async def standing(self, lease: Lease, process: str) -> Lease:

@@ -327,6 +327,21 @@ async def test_question_for_another_agent_is_a_pause_and_its_answer_a_result(
     assert (told(events), events[-1].completed.output) == ([("ask_agent", True, "Because.")], "Told: Because.")
 
 
+async def test_changed_question_for_another_agent_is_told_to_the_model(house: Agents, user: User, agent: str) -> None:
+    rule = tool_pb2.ToolRule(tool="ask_agent", decision=tool_pb2.ToolDecision.TOOL_DECISION_ASK)
+    await house.set_policy(user, tool_pb2.ToolPolicy(rules=[rule]))
+    task = Tried(house, user, agent, asking([call("ask_agent", agent="Bob", question="Why?")]))
+    paused = (await task.go())[-1].paused
+    [asked] = paused.calls
+    changed = approved(asked, agent="Ann", question="Why not?")
+    paused = (await task.go(changed, state=paused.state))[-1].paused
+    done = pb.CallAnswer(call=asked.call_id, done=pb.CallDone(success=True, output="Because."))
+    output = (await task.go(done, changed, state=paused.state))[-1].completed.output
+    assert output.startswith("Told: The user changed the arguments before approving the call. It ran with: ")
+    assert '"question": "Why not?"' in output
+    assert output.endswith("Because.")
+
+
 async def test_answer_to_what_nobody_asked_changes_nothing(
     house: Agents, user: User, agent: str, bells: dict[str, Bell]
 ) -> None:

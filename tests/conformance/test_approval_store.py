@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.orchestrator import sql_approval_store
 from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound, LeaseLost
 from services.orchestrator.model import (
     ApprovalKind,
@@ -272,6 +275,25 @@ async def test_question_of_a_deleted_session_is_in_no_others_way(stores: Stores,
     lease = await parked(stores, ann, await stores.session(ann), a_question())
     [expired] = await stores.approvals[1].expire(TWO, EXPIRY, 1)
     assert expired.approval.run_id == lease.run_id
+
+
+async def test_question_that_is_purged_meanwhile_is_in_no_others_way(
+    stores: Stores, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first one to be looked at.
+    gone = replace(a_question(), expires_at=EXPIRY - SECOND)
+    purged = await parked(stores, ann, chat, gone)
+    kept = await parked(stores, ann, await stores.session(ann), a_question())
+    locked = sql_approval_store._locked
+
+    async def purge_and_lock(connection: AsyncConnection, run_id: str, user_id: str) -> Any:
+        if run_id == purged.run_id:
+            await connection.execute(sa.delete(approvals).where(approvals.c.run_id == run_id))
+        return await locked(connection, run_id, user_id)
+
+    monkeypatch.setattr(sql_approval_store, "_locked", purge_and_lock)
+    [expired] = await stores.approvals[1].expire(TWO, EXPIRY, 10)
+    assert expired.approval.run_id == kept.run_id
 
 
 @pytest.mark.parametrize("end", ["cancelled", "replaced", "failed"])

@@ -242,6 +242,25 @@ async def test_what_is_noted_is_in_the_timeline_and_is_progress(stores: Stores, 
     assert (await stores.row(lease.run_id)).attempts == 0
 
 
+async def test_what_a_call_did_is_noted_once_also_after_a_takeover(stores: Stores, ann: Owner, chat: str) -> None:
+    lease = await stores.running(ann, chat)
+    happened = [(type, {"call_id": "call", "tool": "shell"}) for type in ("tool_started", "tool_completed")]
+    noted = [event for each in happened for event in (await stores.runs.note(lease, ONE, each, NOW)).events]
+    other = ("tool_started", {"call_id": "another", "tool": "shell"})
+    await stores.expire(lease.run_id)
+    lease = taken(await stores.others.adopt(chat, TWO, NOW))
+    # Whoever has the task now finds what is done, and says it again; it may be told already, or not.
+    for each in happened:
+        again = await stores.others.note(lease, TWO, each, NOW + SECOND)
+        assert again == replace(lease, events=())
+    noted += (await stores.others.note(lease, TWO, other, NOW + SECOND)).events
+    listed = (await stores.runs.list_events(ann, lease.run_id, 100, "")).elements
+    assert types(listed)[-3:] == types(noted)
+    assert [event.n for event in listed] == list(range(1, len(listed) + 1))
+    with pytest.raises(LeaseLost):
+        await stores.runs.note(lease, ONE, happened[0], NOW)
+
+
 async def test_run_says_what_it_waits_for(stores: Stores, ann: Owner, chat: str) -> None:
     first, second = about_a_tool(), about_a_tool()
     lease = await parked(stores, ann, chat, first, second)

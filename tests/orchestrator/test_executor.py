@@ -37,6 +37,7 @@ from tests.conformance.orchestrator_stores import NOW, ONE, TWO, Stores, a_messa
 from tests.databases import Place
 from tests.e2e.polling import eventually
 from tests.orchestrator.endings import done
+from tests.orchestrator.fake_streams import FakeStreams, Line
 from tests.orchestrator.world import AskingAgents, Gate, World
 
 
@@ -363,6 +364,55 @@ async def test_parked_run_survives_its_process_and_goes_on_where_it_is_decided(
     await deciding.until_over(run_id)
     assert (await world.stores.runs.get_run(ann, run_id)).state is RunState.SUCCEEDED
     await deciding.executor.drain()
+
+
+async def test_decision_that_comes_before_its_run_is_parked_is_told_in_its_place(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = AskingAgents()
+    asking, deciding = World(world.stores, agents), World(world.stores, AskingAgents(), TWO)
+    gate = Gate(world.stores.approvals[0], "park", monkeypatch, before=True)
+    run_id = await asking.send(ann, chat)
+    await gate.reached.wait()
+    await deciding.executor.decide(ann, agents.asked[0].call_id, Decision(True))
+    gate.open.set()
+    await asking.until_over(run_id)
+    # Also if whoever decided never gets to tell it.
+    assert [(event.n, event.type) for _, event in asking.streams.heard] == [
+        *((1, "message_received"), (2, "agent_started"), (3, "approval_required"), (4, "approval_resolved")),
+        *((5, "agent_started"), (6, "agent_completed")),
+    ]
+    await asking.executor.drain()
+    await deciding.executor.drain()
+
+
+async def test_decision_that_comes_just_before_the_end_is_told_before_it(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = Beside(world.stores)
+    monkeypatch.setattr(world.executor, "_works", {Mode.DIRECT: beside})
+    deciding = World(world.stores, AskingAgents(), TWO)
+    run_id = await world.send(ann, chat)
+    await beside.waits.wait()
+    await deciding.executor.decide(ann, beside.asked[0].id, Decision(True))
+    world.executor.heard_changed(run_id)
+    await world.until_over(run_id)
+    assert [event.type for _, event in world.streams.heard][-2:] == ["approval_resolved", "agent_completed"]
+    await deciding.executor.drain()
+
+
+async def test_renewing_does_not_silence_a_run_that_was_just_parked(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What it asks cannot be told yet.
+    asking = World(world.stores, AskingAgents(), streams=FakeStreams(lines=[Line(frames=0)]))
+    gate = Gate(world.stores.approvals[0], "park", monkeypatch)
+    run_id = await asking.send(ann, chat)
+    await gate.committed.wait()
+    await asking.executor._renew()
+    gate.open.set()
+    await asking.streams.until(lambda: [event.n for run, event in asking.streams.heard if run == run_id] == [1, 2, 3])
+    await asking.executor.drain()
 
 
 async def test_question_that_expires_lets_the_run_go_on(world: World, ann: Owner, chat: str) -> None:

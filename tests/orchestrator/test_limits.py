@@ -50,6 +50,17 @@ def test_attempt_costs_what_can_be_guessed_until_the_model_has_counted() -> None
     assert (attempt.spent(), meter.usage) == (Usage(50, 9, 2), Usage(51, 11, 5))
 
 
+def test_what_an_earlier_attempt_said_already_costs_nothing_again() -> None:
+    meter = a_meter()
+    resumed = meter.attempt("a", 2)
+    # Before the model is called: what the answer begins with.
+    resumed.wrote("x" * 30_000)
+    assert meter.usage == Usage()
+    resumed.called(40)
+    resumed.wrote("x" * 30)
+    assert resumed.spent() == meter.usage == Usage(40, 10, 1)
+
+
 def test_attempt_that_broke_off_keeps_its_estimate_and_the_next_one_counts_from_nothing() -> None:
     meter = a_meter()
     broken = meter.attempt("a", 1)
@@ -128,6 +139,7 @@ async def test_block_is_stopped_by_what_others_spend_meanwhile() -> None:
 
     async def write() -> None:
         attempt = meter.attempt("a")
+        attempt.called(0)
         for _ in range(11):
             attempt.wrote("xxx")
         # Once is enough, however much comes after it.

@@ -127,7 +127,8 @@ class Calling:
                     await self._run(caller, found, rules, emit)
                 case CallAnswer(detail=detail, success=success):
                     emit(ToolCompleted(call.id, call.wanted.tool, Output(detail, success)))
-                    call.result = _told(Output(detail, success))
+                    changed = rules.answer(call.id, "approved")
+                    call.result = _note_of(changed) + _told(Output(detail, success))
         await self._run_together(caller, looking, rules, emit)
         # What will be asked of another agent begins now, for whoever watches.
         for each in pending:
@@ -149,10 +150,9 @@ class Calling:
             raise _Refused(refused.detail)
         spec = self._spec(agent, call)
         approved = rules.answer(call.id, "approved")
-        arguments, note = _arguments_of(call), ""
+        arguments, note = _arguments_of(call), _note_of(approved)
         if approved is not None and approved.arguments is not None:
             arguments = approved.arguments
-            note = _EDITED + json.dumps(dict(arguments), ensure_ascii=False) + "\n\n"
         if wrong := violations(spec.parameters, dict(arguments)):
             raise _Refused(_misfit(spec, wrong))
         decision = policy.decide(spec, agent.id)
@@ -243,6 +243,13 @@ def _arguments_of(call: Call) -> Mapping[str, Any]:
     if not _is_text(arguments):
         raise _Refused("The arguments contain U+0000 or half a character. Call again without.")
     return arguments
+
+
+def _note_of(approved: CallAnswer | None) -> str:
+    """What the model has to know before the result of a call that was approved so."""
+    if approved is None or approved.arguments is None:
+        return ""
+    return _EDITED + json.dumps(dict(approved.arguments), ensure_ascii=False) + "\n\n"
 
 
 def _no_number(name: str) -> None:
