@@ -11,12 +11,13 @@ from typing import Any
 import httpx
 
 from tests.e2e.client import AGENT, Api, Chat
-from tests.e2e.events import StreamBroken
+from tests.e2e.events import Event, StreamBroken
 from tests.e2e.faults.acting import Action, acting
 from tests.e2e.faults.deciding import Decider
 from tests.e2e.faults.errands import PARTS, Part, answer_of, lingering, texts_of
 from tests.e2e.faults.watcher import REFUSALS, Watcher
 from tests.e2e.plans import Errand
+from tests.e2e.polling import eventually
 from tests.fakes.openai_script import Script
 
 ACCEPTED_WITHIN = 45.0
@@ -88,7 +89,7 @@ class Load:
 
     async def open(self, apis: list[Api]) -> None:
         """Make the sessions, in a project of each user, and watch them."""
-        projects = [(api, (await api.new_project())["id"]) for api in apis]
+        projects = [(api, (await _new_project(api))["id"]) for api in apis]
         for place in range(1 + len(WAYS)):
             api, project_id = projects[place % len(projects)]
             self.chats.append(await api.new_chat(project_id))
@@ -258,3 +259,18 @@ class Load:
         if response.status_code not in _EXCUSED_STATUS and reason not in _EXCUSED:
             self.violations.append(f"{sent.way} {sent.marker} was answered {response.status_code} {response.text}")
         self.seen[f"{sent.way}: {reason}"] += 1
+
+
+async def _new_project(api: Api) -> Event:
+    """A project, as soon as the gateway's own connection is back: for a moment it knows better than that who serves."""
+
+    async def there() -> Event | None:
+        response = await api.http.post("/my/projects", json={"name": "Lab"})
+        if response.status_code == 503:
+            return None
+        assert response.status_code == 201, response.text
+        made: Event = response.json()
+        return made
+
+    project: Event = await eventually(there, what="a project")
+    return project
