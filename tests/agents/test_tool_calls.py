@@ -197,10 +197,11 @@ async def test_calls_that_only_look_run_side_by_side_and_the_model_hears_them_in
         ({"tool": "ring", "raw": "[1]"}, "no JSON object"),
         ({"tool": "ring", "raw": '{"times": 1, "how": "a\\u0000"}'}, "U+0000"),
         ({"tool": "ring", "raw": "[" * 5_000}, "JSON"),
+        ({"tool": "ring", "raw": f'{{"times": {"[" * 700}{"]" * 700}}}'}, "nested too deep"),
         (call("bong", times=1), "There is no tool named 'bong' here. Those that you can call: ask_agent, chime, knock"),
         (call("lost", times=1), "There is no tool named 'lost' here"),
     ],
-    ids=["bound", "missing", "unknown", "broken", "nan", "list", "nul", "deep", "no tool", "unavailable"],
+    ids=["bound", "missing", "unknown", "broken", "nan", "list", "nul", "deep", "nested", "no tool", "unavailable"],
 )
 async def test_call_that_does_not_fit_is_told_to_the_model_and_nothing_runs(
     house: Agents, user: User, agent: str, bells: dict[str, Bell], wanted: dict[str, Any], why: str

@@ -142,6 +142,17 @@ async def test_file_that_another_replica_changed_since_it_was_read_is_not_replac
     assert (desk.folder / "file").read_text() == "two"
 
 
+async def test_however_much_one_user_asks_for_another_gets_a_turn(desk: Desk) -> None:
+    go_on = threading.Event()
+    first = [asyncio.create_task(desk.workspaces.use(desk.owner, lambda files: go_on.wait(8))) for _ in range(9)]
+    await asyncio.sleep(0)
+    try:
+        assert not await desk.workspaces.use(new_owner(), lambda files: go_on.is_set())
+    finally:
+        go_on.set()
+    assert all(await asyncio.gather(*first))
+
+
 async def test_call_that_is_cancelled_writes_nothing_any_more(desk: Desk) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

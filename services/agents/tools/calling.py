@@ -234,13 +234,14 @@ def _arguments_of(call: Call) -> Mapping[str, Any]:
         raise _Refused(f"The arguments have more than {MOST_ARGUMENTS:,} characters. Do it in smaller parts.")
     try:
         arguments = json.loads(text, parse_constant=_no_number) if text.strip() else {}
+        readable = _is_text(arguments)
     except ValueError as error:
         raise _Refused(f"The arguments are no JSON: {error}. Call again with a JSON object.") from None
     except RecursionError:
         raise _Refused("The arguments are nested too deep. Call again with a plain JSON object.") from None
     if not isinstance(arguments, dict):
         raise _Refused("The arguments are no JSON object. Call again with one.")
-    if not _is_text(arguments):
+    if not readable:
         raise _Refused("The arguments contain U+0000 or half a character. Call again without.")
     return arguments
 

@@ -7,6 +7,8 @@ from typing import Any
 _MOST = 10
 _BLANK = 80
 """Characters of white space in a row behind which something can hide at the far end of a line."""
+_EMPTY_LINES = 20
+"""The same of empty lines, and the lower end of a page."""
 _PLAIN = "\n\t"
 
 
@@ -41,12 +43,15 @@ def _warnings_in(text: str) -> Iterator[str]:
             if character not in _PLAIN and _hides(character):
                 name = unicodedata.name(character, "a control character")
                 yield f"contains U+{ord(character):04X} ({name}), which is not seen"
-    blank = longest = 0
+    blank = longest = ends = most_ends = 0
     for character in text:
         blank = blank + 1 if character in " \t\r" else 0
-        longest = max(longest, blank)
+        ends = ends + 1 if character == "\n" else ends * (blank > 0)
+        longest, most_ends = max(longest, blank), max(most_ends, ends)
     if longest >= _BLANK:
         yield f"has {longest} blanks in a row: look at what comes after them"
+    if most_ends > _EMPTY_LINES:
+        yield f"has {most_ends - 1} empty lines in a row: look at what comes below them"
 
 
 def _hides(character: str) -> bool:
@@ -58,5 +63,6 @@ def _hides(character: str) -> bool:
         or (category == "Zs" and character != " ")
         or 0xFE00 <= ord(character) <= 0xFE0F
         or 0xE0000 <= ord(character) <= 0xE0FFF
-        or character in "\u115f\u1160\u3164\uffa0"
+        or 0x180B <= ord(character) <= 0x180F
+        or character in "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
     )

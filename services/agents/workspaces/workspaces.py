@@ -36,7 +36,7 @@ SWEEPING_SECONDS = 60.0
 TOMBSTONES_KEPT = 7 * 86_400.0
 """Seconds that a project's place stays taken after its deletion: far longer than any write can be late."""
 _GRACE = 5.0
-_AT_ONCE = 3
+_AT_ONCE, _OF_ONE_USER = 3, 2
 _GOING = ".going-"
 
 
@@ -61,6 +61,8 @@ class Workspaces:
         self._alone: WeakValueDictionary[Owner, asyncio.Lock] = WeakValueDictionary()
         # Of the event loop's threads some are left for others, whatever the disk does.
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        # Nor do others wait for all that one user's agents ask for: most of these calls nobody has to approve.
+        self._own_turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         # Not behind long searches: whoever watches a command asks again and again.
         self._counting = asyncio.Semaphore(1)
         self._removing: set[str] = set()
@@ -104,7 +106,8 @@ class Workspaces:
                 return work(Workspace(folder, self._most_bytes, self._given_to, patience))
 
         lock = self._alone.setdefault(owner, asyncio.Lock()) if alone else nullcontext()
-        async with lock, self._turns:
+        own_turns = self._own_turns.setdefault(owner.user_id, asyncio.Semaphore(_OF_ONE_USER))
+        async with lock, own_turns, self._turns:
             return await self._in_thread(do, self._seconds)
 
     async def remove(self, owner: Owner) -> None:
