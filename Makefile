@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadscope --max-worker
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-rest test-all soak soak-streams check lock contract-baseline bench bench-memory
-.PHONY: bench-durability bench-orchestration bench-fanout bench-tokens clean always
+.PHONY: bench-durability bench-orchestration bench-fanout bench-tokens bench-parking clean always
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,9 @@ bench-fanout: $(VENV)/.dev $(DESCRIPTORS) ## Measure event streams: a delivery, 
 
 bench-tokens: $(VENV)/.dev $(DESCRIPTORS) ## Measure a token's way from the model to its reader, and how many at once
 	@$(BIN)/python -m tests.bench.tokens $(ARGS)
+
+bench-parking: $(VENV)/.dev $(DESCRIPTORS) ## Measure what waiting for approvals costs, a thousand runs at once
+	@$(BIN)/python -m tests.bench.parking $(ARGS)
 
 clean: ## Remove what was installed, generated or cached here; the data in .codelab stays
 	@rm -rf $(VENV) $(DESCRIPTORS) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

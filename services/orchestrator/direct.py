@@ -6,7 +6,7 @@ from services.orchestrator import graph
 from services.orchestrator.attempts import Asked, try_task
 from services.orchestrator.hand import Hand
 from services.orchestrator.limits import LimitReached
-from services.orchestrator.model import Ending, Failure, TaskState, Usage
+from services.orchestrator.model import ApprovalState, Ending, Failure, Lease, TaskState, Usage
 from services.orchestrator.ports import Agents, Completed
 
 
@@ -33,7 +33,7 @@ class Direct:
         ledger = hand.ledger
         begun = ledger.lease.fresh
         while True:
-            if ledger.lease.task.state is TaskState.WAITING_APPROVAL and await ledger.park():
+            if _asks(ledger.lease) and await ledger.park():
                 return None
             if not begun:
                 await ledger.advance([graph.begun(ledger.lease.task, ledger.now())], Usage())
@@ -49,3 +49,9 @@ class Direct:
                 case Failure() as error:
                     task = replace(task, state=TaskState.FAILED, error=error, finished_at=ledger.now())
                     return Ending(error=error, tasks=(task,), spent=tried.spent)
+
+
+def _asks(lease: Lease) -> bool:
+    """Whether the task waits for its user, as far as is known here: what is decided stays so."""
+    pending = any(each.state is ApprovalState.PENDING for each in lease.decisions if each.task_id == lease.task.id)
+    return lease.task.state is TaskState.WAITING_APPROVAL and pending

@@ -41,7 +41,7 @@ from services.orchestrator.sql_leases import (
 from services.orchestrator.sql_notices import tell_changed
 from services.orchestrator.sql_run_queries import load_usage
 from services.orchestrator.sql_run_rows import insert_events, store_tasks, unpublished_events
-from services.orchestrator.tables import approvals, own_approvals, own_runs, runs
+from services.orchestrator.tables import IS_PENDING, approvals, own_approvals, own_runs, runs
 from services.orchestrator.timeline import asked, resolved
 from services.runtime.database import Database, epoch_now
 
@@ -152,11 +152,11 @@ class SqlApprovalStore(SqlApprovalQueries):
         overdue = (
             sa.select(approvals.c.id, approvals.c.run_id, approvals.c.user_id)
             # Questions of what is being deleted stay as they are, and go with it: not to be looked at again and again.
-            .join(runs, runs.c.id == approvals.c.run_id)
+            # No join: SQLite would begin with the runs, and look at all that wait.
             .where(
-                approvals.c.state == ApprovalState.PENDING,
+                IS_PENDING,
                 approvals.c.expires_at <= now,
-                runs.c.state.in_(UNFINISHED),
+                sa.exists().where(runs.c.id == approvals.c.run_id, runs.c.state.in_(UNFINISHED)),
             )
             .order_by(approvals.c.expires_at, approvals.c.id)
             .limit(limit)

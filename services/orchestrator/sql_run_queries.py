@@ -152,17 +152,19 @@ class SqlRunQueries:
 
     async def unpublished(self, older_than: datetime, limit: int, excluding: Collection[str]) -> list[Outbox]:
         waiting = (
-            sa.select(run_events.c.run_id, sa.func.min(run_events.c.created_at).label("since"))
+            # By the runs' own ids: grouped by the events', SQLite would read all that ever happened in their order.
+            sa.select(runs.c.id.label("run_id"), sa.func.min(run_events.c.created_at).label("since"))
+            .select_from(run_events)
             .join(runs, runs.c.id == run_events.c.run_id)
             .join(chat_sessions, chat_sessions.c.id == runs.c.session_id)
             .where(
                 run_events.c.published.is_(None),
                 run_events.c.created_at < older_than,
-                run_events.c.run_id.not_in(excluding),
+                runs.c.id.not_in(excluding),
                 chat_sessions.c.deleted.is_(False),
             )
-            .group_by(run_events.c.run_id)
-            .order_by("since", run_events.c.run_id)
+            .group_by(runs.c.id)
+            .order_by("since", runs.c.id)
             .limit(limit)
             .subquery()
         )

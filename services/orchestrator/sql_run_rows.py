@@ -29,6 +29,7 @@ from services.orchestrator.model import (
 from services.orchestrator.sql_notices import tell_changed
 from services.orchestrator.sql_run_queries import load_event
 from services.orchestrator.tables import (
+    IS_UNFINISHED,
     approvals,
     chat_sessions,
     messages,
@@ -146,7 +147,7 @@ def _turn_of_user(user_id: Any) -> sa.Select[Any]:
 def _unfinished_of_user(user_id: Any) -> sa.Select[Any]:
     return (
         sa.select(runs.c.user_id, runs.c.project_id, runs.c.state, sa.func.count().label("number"))
-        .where(runs.c.user_id == user_id, runs.c.state.in_(UNFINISHED))
+        .where(runs.c.user_id == user_id, IS_UNFINISHED)
         .group_by(runs.c.user_id, runs.c.project_id, runs.c.state)
     )
 

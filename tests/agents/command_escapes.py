@@ -162,6 +162,36 @@ BOMBS = [
     Attempt("output", "yes", False, "printed more than 1 MiB"),
     Attempt("output_without_lines", "cat /dev/zero", False, "printed more than 1 MiB"),
 ]
+_SHARING = """
+import mmap, time
+kept = []
+for _ in range(40):
+    shared = mmap.mmap(-1, 8 * 2**20)
+    shared.write(bytes(len(shared)))
+    <let go>
+    kept.append(shared)
+    time.sleep(0.02)
+time.sleep(9)
+"""
+UNSEEN_MEMORY = [
+    Attempt("memory_shared_and_let_go", python(_SHARING.replace("<let go>", "shared.madvise(4)")), False, "of memory"),
+    Attempt("memory_shared_and_cut", python(_SHARING.replace("<let go>", "shared.resize(4096)")), False, "of memory"),
+    Attempt(
+        "memory_as_tables_of_pages",
+        python(
+            "import ctypes, mmap, time\n"
+            "map = ctypes.CDLL(None).mmap\n"
+            "map.restype, map.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3]\n"
+            "begin = map(None, 80_000 * 2**21, mmap.PROT_READ, 0x4022, -1)\n"
+            "for n in range(80_000): ctypes.c_char.from_address(begin + n * 2**21).value\n"
+            "time.sleep(9)"
+        ),
+        False,
+        "of memory",
+    ),
+    Attempt("memory_as_semaphores", system_call(64, 190, "0", "32000", "0o600"), True, "result ENOSYS"),
+    Attempt("memory_as_events", system_call(206, 0, "9", "ctypes.byref(ctypes.c_long())"), True, "result ENOSYS"),
+]
 WORDS = [
     Attempt("output_closed", "exec >&- 2>&-; sleep 0.05; exit 3", False, r"^\[exit status 3\]$"),
     Attempt("binary_output", "head -c 3000 /dev/urandom; printf '\\0\\1'", True, "\N{REPLACEMENT CHARACTER}"),
@@ -179,6 +209,6 @@ WORDS = [
     Attempt("looks_like_success", "echo '[exit status 0]'; exit 1", False, r"\n\[exit status 1\]$"),
 ]
 
-OF_WALLS = [*FILES, *ENVIRONMENT, *POWERS, *PROCESSES, *NETWORK]
+OF_WALLS = [*FILES, *ENVIRONMENT, *POWERS, *PROCESSES, *NETWORK, *UNSEEN_MEMORY]
 """What each way of making a sandbox has to hold by itself."""
 ATTEMPTS = [*OF_WALLS, *BOMBS, *WORDS]

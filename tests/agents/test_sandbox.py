@@ -24,6 +24,7 @@ from services.agents.workspaces.workspaces import Workspaces
 from services.doctor.commands import commands
 from services.runtime.settings import Settings
 from tests.agents.sandboxes import (
+    OWNER,
     ROADS,
     SMALL,
     Places,
@@ -31,8 +32,10 @@ from tests.agents.sandboxes import (
     folder_for,
     owner_of_folders,
     processes_on,
+    python,
     sandbox,
     temporary_folder,
+    workspaces_for,
 )
 from tests.e2e.polling import eventually
 
@@ -137,6 +140,37 @@ async def test_full_folder_can_only_be_emptied(road: str, folder: Path) -> None:
     assert "of the workspace's space" in await said_by(tool, "echo more >file")
     assert await said_by(tool, "rm much && ls") == "file\n[exit status 0]"
     assert await said_by(tool, "echo more >file; cat file") == "more\n[exit status 0]"
+
+
+async def test_folder_that_cannot_be_counted_takes_no_more(road: str) -> None:
+    with temporary_folder() as base:
+        workspaces = await workspaces_for(road, base)
+        tool = RunCommand(sandbox(road, replace(SMALL, new_files=300)), workspaces)
+        deep = await workspaces.folder(OWNER)
+        for _ in range(101):
+            deep /= "d"
+            deep.mkdir()
+            os.chown(deep, owner_of_folders(road), -1)
+        said = await said_by(tool, python("import os\nfor n in range(200_000): os.symlink('x', f'd/{n}')"))
+        assert "too many files" in said
+        assert await said_by(tool, "rm -r d && ls") == "[exit status 0]"
+
+
+async def test_files_without_a_name_count_too(road: str) -> None:
+    with temporary_folder() as base:
+        tool = RunCommand(sandbox(road), await workspaces_for(road, base))
+        said = await said_by(
+            tool,
+            python(
+                "import os, time\n"
+                "kept = []\n"
+                "for n in range(40):\n"
+                "    kept.append(open('x', 'wb')); os.unlink('x')\n"
+                "    kept[-1].write(os.urandom(2**20)); kept[-1].flush(); time.sleep(0.02)\n"
+                "time.sleep(9)\n"
+            ),
+        )
+        assert "the workspace would have held more than 8 MiB" in said
 
 
 async def test_more_processes_and_threads_than_permitted_end_the_command(tool: RunCommand, road: str) -> None:

@@ -97,6 +97,11 @@ class Suite:
         return f"http://127.0.0.1:{self.http_port}"
 
     @property
+    def workspaces(self) -> Path:
+        """Where the files of all projects are."""
+        return self.folder / ("workspaces" if self.layout is Layout.REPLICAS else "data/workspaces")
+
+    @property
     def second_port_base(self) -> int:
         """From here on the second replicas listen."""
         return self.http_port + 1
@@ -132,7 +137,7 @@ class Suite:
 
     def _shared(self) -> dict[str, str]:
         """What replicas have in common beside their servers."""
-        return {"CODELAB_BACKENDS": self._backends(), "CODELAB_WORKSPACES_DIR": str(self.folder / "workspaces")}
+        return {"CODELAB_BACKENDS": self._backends(), "CODELAB_WORKSPACES_DIR": str(self.workspaces)}
 
     def _backends(self) -> str:
         both = {name: f"{self.grpc_address(name)}+{self.grpc_address(name + SECOND)}" for name in REPLICATED}

@@ -5,11 +5,12 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from services.agents.sandbox import walls
-from services.agents.sandbox.processes import used_below
+from services.agents.sandbox.processes import shared_by_all, unnamed_below, used_below
 from services.agents.sandbox.running import Running, memory_file
 from services.agents.sandbox.sandbox import MOST_COMMAND_BYTES, Ended, Limits, NotStarted, Stop
 from services.agents.sandbox.system_calls import refusing_filter
@@ -19,6 +20,7 @@ _LOOK_SECONDS = 0.1
 _FOLDER_SHARE = 0.05
 """At most this part of the time it is counted what is in the folder."""
 _LEAST_FREE_BYTES = 256 * 1024**2
+_LEAST_FREE_FILES = 100_000
 _AT_ONCE = 8
 
 
@@ -122,28 +124,48 @@ class Bubblewrap:
 
     async def _watch(self, running: Running, folder: Path, room: int, used_bytes: Callable[[], Awaitable[int]]) -> Stop:
         """Return what it uses more of than it may; not before it does."""
-        least_free = min(_LEAST_FREE_BYTES, _free_bytes(folder) // 2)
+        before = counted = _Free.around(folder)
+        least_bytes, least_files = min(_LEAST_FREE_BYTES, before.bytes // 2), min(_LEAST_FREE_FILES, before.files // 2)
+        shared_before = shared_by_all()
         count_at = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            used = await asyncio.to_thread(used_below, running.pid, self._limits.memory_bytes)
+            used = await asyncio.to_thread(used_below, running.pid, self._limits.memory_bytes, shared_before)
             if used.memory > self._limits.memory_bytes:
                 return "memory"
             # The first process and the shell, which waits for what it runs, are of the sandbox.
             if used.threads > self._limits.processes + 1:
                 return "processes"
-            if _free_bytes(folder) < least_free:
+            free = _Free.around(folder)
+            if free.bytes < least_bytes or free.files < least_files:
                 return "disk"
-            if (began := time.monotonic()) >= count_at:
-                if await used_bytes() > room:
+            # Where there is too much to be counted already, counting tells nothing of what comes to it.
+            if room > self._limits.folder_bytes and before.files - free.files > self._limits.new_files:
+                return "disk"
+            if (began := time.monotonic()) >= count_at or counted.files - free.files > self._limits.new_files:
+                counted = free
+                # Of files without a name the folder tells nothing. They are looked for where the disk lacks as much.
+                if before.bytes - free.bytes > self._limits.folder_bytes:
+                    unnamed = await asyncio.to_thread(unnamed_below, running.pid, folder)
+                else:
+                    unnamed = 0
+                if await used_bytes() + unnamed > room:
                     return "disk"
                 now = time.monotonic()
                 count_at = now + (now - began) / _FOLDER_SHARE
 
 
-def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+@dataclass(frozen=True)
+class _Free:
+    """What is left of a disk: bytes, and files that can be made; 0 where there is no end of these."""
+
+    bytes: int
+    files: int
+
+    @classmethod
+    def around(cls, folder: Path) -> Self:
+        found = os.statvfs(folder)
+        return cls(found.f_bavail * found.f_frsize, found.f_favail)
 
 
 def _open_to_its_owner(folder: Path) -> None:

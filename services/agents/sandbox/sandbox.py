@@ -20,6 +20,9 @@ class Limits:
     seconds: float = 120.0
     memory_bytes: int = 512 * 1024**2
     folder_bytes: int = 256 * 1024**2
+    new_files: int = 5_000
+    """So many more files on the disk, whoever made them, are a reason to count those of the folder at once, and to stop
+    what runs in one that holds too much already."""
     processes: int = 64
     """Threads count too."""
     open_files: int = 256

@@ -3,6 +3,7 @@
 import random
 from typing import Literal
 
+from tests.e2e.faults.acting import Action
 from tests.e2e.plans import Errand, Step, giving
 from tests.fakes.openai_script import Script
 
@@ -10,16 +11,24 @@ Part = Literal["planning", "working", "combining"]
 PARTS: tuple[Part, ...] = ("planning", "working", "combining")
 # Two of these have little else to do: CodeAssistant answers what is sent to it by name.
 AGENTS = ("DataAnalyst", "DocumentWriter", "CodeAssistant", "DataAnalyst")
+ACTS = "b"
+"""Which of the tasks acts, where one does: in both shapes another is done beside it."""
 DIAMOND = {"a": "", "b": "a", "c": "a", "d": "bc"}
 FORK = {"a": "", "b": "a", "c": "a", "d": "b"}
 """Has two ends, of which one answer is made."""
 
 
-def lingering(part: Part, marker: str, chance: random.Random) -> Errand:
-    """A message of four tasks whose run takes its time in this part, and is quick in the others."""
+def lingering(part: Part, marker: str, chance: random.Random, action: Action | None = None) -> Errand:
+    """A message of four tasks whose run takes its time in this part, and is quick in the others; `action` is one's."""
     shape = FORK if part == "combining" else chance.choice([DIAMOND, FORK])
     steps = [
-        Step(id, tuple(after), _task(part, f"𝄞 {marker} {id} é 中 and more. " * 4, chance), AGENTS[place])
+        Step(
+            *(id, tuple(after)),
+            script=action.script
+            if action is not None and id == ACTS
+            else _task(part, f"𝄞 {marker} {id} é 中 and more. " * 4, chance),
+            agent=AGENTS[place],
+        )
         for place, (id, after) in enumerate(shape.items())
     ]
     combining = giving(f"𝄞 All of {marker}: é 中 and more. " * 4, chunks=8)

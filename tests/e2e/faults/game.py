@@ -14,6 +14,7 @@ from tests import postgres, redis_server
 from tests.e2e.client import Api, signed_in
 from tests.e2e.conftest import settings
 from tests.e2e.faults import invariants
+from tests.e2e.faults.deciding import EXPIRES_SECONDS
 from tests.e2e.faults.errands import PARTS, Part
 from tests.e2e.faults.faults import LEASE_SECONDS, Fault
 from tests.e2e.faults.ledger import (
@@ -45,11 +46,13 @@ WAVES = 20
 MACHINE_SECONDS = 6.0
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + MACHINE_SECONDS
 _STRIKES_WITHIN = 0.4
+_TAKEN = ("agent_started", "approval_required", "approval_resolved")
 QUICK = {
     "CODELAB_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     # Nobody who is only slow, or was frozen for a while, is to be taken for dead.
     "CODELAB_MODEL_TIMEOUT_SECONDS": "15",
     "CODELAB_DRAIN_SECONDS": "2",
+    "CODELAB_APPROVAL_SECONDS": f"{EXPIRES_SECONDS:g}",
 }
 
 
@@ -126,7 +129,7 @@ class Strike:
         deadline = time.monotonic() + TAKEOVER_SECONDS
         while time.monotonic() < deadline:
             runs = {run.id: run for run in await runs_of(self.ledger, sessions)}
-            if all(runs[each].over or runs[each].epoch > epoch for each, epoch in before.items()):
+            if all(not runs[each].leased or runs[each].epoch > epoch for each, epoch in before.items()):
                 return
             await asyncio.sleep(0.05)
 
@@ -139,6 +142,9 @@ class Game:
     suite: Suite
     model: FakeModel
     ledger: Ledger
+    """The orchestrator's."""
+    agents: Ledger
+    """The agents service's."""
     postgres: PostgresServer | None
     redis: RedisServer | None
     apis: list[Api]
@@ -163,10 +169,14 @@ class Game:
         self.tally.faults[fault.name] += 1
         wrong += await invariants.every_run_ends(self.ledger, load)
         if not wrong:
+            await load.decided()
             done = invariants.all_was_done_once(
                 *(self.ledger, load, self.model, self.tally.seen), before=strike.tasks, spares_runs=fault.spares_runs
             )
             wrong += await _found(done)
+            wrong += await invariants.all_was_done_as_decided(
+                self.ledger, self.agents, self.suite.workspaces, load, self.tally.seen
+            )
             wrong += await self._takeovers(fault, strike)
         wrong = self._noted(label, wrong + load.violations)
         told = asyncio.create_task(self._told(fault, load, label), name=label)
@@ -231,8 +241,9 @@ class Game:
         events = await events_of(self.ledger, leased)
         taken = []
         for run_id, epoch in leased.items():
-            later = [each for each in events[run_id] if each.epoch > epoch and each.type == "agent_started"]
-            if later and strike.at is not None:
+            later = [each for each in events[run_id] if each.epoch > epoch and each.type in _TAKEN]
+            # What its user decides is no takeover, and comes when they like.
+            if later and strike.at is not None and later[0].type == "agent_started":
                 taken.append(later[0].at - strike.at)
         self.tally.takeovers[fault.name] += taken
         late = [seconds for seconds in taken if seconds > TAKEOVER_SECONDS]
@@ -265,12 +276,13 @@ async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, 
         server: PostgresServer | None = None
         redis: RedisServer | None = None
         ledger: Ledger = SqliteLedger(folder / "data" / "orchestrator.db")
+        agents: Ledger = SqliteLedger(folder / "data" / "agents.db")
         if layout is Layout.REPLICAS:
             programs = postgres.programs()
             assert programs is not None, "PostgreSQL is not installed: apt-get install postgresql"
             server = stack.enter_context(postgres.running(programs))
             url = await server.create_database("faults")
-            ledger = PostgresLedger(url)
+            ledger, agents = PostgresLedger(url), PostgresLedger(url, "agents")
             # Two replicas of agents need a memory that both see, and one queue for each agent.
             qdrant = stack.enter_context(FakeQdrant(described()))
             redis = stack.enter_context(redis_server.running())
@@ -281,6 +293,6 @@ async def playing(layout: Layout, model: FakeModel, folder: Path, tally: Tally, 
         users = random.Random(seed)
         ids = [str(uuid.UUID(int=users.getrandbits(128), version=4)) for _ in range(USERS)]
         apis = [await stack.enter_async_context(signed_in(suite.url, await suite.token(user_id))) for user_id in ids]
-        game = Game(layout, suite, model, ledger, server, redis, apis, tally, seed)
+        game = Game(layout, suite, model, ledger, agents, server, redis, apis, tally, seed)
         stack.push_async_callback(game.close)
         yield game

@@ -5,13 +5,24 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import httpx
 
 from tests.e2e.client import FINAL_STATES, Chat, answer
 from tests.e2e.events import Event
-from tests.e2e.faults import planned
-from tests.e2e.faults.ledger import EventRow, Ledger, RunRow, TaskRow, events_of, runs_of, tasks_of
+from tests.e2e.faults import acting, planned
+from tests.e2e.faults.ledger import (
+    EventRow,
+    Ledger,
+    RunRow,
+    TaskRow,
+    approvals_of,
+    effects_of,
+    events_of,
+    runs_of,
+    tasks_of,
+)
 from tests.e2e.faults.load import Load, Sent
 from tests.e2e.polling import eventually
 from tests.fakes.openai_server import Exchange, FakeModel
@@ -69,13 +80,35 @@ async def all_was_done_once(
             exchanges = model.exchanges(sent.marker)
             wrong += _left_in_peace(sent, run, events[run.id], exchanges)
             if sent.errand is None:
-                wrong += _asked_once(sent, run, exchanges, spares_runs)
+                succeeded = run.state == "SUCCEEDED"
+                found = acting.asked_once(sent.script, run.begun, succeeded, exchanges, spares_runs)
+                wrong += [f"{sent.marker} {each}: {run}" for each in found]
             else:
                 own = (run, tasks.get(run.id, []), events[run.id])
                 wrong += planned.asked_once(sent.errand, *own, exchanges, _unix_offset(), spares_runs)
         wrong += await _history(chat, mine, in_session)
     wrong += await _nothing_is_left(load)
     wrong += await _model_is_left_alone(load, model)
+    return wrong
+
+
+async def all_was_done_as_decided(
+    ledger: Ledger, agents: Ledger, workspaces: Path, load: Load, seen: Counter[str]
+) -> list[str]:
+    """What agents did, by their journal and by the files in the workspaces, once every run is over."""
+    runs = {run.id: run for run in await runs_of(ledger, [chat.session_id for chat in load.chats])}
+    approvals, effects = await approvals_of(ledger, runs), await effects_of(agents, runs)
+    events = await events_of(ledger, runs)
+    wrong = []
+    for sent in load.sent:
+        run = runs.get(sent.run_id or "")
+        if sent.action is None or run is None:
+            continue
+        asked, done = approvals.get(run.id, []), effects.get(run.id, {})
+        text = acting.file_of(workspaces, sent.chat.project_id, sent.action)
+        wrong += acting.done_as_decided(sent.action, run, events[run.id], asked, done, text)
+        seen.update(f"approval {each.state}" for each in asked)
+        seen.update(f"call {'of unknown end' if each.success is None else 'made'}" for each in done.values())
     return wrong
 
 
@@ -103,7 +136,7 @@ async def all_was_told_once(ledger: Ledger, load: Load, *, streams_lived: bool) 
             if watcher.resyncs:
                 wrong.append(f"session {run.session_id} had to resync, and its stream lived")
         path = f"{watcher.chat.project_path}/runs/{run.id}:events"
-        told = (await _asked(watcher.chat, path))["events"]
+        told = (await _asked(watcher.chat, path, page_size=200))["events"]
         if [event["id"] for event in told] != [event.published for event in events[run.id]]:
             wrong.append(f"the timeline tells {told}, and there is {events[run.id]}")
         elif run.planned:
@@ -132,16 +165,6 @@ def _left_in_peace(sent: Sent, run: RunRow, events: Sequence[EventRow], exchange
     return [
         f"{sent.marker} ran again {seconds:.3f} s after its end: {run} {events}" for seconds in after if seconds > late
     ]
-
-
-def _asked_once(sent: Sent, run: RunRow, exchanges: Sequence[Exchange], spares_runs: bool) -> list[str]:
-    """The model was asked for each attempt at most once."""
-    wrong: list[str] = []
-    if len(exchanges) > run.begun:
-        wrong.append(f"{sent.marker} asked the model {len(exchanges)} times for: {run}")
-    if run.state == "SUCCEEDED" and (not exchanges or (spares_runs and len(exchanges) != 1)):
-        wrong.append(f"{sent.marker} asked the model {len(exchanges)} times, not once: {run}")
-    return wrong
 
 
 def _unix_offset() -> float:

@@ -1,5 +1,6 @@
-"""What the orchestrator has written down, read past its door: from its SQLite file, or from PostgreSQL."""
+"""What services have written down, read past their doors: from their SQLite files, or from PostgreSQL."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -18,7 +19,7 @@ _COSTS = ("prompt_tokens", "completion_tokens", "model_calls")
 
 
 class Ledger(Protocol):
-    """The tables of a living orchestrator."""
+    """The tables of a living service."""
 
     async def rows(self, query: str) -> list[Mapping[str, Any]]:
         """What the query selects, with times as they are kept. The tables need no schema."""
@@ -37,6 +38,7 @@ class SqliteLedger:
 @dataclass(frozen=True)
 class PostgresLedger:
     url: str
+    schema: str = "orchestrator"
 
     async def rows(self, query: str) -> list[Mapping[str, Any]]:
         """As soon as the server answers: a check of one fault may meet the next, which restarts it."""
@@ -52,7 +54,7 @@ class PostgresLedger:
         return rows
 
     async def _read(self, query: str) -> list[Mapping[str, Any]]:
-        connection = await asyncpg.connect(self.url, server_settings={"search_path": "orchestrator"})
+        connection = await asyncpg.connect(self.url, server_settings={"search_path": self.schema})
         try:
             return [dict(row) for row in await connection.fetch(query)]
         finally:
@@ -113,6 +115,28 @@ class EventRow:
     at: float
 
 
+@dataclass(frozen=True)
+class ApprovalRow:
+    """What a run asked its user."""
+
+    id: str
+    run_id: str
+    task_id: str | None
+    state: str
+
+
+@dataclass(frozen=True)
+class EffectRow:
+    """A call of a tool that the agents service has begun; `id` is its approval's. Without success it may go on yet."""
+
+    id: str
+    run_id: str
+    tool: str
+    new_text: str
+    """Of an edit what it puts in."""
+    success: bool | None
+
+
 async def runs_of(ledger: Ledger, session_ids: Iterable[str]) -> list[RunRow]:
     """The sessions' runs, in the order in which they were accepted."""
     query = (
@@ -162,6 +186,28 @@ async def events_of(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, list[Ev
             at=_unix(row["created_at"]),
         )
         found.setdefault(event.run_id, []).append(event)
+    return found
+
+
+async def approvals_of(ledger: Ledger, run_ids: Iterable[str]) -> dict[str, list[ApprovalRow]]:
+    """What the runs asked, in order."""
+    query = f"SELECT id, run_id, task_id, state FROM approvals WHERE run_id IN ({_quoted(run_ids)}) ORDER BY run_id, n"
+    found: dict[str, list[ApprovalRow]] = {}
+    for row in await ledger.rows(query):
+        approval = ApprovalRow(row["id"], row["run_id"], row["task_id"], row["state"].upper())
+        found.setdefault(approval.run_id, []).append(approval)
+    return found
+
+
+async def effects_of(agents: Ledger, run_ids: Iterable[str]) -> dict[str, dict[str, EffectRow]]:
+    """What the runs did, by the ids of their calls; read from the tables of the agents service."""
+    query = f"SELECT run_id, call_id, tool, arguments, success FROM effects WHERE run_id IN ({_quoted(run_ids)})"
+    found: dict[str, dict[str, EffectRow]] = {}
+    for row in await agents.rows(query):
+        put = json.loads(row["arguments"]).get("new_text", "")
+        success = None if row["success"] is None else bool(row["success"])
+        effect = EffectRow(row["call_id"], row["run_id"], row["tool"], put, success)
+        found.setdefault(effect.run_id, {})[effect.id] = effect
     return found
 
 

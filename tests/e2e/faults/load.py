@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 
 from tests.e2e.client import AGENT, Api, Chat
-from tests.e2e.events import StreamBroken
+from tests.e2e.events import Event, StreamBroken
+from tests.e2e.faults.acting import Action, acting
+from tests.e2e.faults.deciding import Decider
 from tests.e2e.faults.errands import PARTS, Part, answer_of, lingering, texts_of
 from tests.e2e.faults.watcher import REFUSALS, Watcher
 from tests.e2e.plans import Errand
+from tests.e2e.polling import eventually
 from tests.fakes.openai_script import Script
 
 ACCEPTED_WITHIN = 45.0
@@ -23,13 +26,21 @@ _AGAIN_AFTER_SECONDS = 0.1
 # What may befall a request while services come and go; anything else is a violation. 503 names what is out of reach.
 _EXCUSED_STATUS = {503, 504}
 _EXCUSED = {"RUN_INTERRUPTED", "RUN_CANCELLED"}
-WAYS = ("run", "run", "send", "stream", "cancel", "replace")
+WAYS = ("run", "run", "send", "stream", "cancel", "replace", "act")
 """What is done in each session but the first, where messages queue."""
 _PLANNED: dict[str, Part] = {"queue": "combining", "run": "planning", "stream": "working"}
 """Of the first wave, the first message of these ways names no agent: so a fault meets planned runs in each part."""
 _PLANNED_SHARE = 0.1
 """Of all others: each costs as much as six that name one."""
 QUEUED_MESSAGES = 4
+MOST_ACTING = 2
+"""Messages at which an agent acts, one in the first wave: they wait for their user, and for each other."""
+_ACTING_SHARE = 0.3
+"""Of the later waves, those with another."""
+_PLANNED_ACTING_SHARE = 0.3
+"""Of these messages those that name no agent: one of the tasks acts."""
+DECIDED_WITHIN = 60.0
+"""Seconds: the longest fault, and several questions that nobody answers in time."""
 
 
 @dataclass
@@ -38,14 +49,25 @@ class Sent:
 
     chat: Chat
     way: str
-    content: str
-    expected: str
     marker: str
+    script: Script
+    """What the model does, where an agent is named."""
     errand: Errand | None = None
     """What is planned, where no agent is named."""
+    action: Action | None = None
+    """What is done, if its user agrees."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     run_id: str | None = None
     may_be_cancelled: bool = False
+
+    @property
+    def content(self) -> str:
+        return f"{self.marker} {self.script.directive()}" if self.errand is None else self.errand.content
+
+    @property
+    def expected(self) -> str:
+        """The answer."""
+        return self.script.answer if self.errand is None else answer_of(self.errand)
 
     @property
     def agent(self) -> str | None:
@@ -62,11 +84,12 @@ class Load:
     watchers: list[Watcher] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    _deciders: list["asyncio.Task[None]"] = field(default_factory=list)
     _to_plan: dict[str, Part] = field(default_factory=lambda: dict(_PLANNED))
 
     async def open(self, apis: list[Api]) -> None:
         """Make the sessions, in a project of each user, and watch them."""
-        projects = [(api, (await api.new_project())["id"]) for api in apis]
+        projects = [(api, (await _new_project(api))["id"]) for api in apis]
         for place in range(1 + len(WAYS)):
             api, project_id = projects[place % len(projects)]
             self.chats.append(await api.new_chat(project_id))
@@ -75,7 +98,14 @@ class Load:
             watcher.start()
 
     async def close(self) -> None:
+        for decider in self._deciders:
+            decider.cancel()
+        await asyncio.gather(*self._deciders, return_exceptions=True)
         await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
+
+    async def decided(self) -> None:
+        """Return when nobody has anything left to decide."""
+        await asyncio.gather(*self._deciders)
 
     async def wave(self) -> None:
         """Send once in every session, and return when everything is accepted and the waiting senders have heard."""
@@ -92,6 +122,9 @@ class Load:
             await self._insist(self._new(chat, "queue", quick=True))
 
     async def _use(self, chat: Chat, way: str) -> None:
+        if way == "act":
+            await self._act(chat)
+            return
         sent = self._new(chat, way)
         match way:
             case "send":
@@ -112,17 +145,29 @@ class Load:
             case _:
                 await self._insist(sent)
 
+    async def _act(self, chat: Chat) -> None:
+        acted = sum(sent.action is not None for sent in self.sent)
+        if acted and (acted == MOST_ACTING or self.random.random() >= _ACTING_SHARE):
+            return
+        marker = f"m-{self.random.getrandbits(64):016x}"
+        action = acting(marker, self.random)
+        is_planned = self.random.random() < _PLANNED_ACTING_SHARE
+        errand = lingering("working", marker, self.random, action) if is_planned else None
+        sent = Sent(chat, "act", marker, action.script, errand, action)
+        self.sent.append(sent)
+        await self._insist(sent)
+        if sent.run_id is not None:
+            decider = Decider(chat, sent.run_id, random.Random(f"{marker} decisions"), self.seen, self.violations)
+            deciding = decider.decide(DECIDED_WITHIN)
+            self._deciders.append(asyncio.create_task(deciding, name=f"decide {sent.run_id}"))
+
     def _new(self, chat: Chat, way: str, *, quick: bool = False) -> Sent:
         marker = f"m-{self.random.getrandbits(64):016x}"
         part = self._to_plan.pop(way, None)
         if part is None and self.random.random() < _PLANNED_SHARE:
             part = self.random.choice(PARTS)
-        if part is None:
-            script = self._script(marker, quick)
-            sent = Sent(chat, way, f"{marker} {script.directive()}", script.answer, marker)
-        else:
-            errand = lingering(part, marker, self.random)
-            sent = Sent(chat, way, errand.content, answer_of(errand), marker, errand)
+        errand = None if part is None else lingering(part, marker, self.random)
+        sent = Sent(chat, way, marker, self._script(marker, quick), errand)
         self.sent.append(sent)
         return sent
 
@@ -214,3 +259,18 @@ class Load:
         if response.status_code not in _EXCUSED_STATUS and reason not in _EXCUSED:
             self.violations.append(f"{sent.way} {sent.marker} was answered {response.status_code} {response.text}")
         self.seen[f"{sent.way}: {reason}"] += 1
+
+
+async def _new_project(api: Api) -> Event:
+    """A project, as soon as the gateway's own connection is back: for a moment it knows better than that who serves."""
+
+    async def there() -> Event | None:
+        response = await api.http.post("/my/projects", json={"name": "Lab"})
+        if response.status_code == 503:
+            return None
+        assert response.status_code == 201, response.text
+        made: Event = response.json()
+        return made
+
+    project: Event = await eventually(there, what="a project")
+    return project

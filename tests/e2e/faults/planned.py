@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from tests.e2e.events import Event
+from tests.e2e.faults import acting
 from tests.e2e.faults.errands import Part, ends_of
 from tests.e2e.faults.ledger import EventRow, RunRow, TaskRow
 from tests.e2e.plans import Errand, tellable, told, usage_of
+from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import Exchange
 
 
@@ -52,7 +54,7 @@ def asked_once(
         return _about(errand, run, wrong)
     for step in errand.steps:
         if rows:
-            wrong += _did_once(rows[step.id], step.script.answer, asked[step.id], offset, spares_runs)
+            wrong += _did_once(rows[step.id], step.script, asked[step.id], offset, spares_runs)
             wrong += _waited(asked[step.id], [rows[id] for id in step.depends_on], offset, step.id)
     wrong += _waited(combining, tasks, offset, "combining")
     if succeeded:
@@ -93,15 +95,13 @@ def _by_task(errand: Errand, exchanges: Sequence[Exchange]) -> dict[str, list[Ex
     return {id: [each for each in of_task if each.user_text == said] for id, said in instructions.items()}
 
 
-def _did_once(task: TaskRow, answer: str, asked: Sequence[Exchange], offset: float, spares_runs: bool) -> list[str]:
-    wrong = []
-    if len(asked) > task.attempt:
-        wrong.append(f"asked the model {len(asked)} times for {task}")
-    if task.state == "SUCCEEDED":
-        if task.output != answer:
-            wrong.append(f"gave other words than {answer!r}: {task}")
-        if not asked or (spares_runs and len(asked) != 1):
-            wrong.append(f"asked the model {len(asked)} times, not once, for {task}")
+def _did_once(task: TaskRow, script: Script, asked: Sequence[Exchange], offset: float, spares_runs: bool) -> list[str]:
+    succeeded = task.state == "SUCCEEDED"
+    found = acting.asked_once(script, task.attempt, succeeded, asked, spares_runs)
+    wrong = [f"{each} for {task}" for each in found]
+    if succeeded:
+        if task.output != script.answer:
+            wrong.append(f"gave other words than {script.answer!r}: {task}")
         wrong += [f"did {task} again {each} s after it was done" for each in _later(asked, task.finished_at, offset)]
     return wrong
 
