@@ -29,9 +29,10 @@ class Performance:
 
     @property
     def seconds(self) -> float:
-        """Since the first task began."""
+        """Since the first task began, and no more than the run was worked on."""
         began = [task.started_at for task in self.tasks if task.started_at is not None]
-        return max(0.0, (self._ledger.now() - min(began)).total_seconds()) if began else 0.0
+        since = max(min(began), self._ledger.lease.working_since) if began else self._ledger.now()
+        return max(0.0, (self._ledger.now() - since).total_seconds())
 
     async def commit(self) -> None:
         """Write down the changes. Raise LeaseLost."""

@@ -70,7 +70,6 @@ def _fenced(columns: tuple[str, ...], states: tuple[RunState, ...]) -> Returning
             }
         )
         .returning(
-            runs.c.started_at,
             (runs.c.event_count - happening + 1).label("event_count"),
             *(runs.c[column] for column in _COSTS),
         )
@@ -90,8 +89,8 @@ async def fence(
 ) -> sa.Row[tuple[Any, ...]]:
     """Change the run under its lease, renew that, add what was spent, and make room for events that happen.
 
-    Return when the run began, what it cost so far, and the number of the first of these events. Raise LeaseLost, also
-    if the run is in none of the states.
+    Return what the run cost so far, and the number of the first of these events. Raise LeaseLost, also if the run is in
+    none of the states.
     """
     fenced = await connection.execute(
         _fenced(tuple(values), states),

@@ -144,7 +144,8 @@ class SqlRunProgress(SqlRunAcceptance):
             # A direct run that has succeeded is one task, which asks nothing any more.
             await cancel_tasks(connection, lease.user_id, lease.run_id, now)
             await cancel_questions(connection, lease.user_id, lease.run_id, now)
-        happened = ended(lease, ending, answer, (now - run.started_at).total_seconds())
+        worked = max(0.0, (now - lease.working_since).total_seconds())
+        happened = ended(lease, ending, answer, worked)
         events = await insert_events(
             connection, lease.user_id, lease.run_id, lease.epoch, run.event_count, now, happened, final=True
         )

@@ -34,7 +34,7 @@ def changed(mode: Mode, tasks: Iterable[Task]) -> list[Happened]:
 
 
 def ended(lease: Lease, ending: Ending, answer: Message | None, seconds: float) -> list[Happened]:
-    """That a run, which was the lease's, ends so after so many seconds; the last is its end."""
+    """That a run, which was the lease's, ends so after so many seconds of work; the last is its end."""
     if lease.mode is Mode.DIRECT:
         [task] = ending.tasks or lease.plan.tasks
         if answer is not None:

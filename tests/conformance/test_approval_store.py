@@ -185,6 +185,9 @@ async def test_time_in_which_a_run_was_parked_is_not_counted_as_work(stores: Sto
     going_on = (await decide(stores, ann, question)).lease
     assert going_on is not None
     assert timedelta(hours=1.5) <= going_on.working_since - lease.working_since < timedelta(hours=2)
+    # Nor is it told as such.
+    ended = await succeed(stores.others, going_on, TWO, "Done.", now=going_on.working_since + 2 * SECOND)
+    assert ended.outbox.events[-1].payload["duration_ms"] == 2000
 
 
 # Several tasks that wait

@@ -1,9 +1,11 @@
 """Plans that wait for their user: nobody plans, or asks, twice, whoever dies, and they run as they were approved."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from services.orchestrator.errors import PLAN_EXPIRED, PLAN_REJECTED
 from services.orchestrator.model import (
@@ -17,7 +19,8 @@ from services.orchestrator.model import (
     Run,
     RunState,
 )
-from services.orchestrator.ports import PlanPolicy
+from services.orchestrator.ports import Assignment, Completed, Happening, Paused, PlanPolicy, Wanted
+from services.orchestrator.tables import runs
 from services.runtime.ids import new_id
 from tests.conformance.orchestrator_stores import AGENT, NOW, TWO, a_message, stores_in
 from tests.databases import Place
@@ -220,3 +223,31 @@ async def test_run_that_is_cancelled_while_its_plan_waits_asks_nobody_any_more(
     [left] = await asked_of(world, ann, run_id)
     assert (left.id, left.state) == (asked.id, ApprovalState.CANCELLED)
     assert agents.attempts == []
+
+
+class AskingGraphAgents(GraphAgents):
+    """Implements `Agents`: each task asks once."""
+
+    async def execute(self, assignment: Assignment) -> AsyncGenerator[Happening, None]:
+        if assignment.state:
+            yield Completed("Done.", COST)
+        else:
+            wanted = Wanted(new_id(), {"tool": "shell"}, {"type": "object"})
+            yield Paused("where it was", (wanted,), (), COST)
+
+
+async def test_time_in_which_a_task_waits_is_not_told_as_execution(database_place: Place) -> None:
+    stores, clock = await stores_in(database_place), [NOW]
+    world = World(stores, AskingGraphAgents(), clock=lambda: clock[0])
+    ann = await stores.project()
+    run_id = await begin(world, ann, {"a": []})
+    await eventually(lambda: not world.executor.runs_here(run_id))
+    [asked] = await asked_of(world, ann, run_id)
+    # As if its user had taken two minutes.
+    await stores.execute(sa.update(runs).values(idle_since=runs.c.idle_since - 120.0))
+    clock[0] = NOW + timedelta(seconds=180)
+    await world.executor.decide(ann, asked.id, YES)
+    assert (await ended(world, ann, run_id)).state is RunState.SUCCEEDED
+    [completed] = [event for _, event in world.streams.heard if event.type == "orchestration_completed"]
+    assert 0 < completed.payload["execution_seconds"] <= 60
+    await world.executor.drain()
