@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid5
 
 from services.agents.models import Message, WantedCall
 from services.agents.store import Claim
+from services.agents.turns import within
 
+MOST_IN_A_TURN = 400_000
+"""Code points of the arguments of all calls of one turn: they are kept, shown and sent while the task waits."""
 _BETWEEN_TURNS = "\n\n"
+_TOO_MUCH = (
+    f"The calls of one turn may have {MOST_IN_A_TURN:,} characters of arguments in all, so this one was not made, and"
+    " what it was to be called with is left out. Make it in another turn."
+)
 
 
 @dataclass
@@ -74,17 +81,23 @@ class Transcript:
         """The model said this, and wants these calls."""
         self.steps += 1
         self._text = text
+        room = MOST_IN_A_TURN
         for each in wanted:
             call = Call(_call_id(claim, len(self.known)), each)
+            if len(each.arguments) > room:
+                call = Call(call.id, replace(each, arguments="{}"), _TOO_MUCH)
+            else:
+                room -= len(each.arguments)
             self.known.append(call.id)
             self.calls.append(call)
 
     def close(self) -> None:
-        """Every call has its result: the turn is over."""
+        """Every call has its result: the turn is over. Of earlier ones no more is kept than a prompt has room for."""
         self._over.append(Message("assistant", self._text, calls=tuple(call.wanted for call in self.calls)))
         for call in self.calls:
             assert call.result is not None
             self._over.append(Message("tool", call.result, call_id=call.wanted.id))
+        self._over = list(within(self._over))
         self.calls, self._text = [], ""
 
 

@@ -15,7 +15,6 @@ from services.agents.task import Task
 from services.agents.tools.calling import Calling, CallRules
 from services.agents.tools.tool import Caller, ToolSpec
 from services.agents.transcript import Transcript
-from services.agents.turns import within
 
 Emit = Callable[[ExecutionEvent], None]
 Throttle = Callable[[float], Awaitable[None]]
@@ -111,7 +110,7 @@ class Worker:
             tools=bool(tools or transcript.messages),
         )
         return ModelRequest(
-            (*prompt, *within(transcript.messages)),
+            (*prompt, *transcript.messages),
             agent.config.model,
             agent.config.temperature,
             agent.config.max_tokens,

@@ -96,7 +96,8 @@ class TooManyRuns(ResourceExhausted):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} of your runs are active, and no more may be at once: try again when one has ended, or cancel one",
+            f"{limit} of your runs are active, and no more may be at once: try again when one has ended, decide what"
+            " waits for your approval, or cancel one",
             retry_after=2.0,
             limit=str(limit),
         )

@@ -31,6 +31,24 @@ def test_turn_that_is_over_is_what_was_wanted_and_a_result_for_each_in_that_orde
     assert (transcript.calls, transcript.steps) == ([], 1)
 
 
+def test_turn_takes_so_much_and_what_is_beyond_that_is_refused_and_not_kept() -> None:
+    transcript, large = Transcript(), WantedCall("call_0", "write_file", "x" * 250_000)
+    transcript.open("", [large, large, READ], claim())
+    assert [call.result is not None for call in transcript.calls] == [False, True, False]
+    assert "Make it in another turn" in str(transcript.calls[1].result)
+    assert len(transcript.dump()) < 300_000
+
+
+def test_transcript_keeps_no_more_than_a_prompt_has_room_for() -> None:
+    transcript, large = Transcript(), WantedCall("call_0", "write_file", "x" * 100_000)
+    for _ in range(25):
+        transcript.open("", [large], claim())
+        transcript.calls[0].result = "y" * 12_000
+        transcript.close()
+    assert len(transcript.messages) == 50
+    assert len(transcript.dump()) < 400_000
+
+
 def test_what_is_said_in_several_turns_is_one_text_of_paragraphs() -> None:
     transcript = Transcript()
     assert transcript.say("Ä", first=True) == (0, "Ä")
@@ -43,7 +61,7 @@ def test_pause_keeps_everything() -> None:
     transcript = Transcript()
     transcript.say("Once.", first=True)
     transcript.open("Once.", [READ], claim())
-    transcript.calls[0].result = "é \ud83d"
+    transcript.calls[0].result = "é 𝄞\u2028"
     transcript.close()
     transcript.open("", [WRITE, READ], claim())
     transcript.calls[1].result = "done"

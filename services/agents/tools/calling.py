@@ -22,7 +22,7 @@ from services.agents.events import (
 )
 from services.agents.store import Claim
 from services.agents.tools.policy import ToolPolicy, ToolPolicyStore
-from services.agents.tools.tool import MOST_ARGUMENTS, Caller, Output, Tool, ToolFailed, ToolSpec
+from services.agents.tools.tool import MOST_ARGUMENTS, Caller, Output, Tool, ToolFailed, ToolSpec, bounded
 from services.agents.tools.toolbox import ASK_AGENT, Toolbox
 from services.agents.tools.unseen import warnings_of
 from services.agents.transcript import Call
@@ -250,7 +250,7 @@ def _note_of(approved: CallAnswer | None) -> str:
     """What the model has to know before the result of a call that was approved so."""
     if approved is None or approved.arguments is None:
         return ""
-    return _EDITED + json.dumps(dict(approved.arguments), ensure_ascii=False) + "\n\n"
+    return _EDITED + bounded(json.dumps(dict(approved.arguments), ensure_ascii=False)).text + "\n\n"
 
 
 def _no_number(name: str) -> None:
