@@ -15,13 +15,13 @@ from services.agents.store import AgentPage, AgentPosition, Claim
 from services.agents.tables import (
     OWN_AGENTS,
     OWN_CLAIMS,
-    OWN_SPACES,
     executions,
     idempotency_keys,
     lock_space,
     memory_collections,
     of,
     of_task,
+    space_state,
     tool_policies,
     user_agents,
     worker_spaces,
@@ -113,9 +113,7 @@ class SqlAgentStore:
                 )
             )
         async with self._database.read() as connection:
-            space = await connection.execute(sa.select(worker_spaces).where(of(worker_spaces, owner)))
-            row = OWN_SPACES.first(space, owner.user_id, owner.project_id)
-            if row is None or row.state != "active":
+            if await space_state(connection, owner) != "active":
                 raise ProjectNotFound(owner.project_id)
             counted = await connection.execute(_count(owner))
             total = sum(row.rows for row in OWN_AGENTS.all(counted, owner.user_id, owner.project_id))

@@ -140,6 +140,18 @@ def _locked_space(user_id: Any, project_id: Any) -> ReturningUpdate[Any]:
     return sa.update(worker_spaces).where(space).values(state=worker_spaces.c.state).returning(worker_spaces)
 
 
+@prepared
+def _space(user_id: Any, project_id: Any) -> sa.Select[Any]:
+    return sa.select(worker_spaces).where(of(worker_spaces, Owner(user_id, project_id)))
+
+
+async def space_state(connection: AsyncConnection, owner: Owner) -> str | None:
+    """The state of the project's worker space, as this transaction sees it; None if there is none."""
+    found = await connection.execute(*_space(owner.user_id, owner.project_id))
+    space = OWN_SPACES.first(found, owner.user_id, owner.project_id)
+    return None if space is None else str(space.state)
+
+
 async def lock_space(connection: AsyncConnection, owner: Owner) -> str | None:
     """Keep every other writer out of the project until this transaction ends; return the state of its worker space."""
     # An UPDATE locks on every database; FOR UPDATE would be ignored by SQLite.

@@ -126,9 +126,9 @@ class Calling:
                     looking = []
                     await self._run(caller, found, rules, emit)
                 case CallAnswer(detail=detail, success=success):
-                    emit(ToolCompleted(call.id, call.wanted.tool, Output(detail, success)))
-                    changed = rules.answer(call.id, "approved")
-                    call.result = _note_of(changed) + _told(Output(detail, success))
+                    output = Output(detail, success)
+                    emit(ToolCompleted(call.id, call.wanted.tool, output))
+                    call.result = _note_of(rules.answer(call.id, "approved")) + _told(output)
         await self._run_together(caller, looking, rules, emit)
         # What will be asked of another agent begins now, for whoever watches.
         for each in pending:

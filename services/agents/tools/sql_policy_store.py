@@ -13,12 +13,11 @@ from services.agents.errors import AgentNotFound, ProjectNotFound
 from services.agents.tables import (
     OWN_AGENTS,
     OWN_POLICIES,
-    OWN_SPACES,
     lock_space,
     of,
+    space_state,
     tool_policies,
     user_agents,
-    worker_spaces,
 )
 from services.agents.tools.policy import PlanApproval, ToolPolicy, ToolRule
 from services.runtime.database import Database, prepared
@@ -39,7 +38,8 @@ class SqlToolPolicyStore:
             found = await connection.execute(*_of_project(owner.user_id, owner.project_id))
             row = OWN_POLICIES.first(found, owner.user_id, owner.project_id)
             if row is None:
-                await _require_space(connection, owner)
+                if await space_state(connection, owner) != "active":
+                    raise ProjectNotFound(owner.project_id)
                 return ToolPolicy()
             policy = _policy(row)
             there = await _agents(connection, owner, _agents_of(policy))
@@ -66,13 +66,6 @@ class SqlToolPolicyStore:
 @prepared
 def _of_project(user_id: Any, project_id: Any) -> sa.Select[Any]:
     return sa.select(tool_policies).where(of(tool_policies, Owner(user_id, project_id)))
-
-
-async def _require_space(connection: AsyncConnection, owner: Owner) -> None:
-    found = await connection.execute(sa.select(worker_spaces).where(of(worker_spaces, owner)))
-    space = OWN_SPACES.first(found, owner.user_id, owner.project_id)
-    if space is None or space.state != "active":
-        raise ProjectNotFound(owner.project_id)
 
 
 def _agents_of(policy: ToolPolicy) -> list[str]:
