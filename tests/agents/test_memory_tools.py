@@ -113,6 +113,7 @@ async def test_most_fitting_come_first_and_no_more_than_asked_for(world: World) 
     drafts = [MemoryDraft(f"The printer number {number} is out of paper.", success=False) for number in range(30)]
     await world.memories.add_all(owner, agent.id, [(draft, None) for draft in (*drafts, MemoryDraft(FACT))])
     assert [each["said"] for each in await world.found("staging database port", limit=1)] == [FACT]
+    assert [each["said"] for each in await world.found("staging database port", limit=1.0)] == [FACT]
     assert len(await world.found("printer paper")) == 5
     found = await world.found("printer paper", limit=20)
     assert len(found) == 20

@@ -19,7 +19,7 @@ from services.agents.memory.keeper import MemoryKeeper
 from services.agents.memory.model import EVERYTHING, Memory
 from services.agents.memory.service import MemoryService, Search
 from services.agents.quoting import line
-from services.agents.tools.tool import MOST_OUTPUT, Caller, Output, ToolFailed, ToolSpec
+from services.agents.tools.tool import MOST_OUTPUT, Caller, Output, ToolFailed, ToolSpec, storable
 from services.runtime.ids import Clock
 
 _SECONDS = 20.0
@@ -99,11 +99,11 @@ class SearchMemoryTool:
 
     async def run(self, caller: Caller, arguments: Mapping[str, Any]) -> Output:
         """See Tool."""
-        search = Search(_storable(arguments["query"]), "hybrid")
+        search = Search(storable(arguments["query"]), "hybrid")
+        # JSON's 5.0 is a whole number to the schema.
+        limit = int(arguments.get("limit", _USUALLY))
         async with _failing_plainly():
-            page = await self._memories.list(
-                caller.agent.owner, caller.agent.id, EVERYTHING, search, arguments.get("limit", _USUALLY), ""
-            )
+            page = await self._memories.list(caller.agent.owner, caller.agent.id, EVERYTHING, search, limit, "")
         if not page.memories:
             return Output("You remember nothing yet.")
         room = (MOST_OUTPUT - len(_FOUND)) // len(page.memories) - 1
@@ -125,7 +125,7 @@ class RememberTool:
 
     async def run(self, caller: Caller, arguments: Mapping[str, Any]) -> Output:
         """See Tool."""
-        agent, content = caller.agent, _storable(arguments["content"])
+        agent, content = caller.agent, storable(arguments["content"])
         memory = Memory(
             id=interactions.said_once(agent.owner, agent.id, content),
             owner=agent.owner,
@@ -134,7 +134,7 @@ class RememberTool:
             interaction_type="tool",
             timestamp=self._clock(),
             session_id=caller.session_id,
-            tags=tuple(dict.fromkeys(map(_storable, arguments.get("tags", ())))),
+            tags=tuple(dict.fromkeys(map(storable, arguments.get("tags", ())))),
             source=f"{caller.run_id}/{caller.task_id}",
         )
         async with _failing_plainly():
@@ -175,8 +175,3 @@ def _quoted(memory: Memory, room: int) -> tuple[str, bool]:
         kept = min(kept - 1, kept * room // len(quotation))
         quotation = line({**told, "said": f"{said[:kept]}…"})
     return quotation, kept < len(said)
-
-
-def _storable(text: str) -> str:
-    """The text without what no database keeps: models say anything."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

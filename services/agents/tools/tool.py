@@ -72,10 +72,15 @@ class Tool(Protocol):
         """
 
 
+def storable(text: str) -> str:
+    """The text without what no database keeps, NUL and halves of surrogate pairs: models and files say anything."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def bounded(text: str, success: bool = True, most: int = MOST_OUTPUT) -> Output:
     """The text as an Output: of a long one its beginning and its end, with a note between them that says what is left
     out. What no database keeps is replaced."""
-    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    text = storable(text)
     if len(text) <= most:
         return Output(text, success)
     first, last = text[: most * 3 // 4], text[-(most // 4) :]
