@@ -13,6 +13,8 @@ Frame = TypeVar("Frame")
 GATHER_SECONDS = 0.01
 """Between two messages of a tunnel: so long what is to be said waits for what else there is. After a quiet moment, the
 first goes at once."""
+_MOMENT_SECONDS = 0.003
+"""What is so nearly over is not waited for: a wake-up costs more than it would save."""
 _MESSAGE_BYTES = 1024 * 1024
 """A message takes no more frames from here on."""
 
@@ -47,7 +49,7 @@ class Outgoing(Generic[Frame]):
                 self._waiting = loop.create_future()
                 await self._waiting
                 continue
-            if (early := sent_at + GATHER_SECONDS - loop.time()) > 0:
+            if (early := sent_at + GATHER_SECONDS - loop.time()) > _MOMENT_SECONDS:
                 await asyncio.sleep(early)
             sent_at = loop.time()
             frames, self._frames = self._frames, []
