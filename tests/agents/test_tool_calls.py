@@ -12,6 +12,7 @@ from codelab.agents.v1 import tool_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.agents.tools.tool import Caller, Output, Risk, ToolFailed, ToolSpec
+from services.runtime.database import DatabaseUnavailable
 from tests.agents.calls import Agents, User, events_of, new_uuid, refused, serving
 from tests.agents.test_execution import kinds, make
 from tests.e2e.polling import eventually
@@ -383,3 +384,34 @@ async def test_call_of_which_nobody_knows_how_it_ended_is_not_repeated(
     assert (bell.rung, bell.stopped) == ([{"times": 1}], 1)
     with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
         await breaking_off
+
+
+# What is out of reach at the moment
+
+
+async def test_outage_fails_the_attempt_and_the_next_one_calls_again(
+    house: Agents, user: User, agent: str, bells: dict[str, Bell]
+) -> None:
+    bells["ring"].error = DatabaseUnavailable("no connection to db.internal")
+    task = Tried(house, user, agent, asking([call("ring", times=1), call("chime", times=2)]))
+    with refused(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"):
+        await task.go()
+    bells["ring"].error = None
+    assert (await task.go())[-1].completed.output == "Told: ring 1\nchime 2"
+
+
+async def test_outage_in_a_call_with_side_effects_leaves_its_outcome_unknown(
+    house: Agents, user: User, agent: str, bells: dict[str, Bell], model: FakeModel
+) -> None:
+    task = Tried(house, user, agent, asking([call("knock", times=1)]))
+    paused = (await task.go())[-1].paused
+    bells["knock"].error = DatabaseUnavailable("no connection to db.internal", in_doubt=True)
+    with refused(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"):
+        await task.go(approved(paused.calls[0]), state=paused.state)
+    bells["knock"].error = None
+    events = await task.go(approved(paused.calls[0]), state=paused.state)
+    assert "nobody knows how it ended" in events[-1].completed.output
+    # Nor by a model that begins anew.
+    await task.go(unattended=True)
+    assert "outcome unknown: do not repeat it" in str(model.exchanges()[-1].body["messages"])
+    assert bells["knock"].rung == [{"times": 1}]

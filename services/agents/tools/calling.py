@@ -26,6 +26,7 @@ from services.agents.tools.tool import MOST_ARGUMENTS, Caller, Output, Tool, Too
 from services.agents.tools.toolbox import ASK_AGENT, Toolbox
 from services.agents.tools.unseen import warnings_of
 from services.agents.transcript import Call
+from services.runtime.errors import Unavailable
 from services.runtime.ids import Clock
 from services.runtime.json_schema import violations
 
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 Emit = Callable[[ExecutionEvent], None]
 
 _UNKNOWN_OUTCOME = (
-    "The call began, and nobody knows how it ended, because the server stopped: it may have happened or not. Find out"
+    "The call began, and nobody knows how it ended, because the server broke off: it may have happened or not. Find out"
     " before you make it again."
 )
 # PostgreSQL takes neither, and no tool needs them.
@@ -102,7 +103,7 @@ class Calling:
         """Give each call its result as far as can be; return those that the task has to wait for, in their order.
 
         Calls that only look run side by side, the others each after what comes before it. Raise ExecutionSuperseded,
-        AgentNotFound, ProjectNotFound.
+        AgentNotFound, ProjectNotFound, Unavailable if something that a tool needs is out of reach.
         """
         # Read for every turn: whoever changes the policy means the next call, not the next run.
         policy = await self._policies.get_policy(caller.agent.owner)
@@ -182,9 +183,13 @@ class Calling:
     async def _run_together(self, caller: Caller, ready: Sequence[_Ready], rules: CallRules, emit: Emit) -> None:
         if not ready:
             return
-        async with asyncio.TaskGroup() as group:
-            for each in ready:
-                group.create_task(self._run(caller, each, rules, emit), name=f"tool {each.call.id}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in ready:
+                    group.create_task(self._run(caller, each, rules, emit), name=f"tool {each.call.id}")
+        except ExceptionGroup as failures:
+            # One is as good as all: the attempt fails by it.
+            raise failures.exceptions[0] from None
 
     async def _run(self, caller: Caller, ready: _Ready, rules: CallRules, emit: Emit) -> None:
         call, spec, owner = ready.call, ready.tool.spec, caller.agent.owner
@@ -211,6 +216,11 @@ class Calling:
             output = await ready.tool.run(caller, ready.arguments)
         except ToolFailed as failure:
             output = Output(str(failure), success=False)
+        except Unavailable:
+            # An outage of ours is no answer for the model: the next attempt finds it over, or fails by it. Of a call
+            # with side effects no outcome is recorded, because nobody knows what of it happened before.
+            log.warning("tool out of reach", tool=name, call_id=call.id, run_id=caller.run_id)
+            raise
         except Exception:
             # The model can do without one tool; the task must not fail for it.
             log.exception("tool broke", tool=name, call_id=call.id, run_id=caller.run_id)
