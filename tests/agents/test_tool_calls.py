@@ -11,6 +11,9 @@ from codelab.agents.v1 import execution_service_pb2 as pb
 from codelab.agents.v1 import tool_pb2
 from google.protobuf.json_format import MessageToDict
 
+from services.agents.agent import Owner
+from services.agents.tools.policy import ToolPolicy
+from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.agents.tools.tool import Caller, Output, Risk, ToolFailed, ToolSpec
 from services.runtime.database import DatabaseUnavailable
 from tests.agents.calls import Agents, User, events_of, new_uuid, refused, serving
@@ -257,6 +260,41 @@ async def test_caller_that_goes_away_stops_the_tool(
         await execution.read()
     execution.cancel()
     await eventually(lambda: bell.stopped, what="the end of the tool")
+
+
+# What the policy says meanwhile
+
+
+async def test_policy_that_changes_while_the_model_speaks_decides_the_call_and_what_is_offered_next(
+    house: Agents, user: User, agent: str, bells: dict[str, Bell], model: FakeModel
+) -> None:
+    script = {"before": "I ring the bell now.", "answer": "Told: {results}", "gate": "speaking"}
+    execution = house.execute(user, agent, asking([call("ring", times=1)], **script))  # type: ignore[arg-type]
+    while not (await execution.read()).HasField("delta"):
+        pass
+    rule = tool_pb2.ToolRule(tool="ring", decision=tool_pb2.ToolDecision.TOOL_DECISION_DENY)
+    await house.set_policy(user, tool_pb2.ToolPolicy(rules=[rule]))
+    model.open_gate("speaking")
+    events = await events_of(execution)
+    assert "The owner of the project does not permit ring." in events[-1].completed.output
+    assert bells["ring"].rung == []
+    offered = [{each["function"]["name"] for each in exchange.body["tools"]} for exchange in model.exchanges()]
+    assert ["ring" in names for names in offered] == [True, False]
+
+
+async def test_policy_is_read_once_for_each_turn(
+    house: Agents, user: User, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = []
+    read = SqlToolPolicyStore.get_policy
+
+    async def counted(store: SqlToolPolicyStore, owner: Owner) -> ToolPolicy:
+        readings.append(owner)
+        return await read(store, owner)
+
+    monkeypatch.setattr(SqlToolPolicyStore, "get_policy", counted)
+    events = await Tried(house, user, agent, asking([call("ring", times=1)], [call("chime", times=2)])).go()
+    assert events[-1].completed.usage.model_calls == len(readings) == 3
 
 
 # Calls that wait

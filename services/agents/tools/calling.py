@@ -92,21 +92,24 @@ class Calling:
         self._effects = effects
         self._clock = clock
 
-    async def offered(self, agent: Agent, rules: CallRules) -> tuple[ToolSpec, ...]:
-        """What the agent may call, asking or not. Raise ProjectNotFound."""
-        if not agent.config.tools:
-            return ()
-        policy = await self._policies.get_policy(agent.owner)
+    async def policy(self, agent: Agent) -> ToolPolicy:
+        """What the agent may do now, from the database. Raise ProjectNotFound."""
+        # Without tools it can call nothing, whatever is permitted.
+        return await self._policies.get_policy(agent.owner) if agent.config.tools else ToolPolicy()
+
+    def offered(self, agent: Agent, policy: ToolPolicy, rules: CallRules) -> tuple[ToolSpec, ...]:
+        """What the agent may call, asking or not."""
         return tuple(spec for spec in self._usable(agent) if _is_offered(spec, agent, policy, rules))
 
-    async def settle(self, caller: Caller, calls: Sequence[Call], rules: CallRules, emit: Emit) -> list[PendingCall]:
+    async def settle(
+        self, caller: Caller, calls: Sequence[Call], policy: ToolPolicy, rules: CallRules, emit: Emit
+    ) -> list[PendingCall]:
         """Give each call its result as far as can be; return those that the task has to wait for, in their order.
 
-        Calls that only look run side by side, the others each after what comes before it. Raise ExecutionSuperseded,
-        AgentNotFound, ProjectNotFound, Unavailable if something that a tool needs is out of reach.
+        The policy must have been read since the calls were wanted. Calls that only look run side by side, the others
+        each after what comes before it. Raise ExecutionSuperseded, AgentNotFound, Unavailable if something that a tool
+        needs is out of reach.
         """
-        # Read for every turn: whoever changes the policy means the next call, not the next run.
-        policy = await self._policies.get_policy(caller.agent.owner)
         pending: list[PendingCall] = []
         looking: list[_Ready] = []
         for call in calls:
