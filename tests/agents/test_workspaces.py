@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -171,6 +173,36 @@ async def test_call_that_is_cancelled_writes_nothing_any_more(desk: Desk) -> Non
         await writing
     assert list(desk.folder.iterdir()) == []
     await desk.text("write_file", path="file", content="in time")
+
+
+_KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from services.agents.agent import Owner
+from services.agents.workspaces.workspaces import Workspaces
+
+os.rename = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+projects = Workspaces(Path(sys.argv[1]), 10 << 20)
+asyncio.run(projects.use(Owner(*sys.argv[2:]), lambda files: files.write("a/file", b"half")))
+"""
+
+
+async def test_what_a_killed_write_leaves_is_seen_by_nobody_and_swept_when_no_write_can_be_under_way(
+    root: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = (desk.owner.user_id, desk.owner.project_id)
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", _KILLED, str(root), *owner)
+    assert await killed.wait() == -signal.SIGKILL
+    [left] = set(desk.folder.parent.iterdir()) - {desk.folder}
+    assert left.read_bytes() == b"half"
+    assert await desk.text("list_directory", depth=5) == "a/"
+    assert await desk.text("search_files", pattern="half") == "`half` is in no line of 0 files."
+    # Of a write that is under way in another process no more can be seen.
+    await desk.workspaces.sweep()
+    assert left.exists()
+    monkeypatch.setattr(workspaces, "UNFINISHED_KEPT", -60.0)
+    await desk.workspaces.sweep()
+    assert list(desk.folder.parent.iterdir()) == [desk.folder]
 
 
 # What fits

@@ -25,8 +25,8 @@ from services.agents.workspaces.patience import Patience
 
 MOST_FILE = 1 << 20
 """Bytes of a file that tools read or write."""
-TEMPORARY = ".codelab-"
-"""What a file is called until it is complete."""
+UNFINISHED = ".writing-"
+"""What a file is called until it is complete, beside the workspace, where no agent sees it and no command changes it."""
 
 Kind = Literal["folder", "file", "link", "other"]
 
@@ -50,14 +50,15 @@ class Content:
 
 
 class Workspace:
-    """A project's folder, by its descriptor, which its maker closes.
+    """A project's folder, by its descriptor, and by another one the folder that it is in; their opener closes them.
 
     Paths are relative to it. No link is followed, whichever part of a path it is, and nothing but regular files that
     have one name is read or written: another name may lie outside. Raise ToolFailed, with what to do about it.
     """
 
-    def __init__(self, folder: int, most_bytes: int, given_to: int | None, patience: Patience) -> None:
+    def __init__(self, folder: int, outer: int, most_bytes: int, given_to: int | None, patience: Patience) -> None:
         self._folder = folder
+        self._outer = outer
         self._most_bytes = most_bytes
         self._given_to = given_to
         self.patience = patience
@@ -121,9 +122,9 @@ class Workspace:
         return before is None
 
     def _put(self, parent: int, name: str, data: bytes, mode: int) -> None:
-        temporary = f"{TEMPORARY}{secrets.token_hex(8)}.tmp"
+        unfinished = f"{UNFINISHED}{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
+        descriptor = os.open(unfinished, flags, 0o600, dir_fd=self._outer)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 give(descriptor, self._given_to)
@@ -131,10 +132,10 @@ class Workspace:
                 file.write(data)
             self.patience.check()
             # Replaces the name: a link that was put there meanwhile goes, what it led to stays.
-            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            os.rename(unfinished, name, src_dir_fd=self._outer, dst_dir_fd=parent)
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=parent)
+                os.unlink(unfinished, dir_fd=self._outer)
             raise
 
     def _check_room(self, size: int, names: int) -> None:
