@@ -218,6 +218,23 @@ async def test_file_that_does_not_fit_is_not_written(root: Path) -> None:
     await desk.text("write_file", path="second", content="x" * 20_000)
 
 
+async def test_full_workspace_takes_what_replaces_as_much_and_nothing_that_grows(root: Path) -> None:
+    desk = await Desk.of(root, most_bytes=40_000)
+    for name in ("first", "folder/second"):
+        await desk.text("write_file", path=name, content="x" * 10_000)
+    with (desk.folder / "hole").open("wb") as file:
+        file.truncate(1 << 19)
+    desk.put("full", "x" * 24_000)
+    for name in ("first", "folder/second"):
+        await desk.text("write_file", path=name, content="y" * 12_288)
+        assert (desk.folder / name).read_text() == "y" * 12_288
+        assert "is full" in await desk.failure("write_file", path=name, content="z" * 12_289)
+    await desk.text("edit_file", path="first", old_text="y" * 12_288, new_text="")
+    for name in ("hole", "first", "third", "folder/third", "new/third"):
+        assert "is full" in await desk.failure("write_file", path=name, content="z")
+    assert not (desk.folder / "new").exists()
+
+
 async def test_bytes_are_counted_as_the_disk_does(desk: Desk) -> None:
     await desk.text("write_file", path="a/file", content="x" * 10_000)
     with (desk.folder / "hole").open("wb") as file:

@@ -26,7 +26,7 @@ from services.agents.workspaces.patience import Patience
 MOST_FILE = 1 << 20
 """Bytes of a file that tools read or write."""
 UNFINISHED = ".writing-"
-"""What a file is called until it is complete, beside the workspace, where no agent sees it and no command changes it."""
+"""What a file is called until it is complete, beside the workspace: no agent sees it there, no command changes it."""
 
 Kind = Literal["folder", "file", "link", "other"]
 
@@ -111,13 +111,18 @@ class Workspace:
         if len(data) > MOST_FILE:
             raise ToolFailed(f"{len(data):,} bytes are too much for a file: at most {MOST_FILE:,} can be written.")
         with failing(path):
-            self._check_room(len(data), len(names))
+            has_folder = self._has_folder(names[:-1], path)
+            if not has_folder:
+                self._check_room(len(data), len(names))
             with self._parent(names, path, making=True) as parent:
                 before = _status(parent, names[-1])
                 if before is not None:
                     _check_regular(before, path)
                 if instead_of is not None and (before is None or _identity(before) != instead_of.identity):
                     raise ToolFailed(f"{shown(path)} was changed by somebody else meanwhile: read it again.")
+                # What takes the place of as much needs no more room, whatever else there is: no need to look.
+                if has_folder and (before is None or before.st_blocks * 512 < _on_disk(len(data))):
+                    self._check_room(len(data), 1)
                 self._put(parent, names[-1], data, 0o644 if before is None else stat.S_IMODE(before.st_mode) & 0o777)
         return before is None
 
@@ -138,7 +143,17 @@ class Workspace:
                 os.unlink(unfinished, dir_fd=self._outer)
             raise
 
+    def _has_folder(self, names: tuple[str, ...], path: str) -> bool:
+        try:
+            return not names or self._is_folder(names, path)
+        except ToolFailed:
+            return False  # Nor the one that it would be in.
+
     def _check_room(self, size: int, names: int) -> None:
+        """Raise ToolFailed unless so much more fits. This looks at every file there is, which takes 5 µs each.
+
+        No sum is kept instead: commands and other replicas change what it would be of, and tell nobody.
+        """
         usage = measure(self._folder, self.patience)
         if not usage.complete or usage.entries + names > MOST_ENTRIES:
             raise ToolFailed(
@@ -146,7 +161,7 @@ class Workspace:
                 " Remove some first, with a command."
             )
         # The old content stays until the new one is complete, so both must fit.
-        if usage.bytes + -(-size // BLOCK) * BLOCK > self._most_bytes:
+        if usage.bytes + _on_disk(size) > self._most_bytes:
             raise ToolFailed(
                 f"The workspace is full: its files take {usage.bytes:,} of {self._most_bytes:,} bytes,"
                 f" and {size:,} more do not fit. Remove some first, with a command."
@@ -200,6 +215,11 @@ def _file_names(path: str, making: bool) -> tuple[str, ...]:
     if not names:
         raise ToolFailed(f"{shown(path)} is the workspace itself: name a file in it.")
     return names
+
+
+def _on_disk(size: int) -> int:
+    """Bytes that content of this size takes there."""
+    return -(-size // BLOCK) * BLOCK
 
 
 def _read(parent: int, name: str, path: str) -> Content:
