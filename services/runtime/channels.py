@@ -1,10 +1,15 @@
-"""Calls to the other services: one channel each, a deadline on every call, a token for whom it is made."""
+"""Calls to the other services: one channel each, a deadline on every call, a token for whom it is made.
+
+Services of one process call each other directly.
+"""
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from codelab_client.channel import connect
 from services.runtime.auth import TokenMinter, current_caller
+from services.runtime.calls.channel import ShortcutChannel
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.settings import SERVICES, Settings
 from services.runtime.telemetry import current_traceparent
 
@@ -22,12 +27,14 @@ class Peers:
         self._service = service
         self._addresses = {peer: settings.peer_address(peer) for peer in SERVICES}
         self._minter = minter
+        self._neighbours = Neighbours()
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def channel(self, peer: str, *services: ServiceDescriptor) -> grpc.aio.Channel:
         """The channel to the service `peer`. `services` are those called over it: safe calls are repeated."""
         if peer not in self._channels:
-            self._channels[peer] = connect(self._addresses[peer], services)
+            address = self._addresses[peer]
+            self._channels[peer] = ShortcutChannel(connect(address, services), lambda _: self._neighbours.find(address))
         return self._channels[peer]
 
     def metadata(self, user_id: str, timeout: float | None) -> tuple[tuple[str, str], ...]:

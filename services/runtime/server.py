@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from codelab_client.channel import MAX_MESSAGE_BYTES
 from services.runtime.auth import AuthInterceptor, TokenVerifier
+from services.runtime.calls.neighbours import Neighbours
+from services.runtime.calls.served import CallServer
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings
 from services.runtime.status import ErrorInterceptor
@@ -60,13 +62,16 @@ class ServiceServer:
         self._names: list[str] = []
         self._drains: list[Callable[[], Awaitable[None]]] = []
         self._draining = False
+        interceptors = (
+            TelemetryInterceptor(),
+            ErrorInterceptor(),
+            AuthInterceptor(verifier),
+            ValidationInterceptor(),
+        )
+        self._calls = CallServer(interceptors)
+        self._neighbours = Neighbours()
         self._server = grpc.aio.server(
-            interceptors=[
-                TelemetryInterceptor(),
-                ErrorInterceptor(),
-                AuthInterceptor(verifier),
-                ValidationInterceptor(),
-            ],
+            interceptors=interceptors,
             options=[
                 # Two servers on one port would each get half of the calls, silently.
                 ("grpc.so_reuseport", 0),
@@ -90,7 +95,9 @@ class ServiceServer:
         service: ServiceDescriptor,
     ) -> None:
         """Serve `service` by `servicer`; `register` is the generated `add_…Servicer_to_server`."""
-        register(servicer, self._server)
+        server: Any
+        for server in (self._server, self._calls):
+            register(servicer, server)
         self._names.append(service.full_name)
 
     def on_drain(self, drain: Callable[[], Awaitable[None]]) -> None:
@@ -110,6 +117,8 @@ class ServiceServer:
                 " machine's. Stop what uses it, or set CODELAB_GRPC_PORT_BASE or CODELAB_HOST"
             ) from None
         await self._server.start()
+        self._calls.start()
+        self._neighbours.add(self._address, self._calls)
         await self.report(serving=True)
         log.debug("service started", service=self.service, address=self._address)
 
@@ -129,7 +138,9 @@ class ServiceServer:
     async def stop(self) -> None:
         """Drain, let calls finish within the drain time, then cut off what is left."""
         await self.drain()
-        await self._server.stop(self._settings.drain_seconds)
+        self._neighbours.remove(self._address)
+        grace = self._settings.drain_seconds
+        await asyncio.gather(self._server.stop(grace), self._calls.stop(grace))
         log.debug("service stopped", service=self.service)
 
     def _add_reflection(self) -> None:
