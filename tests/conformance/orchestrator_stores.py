@@ -9,21 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.leases import Accepted, Ended, Ending, Lease, NewRun, RunLimits
 from services.orchestrator.model import (
-    Accepted,
     Agent,
     ApprovalKind,
-    Ended,
-    Ending,
     Event,
     Failure,
-    Lease,
-    NewRun,
     OnBusy,
     Owner,
     Plan,
     Question,
-    RunLimits,
     Task,
     TaskState,
     Usage,

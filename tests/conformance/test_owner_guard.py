@@ -28,17 +28,8 @@ from services.agents.tools.policy import ToolPolicy, ToolPolicyStore, ToolRule
 from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.orchestrator import tables
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import (
-    ApprovalKind,
-    ApprovalState,
-    Decision,
-    Lease,
-    NewRetry,
-    OnBusy,
-    Owner,
-    Question,
-    Usage,
-)
+from services.orchestrator.leases import Lease, NewRetry
+from services.orchestrator.model import ApprovalKind, ApprovalState, Decision, OnBusy, Owner, Question, Usage
 from services.orchestrator.sql_approval_store import SqlApprovalStore
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.sql_session_store import SqlSessionStore

@@ -19,12 +19,11 @@ from services.orchestrator.errors import (
     SessionBusy,
     SessionNotFound,
 )
+from services.orchestrator.leases import Accepted, Ended
 from services.orchestrator.model import (
     ACTIVE,
-    Accepted,
     ApprovalKind,
     Decision,
-    Ended,
     Mode,
     OnBusy,
     Owner,

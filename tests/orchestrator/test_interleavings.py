@@ -32,15 +32,12 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.leases import Accepted, Ended, Lease, NewRetry
 from services.orchestrator.model import (
-    Accepted,
     ApprovalKind,
     ApprovalState,
     Decision,
-    Ended,
     Failure,
-    Lease,
-    NewRetry,
     OnBusy,
     Owner,
     Question,
