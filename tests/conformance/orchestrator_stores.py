@@ -19,6 +19,7 @@ from services.orchestrator.model import (
     Owner,
     Plan,
     Question,
+    RunState,
     Task,
     TaskState,
     Usage,
@@ -128,6 +129,10 @@ def types(events: Sequence[Event]) -> list[tuple[int, str, bool]]:
 
 async def timeline(store: RunStore, owner: Owner, run_id: str) -> list[tuple[int, str, bool]]:
     return types((await store.list_events(owner, run_id, 100, "")).elements)
+
+
+async def state_of(store: RunStore, owner: Owner, run_id: str) -> RunState:
+    return (await store.get_run(owner, run_id)).state
 
 
 def beginning(task: Task, now: datetime = NOW) -> Task:
