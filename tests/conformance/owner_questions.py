@@ -1,6 +1,6 @@
 """Asking every method of every store's contract for what is somebody else's.
 
-One by which nothing of anybody's can leave is named with the reason why: a method that is new fails until it says which.
+One by which nothing of anybody's can leave is named with the reason why: a new method fails until it says which.
 """
 
 from collections.abc import Awaitable, Callable, Collection
