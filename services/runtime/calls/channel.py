@@ -1,23 +1,43 @@
-"""A channel that takes a shorter way to its server where there is one."""
+"""A channel between services: past the network within a process, through tunnels for what streams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
+from codelab.tunnel.v1 import tunnel_service_pb2
+from google.protobuf.descriptor import ServiceDescriptor
 
+from codelab_client.channel import connect, repeatable_methods
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.calls.opened import OpenCall, Shape, Way
+from services.runtime.calls.tunnel_client import Tunnels
+
+_TUNNEL = tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"]
+
+
+def reach(
+    address: str,
+    neighbours: Neighbours,
+    services: Sequence[ServiceDescriptor] = (),
+    options: Iterable[tuple[str, int | str]] = (),
+) -> "ShortcutChannel":
+    """A channel to the service at `address`, which may be one of `neighbours`. See `connect` for the rest."""
+    # Who asked the server what it serves has the tunnel among its services.
+    beyond = connect(address, {each.full_name: each for each in (*services, _TUNNEL)}.values(), options)
+    return ShortcutChannel(beyond, lambda: neighbours.find(address), Tunnels(beyond, repeatable_methods(services)))
 
 
 class ShortcutChannel(grpc.aio.Channel):
-    """Calls over another channel, or past it. Owns that one.
+    """Calls past a channel, where there is a way, or over it. Owns it.
 
-    `way` is asked with each call, by its shape, for the way it takes; None is over the channel. So is what is called
-    with an iterator of requests: write them instead.
+    Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
+    `tunnels`. What is called with an iterator of requests goes over the channel: write them instead.
     """
 
-    def __init__(self, beyond: grpc.aio.Channel, way: Callable[[Shape], Way | None]) -> None:
+    def __init__(self, beyond: grpc.aio.Channel, here: Callable[[], Way | None], tunnels: Tunnels) -> None:
         self._beyond = beyond
-        self._way = way
+        self._here = here
+        self._tunnels = tunnels
 
     def unary_unary(self, method: str, *coding: Any, **more: Any) -> Any:
         """As gRPC's."""
@@ -62,6 +82,12 @@ class ShortcutChannel(grpc.aio.Channel):
 
         return call
 
+    def _way(self, shape: Shape) -> Way | None:
+        here = self._here()
+        if here is not None or (shape.asks_once and shape.answers_once):
+            return here
+        return self._tunnels if self._tunnels.offered else None
+
     async def __aenter__(self) -> "ShortcutChannel":
         return self
 
@@ -69,7 +95,8 @@ class ShortcutChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """Close the channel behind it."""
+        """End what is in tunnels, and close the channel behind it."""
+        await self._tunnels.close()
         await self._beyond.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
