@@ -1,5 +1,6 @@
 """One project's files, while a call has to do with them. Everything here blocks: it runs in a thread."""
 
+import errno
 import os
 import secrets
 import stat
@@ -127,9 +128,18 @@ class Workspace:
         return before is None
 
     def _put(self, parent: int, name: str, data: bytes, mode: int) -> None:
+        try:
+            self._put_from(self._outer, parent, name, data, mode)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Somebody has mounted the workspace, or this part of it, from elsewhere.
+            self._put_from(parent, parent, name, data, mode)
+
+    def _put_from(self, made_in: int, parent: int, name: str, data: bytes, mode: int) -> None:
         unfinished = f"{UNFINISHED}{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(unfinished, flags, 0o600, dir_fd=self._outer)
+        descriptor = os.open(unfinished, flags, 0o600, dir_fd=made_in)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 give(descriptor, self._given_to)
@@ -137,10 +147,10 @@ class Workspace:
                 file.write(data)
             self.patience.check()
             # Replaces the name: a link that was put there meanwhile goes, what it led to stays.
-            os.rename(unfinished, name, src_dir_fd=self._outer, dst_dir_fd=parent)
+            os.rename(unfinished, name, src_dir_fd=made_in, dst_dir_fd=parent)
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(unfinished, dir_fd=self._outer)
+                os.unlink(unfinished, dir_fd=made_in)
             raise
 
     def _has_folder(self, names: tuple[str, ...], path: str) -> bool:
