@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Ended, Ending, Event, Lease, Owner, Plan, Question, Task, Usage
+from services.orchestrator.leases import Ended, Ending, Lease
+from services.orchestrator.model import Event, Owner, Plan, Question, Task, Usage
 from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import ApprovalStore, RunStore
 from services.runtime.database import DatabaseUnavailable

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import LeaseLost, RunNotFound
+from services.orchestrator.leases import Lease, Outbox
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
@@ -16,10 +17,8 @@ from services.orchestrator.model import (
     Approval,
     Event,
     Failure,
-    Lease,
     Message,
     Mode,
-    Outbox,
     Outcome,
     Owner,
     Page,

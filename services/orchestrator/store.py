@@ -8,20 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from services.orchestrator.leases import Accepted, Decided, Ended, Ending, Lease, NewRetry, NewRun, Outbox
 from services.orchestrator.model import (
-    Accepted,
     Approval,
     ApprovalState,
-    Decided,
     Decision,
-    Ended,
-    Ending,
     Event,
-    Lease,
     Message,
-    NewRetry,
-    NewRun,
-    Outbox,
     Outcome,
     Owner,
     Page,

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from services.orchestrator.model import Approval, Ending, Failure, Lease, Message, Mode, Plan, Task, TaskState
+from services.orchestrator.leases import Ending, Lease
+from services.orchestrator.model import Approval, Failure, Message, Mode, Plan, Task, TaskState
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""

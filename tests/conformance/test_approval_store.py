@@ -12,14 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator import sql_approval_store
 from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound, LeaseLost
+from services.orchestrator.leases import Decided, Ended, Lease
 from services.orchestrator.model import (
     ApprovalKind,
     ApprovalState,
-    Decided,
     Decision,
-    Ended,
     Failure,
-    Lease,
     OnBusy,
     Owner,
     Question,

@@ -9,14 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound, LeaseLost, ProjectNotFound
+from services.orchestrator.leases import Decided, Lease
 from services.orchestrator.model import (
     Approval,
     ApprovalKind,
     ApprovalScope,
     ApprovalState,
-    Decided,
     Decision,
-    Lease,
     Owner,
     Question,
     RunState,

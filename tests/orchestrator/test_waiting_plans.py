@@ -8,17 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import PLAN_EXPIRED, PLAN_REJECTED
-from services.orchestrator.model import (
-    Approval,
-    ApprovalState,
-    Decision,
-    NewRetry,
-    OnBusy,
-    Owner,
-    PlanOrigin,
-    Run,
-    RunState,
-)
+from services.orchestrator.leases import NewRetry
+from services.orchestrator.model import Approval, ApprovalState, Decision, OnBusy, Owner, PlanOrigin, Run, RunState
 from services.orchestrator.ports import Assignment, Completed, Happening, Paused, PlanPolicy, Wanted
 from services.orchestrator.tables import runs
 from services.runtime.ids import new_id
