@@ -1,6 +1,7 @@
 """Publishers of many runs in one process, by PublishService: `python -m tests.bench.event_publishers`.
 
-It obeys `load_process`, and calls as the orchestrator does. What it publishes carries a `mark`, and is padded to a size.
+It obeys `load_process`, and calls as the orchestrator does. What it publishes carries a `mark`, and is padded to a
+size.
 """
 
 import asyncio
