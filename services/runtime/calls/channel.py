@@ -18,6 +18,8 @@ class ShortcutChannel(grpc.aio.Channel):
     def __init__(self, beyond: grpc.aio.Channel, way: Callable[[Shape], Way | None]) -> None:
         self._beyond = beyond
         self._way = way
+        self._calls: set[OpenCall] = set()
+        self._closed = False
 
     def unary_unary(self, method: str, *coding: Any, **more: Any) -> Any:
         """As gRPC's."""
@@ -58,7 +60,13 @@ class ShortcutChannel(grpc.aio.Channel):
             way = self._way(shape) if asks_once or request is None else None
             if way is None:
                 return long_way(request, timeout=timeout, metadata=metadata, **options)
-            return OpenCall(shape, way, tuple(metadata or ()), timeout, request)
+            if self._closed:
+                raise grpc.aio.UsageError("the channel is closed")
+            opened = OpenCall(shape, way, tuple(metadata or ()), timeout, request)
+            if not opened.done():
+                self._calls.add(opened)
+                opened.add_done_callback(self._calls.discard)
+            return opened
 
         return call
 
@@ -69,8 +77,11 @@ class ShortcutChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """Close the channel behind it."""
+        """Close it. Calls under way are cancelled, those over the channel behind it after `grace` seconds."""
+        self._closed = True
         await self._beyond.close(grace)
+        for call in tuple(self._calls):
+            call.cancel()
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """The state of the channel behind it."""
