@@ -48,6 +48,8 @@ class ShortcutChannel(grpc.aio.Channel):
         self._beyond = beyond
         self._here = here
         self._tunnels = tunnels
+        self._calls: set[OpenCall] = set()
+        self._closed = False
 
     def unary_unary(self, method: str, *coding: Any, **more: Any) -> Any:
         """As gRPC's."""
@@ -88,7 +90,13 @@ class ShortcutChannel(grpc.aio.Channel):
             way = self._way(shape) if asks_once or request is None else None
             if way is None:
                 return long_way(request, timeout=timeout, metadata=metadata, **options)
-            return OpenCall(shape, way, tuple(metadata or ()), timeout, request)
+            if self._closed:
+                raise grpc.aio.UsageError("the channel is closed")
+            opened = OpenCall(shape, way, tuple(metadata or ()), timeout, request)
+            if not opened.done():
+                self._calls.add(opened)
+                opened.add_done_callback(self._calls.discard)
+            return opened
 
         return call
 
@@ -105,7 +113,10 @@ class ShortcutChannel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        """End what is in tunnels, and close the channel behind it."""
+        """Close it. Calls under way are cancelled, those over the channel behind it after `grace` seconds."""
+        self._closed = True
+        for call in tuple(self._calls):
+            call.cancel()
         if self._tunnels is not None:
             await self._tunnels.close()
         await self._beyond.close(grace)

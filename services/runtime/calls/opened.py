@@ -1,7 +1,8 @@
 """The caller's end of a call: what a stub gets back, of gRPC's shape, whatever way the call goes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable, Generator
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,27 +49,36 @@ class OpenCall(grpc.aio.Call):
     """A call of any shape, from when it is made; a ToCaller.
 
     As with gRPC, it ends when whoever awaits it or reads it is cancelled, and `cancel` is heard by them as
-    CancelledError.
+    CancelledError. What streams has not ended before all that was answered is read: until then it can be cancelled.
     """
+
+    # A channel of gRPC's that is closed looks through all tasks for calls, and fails at those that tell no channel.
+    _channel = None
 
     def __init__(self, shape: Shape, way: Way, metadata: Metadata, timeout: float | None, request: Any = None) -> None:
         self._shape = shape
         self._loop = asyncio.get_running_loop()
+        self._ending: Outcome | None = None
+        """What the server ended with, which counts once all has been read."""
         self._outcome: Outcome | None = None
         self._initial: Metadata | None = None
         self._answer: Any = None
         self._finished = shape.asks_once
         self._stirred: list[asyncio.Future[None]] = []
-        self._callbacks: list[Callable[[Any], None]] = []
+        self._callbacks: list[tuple[Callable[[Any], None], Context]] = []
         self._inbox = Inbox(self._taken)
         self._window = Window()
-        self._deadline = None if timeout is None else self._loop.time() + timeout
-        self._timer = None if timeout is None else self._loop.call_later(timeout, self._give_up, _EXPIRED)
-        first = self._bytes_of(request) if shape.asks_once else None
         self._server: ToServer = Nobody()
+        self._deadline = None if timeout is None else self._loop.time() + timeout
+        self._timer: asyncio.TimerHandle | None = None
+        first = self._bytes_of(request) if shape.asks_once else None
         if first is not None and len(first) > MAX_MESSAGE_BYTES:
             self.end(_TOO_LARGE)
+        elif timeout is not None and timeout <= 0:
+            self.end(_EXPIRED)
         else:
+            if timeout is not None:
+                self._timer = self._loop.call_later(timeout, self._give_up, _EXPIRED)
             self._server = way.open(Opening(shape.method, metadata, timeout, first), self)
 
     # What the server says.
@@ -91,16 +101,13 @@ class OpenCall(grpc.aio.Call):
 
     def end(self, outcome: Outcome) -> None:
         """See ToCaller."""
-        if self._outcome is not None:
+        if self._is_over:
             return
-        self._outcome = outcome
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ending = outcome
         self._inbox.close()
         self._window.abandon()
-        self._stir()
-        for callback in self._callbacks:
-            callback(self)
+        if self._shape.answers_once or self._inbox.empty:
+            self._settle(outcome)
 
     # What the caller does.
 
@@ -114,30 +121,39 @@ class OpenCall(grpc.aio.Call):
         if message is None:
             self._raise_for(await self._ended())
             return grpc.aio.EOF
+        if self._ending is not None and self._outcome is None and self._inbox.empty:
+            self._settle(self._ending)
         return message if self._shape.deserialize is None else self._shape.deserialize(message)
 
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._answers()
+    def __aiter__(self) -> "OpenCall":
+        return self
 
-    async def _answers(self) -> AsyncIterator[Any]:
-        while (answer := await self.read()) is not grpc.aio.EOF:
-            yield answer
+    async def __anext__(self) -> Any:
+        answer = await self.read()
+        if answer is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return answer
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._only().__await__()
 
     async def _only(self) -> Any:
+        # Any number may wait. Its status comes behind the answer, and counts more.
+        try:
+            outcome = await self._ended()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        self._raise_for(outcome)
         if self._answer is None:
             self._answer = await self.read()
-            if self._answer is grpc.aio.EOF:
-                raise self._error(Outcome(grpc.StatusCode.INTERNAL, "the server answered nothing"))
-        # Its status comes behind the answer, and counts more.
-        self._raise_for(await self._ended())
+        if self._answer is grpc.aio.EOF:
+            raise self._error(Outcome(grpc.StatusCode.INTERNAL, "the server answered nothing"))
         return self._answer
 
     async def write(self, request: Any) -> None:
         """Send a request, as soon as there is room for one."""
-        if self._outcome is not None or self._finished:
+        if self._is_over or self._finished:
             raise asyncio.InvalidStateError("nothing can be written to the call any more")
         message = self._bytes_of(request)
         if len(message) > MAX_MESSAGE_BYTES:
@@ -148,8 +164,8 @@ class OpenCall(grpc.aio.Call):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        if self._outcome is not None:
-            self._raise_for(self._outcome)
+        if (outcome := self._outcome or self._ending) is not None:
+            self._raise_for(outcome)
             raise asyncio.InvalidStateError("the call is over")
         self._window.spend(weight(message))
         self._server.message(message)
@@ -158,7 +174,7 @@ class OpenCall(grpc.aio.Call):
         """Say that no request follows. Idempotent."""
         if not self._finished:
             self._finished = True
-            if self._outcome is None:
+            if not self._is_over:
                 self._server.finish()
 
     def cancel(self) -> bool:
@@ -166,12 +182,12 @@ class OpenCall(grpc.aio.Call):
         return self._give_up(_CANCELLED)
 
     def cancelled(self) -> bool:
-        """Whether it was cancelled from here."""
-        return self._outcome is _CANCELLED
+        """Whether it was cancelled, from here or there."""
+        return self._outcome is not None and self._outcome.code is grpc.StatusCode.CANCELLED
 
     def done(self) -> bool:
         """Whether it has ended, and all that was answered was read."""
-        return self._outcome is not None and self._inbox.empty
+        return self._outcome is not None
 
     def time_remaining(self) -> float | None:
         """Seconds until its deadline, if it has one."""
@@ -180,7 +196,7 @@ class OpenCall(grpc.aio.Call):
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Call it with the call when that has ended, now if it has."""
         if self._outcome is None:
-            self._callbacks.append(callback)
+            self._callbacks.append((callback, copy_context()))
         else:
             callback(self)
 
@@ -211,13 +227,32 @@ class OpenCall(grpc.aio.Call):
     def _give_up(self, outcome: Outcome) -> bool:
         """End it from here."""
         if self._outcome is not None:
-            # Whoever cancels what has ended does not want what it answered either.
-            self._inbox.drop()
             return False
         self._inbox.drop()
-        self.end(outcome)
-        self._server.cancel()
+        self._settle(outcome)
+        if self._ending is None:
+            self._server.cancel()
         return True
+
+    def _settle(self, outcome: Outcome) -> None:
+        """This is how it ended."""
+        self._outcome = outcome
+        if self._timer is not None:
+            self._timer.cancel()
+        self._inbox.close()
+        self._window.abandon()
+        self._stir()
+        for callback, context in self._callbacks:
+            # Whoever ends it has nothing to do with them: neither their errors nor its context pass.
+            try:
+                context.run(callback, self)
+            except Exception as error:
+                self._loop.call_exception_handler({"message": "a call's done callback failed", "exception": error})
+        self._callbacks.clear()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ending is not None or self._outcome is not None
 
     async def _ended(self) -> Outcome:
         while self._outcome is None:
@@ -246,7 +281,7 @@ class OpenCall(grpc.aio.Call):
         return grpc.aio.AioRpcError(outcome.code, initial, grpc.aio.Metadata(*outcome.trailing), outcome.details)
 
     def _taken(self, size: int) -> None:
-        if self._outcome is None:
+        if not self._is_over:
             self._server.grant(size)
 
     def _bytes_of(self, request: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -58,8 +58,8 @@ class CallServer:
         self._context = None
         if self._calls:
             await asyncio.wait(self._calls.values(), timeout=grace)
-        for task in self._calls.values():
-            task.cancel()
+        for call in self._calls:
+            call.cut_off(_STOPPED)
         if self._calls:
             await asyncio.wait(self._calls.values())
 
@@ -78,7 +78,7 @@ class CallServer:
     def _forget(self, call: "ServedCall") -> None:
         del self._calls[call]
         # One that is cancelled before its first step never gets to its end.
-        call.close(_CANCELLED)
+        call.close(call.broken or _CANCELLED)
 
     async def _serve(self, call: "ServedCall") -> None:
         outcome = _CANCELLED
@@ -86,11 +86,12 @@ class CallServer:
             outcome = await self._outcome_of(call)
         except asyncio.CancelledError:
             # Of nobody but the call, or the server's stop: its task is at its end.
-            return
+            outcome = call.broken or _CANCELLED
         except Exception as error:
-            # What no interceptor made an answer of, as gRPC has it.
-            log.exception("unforeseen error", method=call.method)
-            outcome = Outcome(grpc.StatusCode.UNKNOWN, f"Unexpected {type(error)}")
+            outcome = call.broken or Outcome(grpc.StatusCode.UNKNOWN, f"Unexpected {type(error)}")
+            if call.broken is None:
+                # What no interceptor made an answer of, as gRPC has it.
+                log.exception("unforeseen error", method=call.method)
         finally:
             call.close(outcome)
 
@@ -101,9 +102,9 @@ class CallServer:
         if handler is None:
             return _UNKNOWN_METHOD
         call.serialize = handler.response_serializer
-        requests = call.requests(handler.request_deserializer)
+        call.deserialize = handler.request_deserializer
         try:
-            return await _handled(handler, requests, call)
+            return await _handled(handler, call)
         except grpc.aio.AbortError:
             return call.outcome()
 
@@ -126,11 +127,11 @@ class _Details(grpc.HandlerCallDetails):
         self.invocation_metadata = metadata
 
 
-async def _handled(handler: Any, requests: AsyncIterator[Any], call: "ServedCall") -> Outcome:
-    asked: Any = requests
+async def _handled(handler: Any, call: "ServedCall") -> Outcome:
+    asked: Any = _Requests(call)
     if not handler.request_streaming:
-        asked = await anext(requests, None)
-        if asked is None:
+        asked = await call.read()
+        if asked is grpc.aio.EOF:
             return _MISSING
     if not handler.response_streaming:
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
@@ -142,6 +143,22 @@ async def _handled(handler: Any, requests: AsyncIterator[Any], call: "ServedCall
     return call.outcome()
 
 
+class _Requests:
+    """What the caller asks. No generator: one that is left before its end would need a task to close it."""
+
+    def __init__(self, call: "ServedCall") -> None:
+        self._call = call
+
+    def __aiter__(self) -> "_Requests":
+        return self
+
+    async def __anext__(self) -> Any:
+        request = await self._call.read()
+        if request is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return request
+
+
 class ServedCall(grpc.aio.ServicerContext[Any, Any]):
     """A call being served: the context of its handler, and a ToServer for its caller."""
 
@@ -150,15 +167,17 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         self.metadata = opening.metadata
         self.task: asyncio.Task[None] | None = None
         self.serialize: Any = None
+        self.deserialize: Any = None
+        self.broken: Outcome | None = None
+        """How it ends if its handler is cancelled; None while nobody did."""
         self._caller = caller
         self._inbox = Inbox(caller.grant)
         self._window = Window()
-        self._begun = self._over = self._cancelled = False
+        self._begun = self._over = self._aborted = False
         self._code = grpc.StatusCode.OK
         self._details = ""
         self._trailing: Metadata = ()
         self._callbacks: list[Any] = []
-        self._deserialize: Any = None
         loop = asyncio.get_running_loop()
         self._deadline = None if opening.timeout is None else loop.time() + opening.timeout
         if opening.request is not None:
@@ -184,11 +203,19 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
 
     def cancel(self) -> None:
         """See ToServer."""
-        self._cancelled = True
-        if self.task is not None and not self._over:
-            self.task.cancel()
+        self.cut_off(_CANCELLED)
 
     # What the server does with it.
+
+    def cut_off(self, outcome: Outcome) -> None:
+        """Cancel its handler, once: how that cleans up is not disturbed."""
+        if self.broken is None and not self._over:
+            self.broken = outcome
+            if self.task is not None:
+                self.task.cancel()
+            # A handler that goes on all the same finds nothing to wait for.
+            self._inbox.drop()
+            self._window.abandon()
 
     def outcome(self) -> Outcome:
         """How the handler, which has ended, let it end."""
@@ -202,13 +229,10 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
             self._window.abandon()
             self._caller.end(outcome)
             for callback in self._callbacks:
-                callback(self)
-
-    async def requests(self, deserialize: Any) -> AsyncIterator[Any]:
-        """What the caller asks."""
-        self._deserialize = deserialize
-        while (request := await self.read()) is not grpc.aio.EOF:
-            yield request
+                try:
+                    callback(self)
+                except Exception:
+                    log.exception("unforeseen error", method=self.method)
 
     # What its handler does.
 
@@ -217,32 +241,42 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         message = await self._inbox.get()
         if message is None:
             return grpc.aio.EOF
-        return message if self._deserialize is None else self._deserialize(message)
+        return message if self.deserialize is None else self.deserialize(message)
 
     async def write(self, message: Any) -> None:
-        """Answer, as soon as there is room for it."""
+        """Answer, as soon as there is room for it. Raise UsageError if the call is over."""
         data: bytes = message if self.serialize is None else self.serialize(message)
         if len(data) > MAX_MESSAGE_BYTES:
             self._fail(_TOO_LARGE)
         if not self._window.has_room:
             await self._window.room()
+        self._check_open()
         self._begun = True
         self._window.spend(weight(data))
         self._caller.message(data)
 
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
-        """Tell the caller that it is accepted."""
-        if not self._begun:
-            self._begun = True
-            self._caller.begin(tuple(initial_metadata))
+        """Tell the caller that it is accepted. Raise UsageError if that was told, or the call is over."""
+        self._check_open()
+        if self._begun:
+            raise grpc.aio.UsageError("the initial metadata was sent already")
+        self._begun = True
+        self._caller.begin(tuple(initial_metadata))
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
-        """End it with an error."""
-        self._fail(Outcome(code, details, tuple(trailing_metadata)))
+        """End it with an error. What was set before stays where nothing is given."""
+        self._fail(Outcome(code, details or self._details, tuple(trailing_metadata) or self._trailing))
 
     def _fail(self, outcome: Outcome) -> NoReturn:
+        if self._over or self._aborted:
+            raise grpc.aio.UsageError("the call is over")
+        self._aborted = True
         self._code, self._details, self._trailing = outcome.code, outcome.details, outcome.trailing
         raise grpc.aio.AbortError(outcome.details)
+
+    def _check_open(self) -> None:
+        if self._over or self._aborted or self.broken is not None:
+            raise grpc.aio.UsageError("the call is over")
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         """Say something with its end."""
@@ -285,7 +319,7 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
 
     def cancelled(self) -> bool:
         """Whether the caller gave up."""
-        return self._cancelled
+        return self.broken is not None
 
     def done(self) -> bool:
         """Whether it is over."""
