@@ -312,6 +312,15 @@ class Event:
 
 
 @dataclass(frozen=True)
+class OpenCall:
+    """A call of a tool that some attempt at a task began, and of which nobody has told how it ended."""
+
+    id: str
+    tool: str
+    agent_id: str
+
+
+@dataclass(frozen=True)
 class Lease:
     """The right to work on a run, valid while the store still has this (owner, epoch) for it.
 

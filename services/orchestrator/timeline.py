@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.orchestrator.model import Approval, Ending, Failure, Lease, Message, Mode, Plan, Task, TaskState
+from services.orchestrator.model import Approval, Ending, Failure, Lease, Message, Mode, OpenCall, Plan, Task, TaskState
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""
@@ -68,6 +68,19 @@ def asked(approval: Approval) -> Happened:
 def resolved(approval: Approval) -> Happened:
     """That a question needs no answer any more."""
     return "approval_resolved", {"approval": _approval_values(approval)}
+
+
+def interrupted(call: OpenCall, task: Task) -> Happened:
+    """That a call is over, which an earlier attempt at the task began."""
+    return "tool_completed", {
+        "agent_id": call.agent_id,
+        "task_id": task.id,
+        "call_id": call.id,
+        "tool": call.tool,
+        "success": False,
+        "output": "It was interrupted, and nobody knows how it ended.",
+        "truncated": False,
+    }
 
 
 def message_values(message: Message) -> dict[str, Any]:
