@@ -12,6 +12,8 @@ from grpc_health.v1 import health_pb2
 
 from codelab_client import connect
 from gateway.reflection import Description, describe
+from services.runtime.calls.channel import reach
+from services.runtime.calls.neighbours import Neighbours
 
 log = structlog.get_logger()
 
@@ -35,6 +37,7 @@ class Backend:
         self.address = address
         self.description: Description | None = None
         self.services: list[ServiceDescriptor] = []
+        self._neighbours = Neighbours()
         self._watching = connect(address)
         # Calls go over a channel that knows which methods may be repeated: that takes descriptors.
         self._calling: grpc.aio.Channel = self._watching
@@ -54,7 +57,7 @@ class Backend:
         services = found.descriptors()
         if self._calling is not self._watching:
             self._outdated.append(self._calling)
-        self._calling = connect(self.address, services, _CALLING)
+        self._calling = reach(self.address, self._neighbours, services, _CALLING)
         self._callables = {}
         self.services = services
         self.description = found

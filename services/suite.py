@@ -16,6 +16,7 @@ from gateway.__main__ import running as gateway
 from services.agents.__main__ import running as agents
 from services.orchestrator.__main__ import running as orchestrator
 from services.projects.__main__ import running as projects
+from services.runtime.calls.neighbours import together
 from services.runtime.data_folder import DataFolder
 from services.runtime.errors import StartupError
 from services.runtime.ports import listen
@@ -49,8 +50,9 @@ def claimed(settings: Settings) -> Iterator[None]:
 
 @asynccontextmanager
 async def in_one_process(settings: Settings) -> AsyncIterator[None]:
-    """Every service and the gateway on this event loop, ready while the block runs."""
+    """Every service and the gateway on this event loop, ready while the block runs. They call each other directly."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(together())
         servers = [await stack.enter_async_context(running(settings)) for running in _IN_ORDER]
         await stack.enter_async_context(gateway(settings))
         await _until_ready(settings)

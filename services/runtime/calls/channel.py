@@ -1,0 +1,112 @@
+"""A channel between services: past the network within a process, through tunnels for what streams."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import grpc
+from codelab.tunnel.v1 import tunnel_service_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+
+from codelab_client.channel import connect, repeatable_methods
+from services.runtime.calls.neighbours import Neighbours
+from services.runtime.calls.opened import OpenCall, Shape, Way
+from services.runtime.calls.tunnel_client import Tunnels
+
+_TUNNEL = tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"]
+
+
+def reach(
+    address: str,
+    neighbours: Neighbours,
+    services: Sequence[ServiceDescriptor] = (),
+    options: Iterable[tuple[str, int | str]] = (),
+) -> "ShortcutChannel":
+    """A channel to the service at `address`, which may be one of `neighbours`. See `connect` for the rest."""
+    # Who asked the server what it serves has the tunnel among its services.
+    beyond = connect(address, {each.full_name: each for each in (*services, _TUNNEL)}.values(), options)
+    return ShortcutChannel(beyond, lambda: neighbours.find(address), Tunnels(beyond, repeatable_methods(services)))
+
+
+class ShortcutChannel(grpc.aio.Channel):
+    """Calls past a channel, where there is a way, or over it. Owns it.
+
+    Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
+    `tunnels`. What is called with an iterator of requests goes over the channel: write them instead.
+    """
+
+    def __init__(self, beyond: grpc.aio.Channel, here: Callable[[], Way | None], tunnels: Tunnels) -> None:
+        self._beyond = beyond
+        self._here = here
+        self._tunnels = tunnels
+
+    def unary_unary(self, method: str, *coding: Any, **more: Any) -> Any:
+        """As gRPC's."""
+        return self._callable(self._beyond.unary_unary, method, True, True, coding, more)
+
+    def unary_stream(self, method: str, *coding: Any, **more: Any) -> Any:
+        """As gRPC's."""
+        return self._callable(self._beyond.unary_stream, method, True, False, coding, more)
+
+    def stream_unary(self, method: str, *coding: Any, **more: Any) -> Any:
+        """As gRPC's."""
+        return self._callable(self._beyond.stream_unary, method, False, True, coding, more)
+
+    def stream_stream(self, method: str, *coding: Any, **more: Any) -> Any:
+        """As gRPC's."""
+        return self._callable(self._beyond.stream_stream, method, False, False, coding, more)
+
+    def _callable(
+        self,
+        beyond: Callable[..., Any],
+        method: str,
+        asks_once: bool,
+        answers_once: bool,
+        coding: tuple[Any, ...],
+        more: dict[str, Any],
+    ) -> Any:
+        long_way = beyond(method, *coding, **more)
+        serialize, deserialize = (*coding, None, None)[:2]
+        shape = Shape(
+            method,
+            more.get("request_serializer", serialize),
+            more.get("response_deserializer", deserialize),
+            asks_once,
+            answers_once,
+        )
+
+        def call(request: Any = None, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+            way = self._way(shape) if asks_once or request is None else None
+            if way is None:
+                return long_way(request, timeout=timeout, metadata=metadata, **options)
+            return OpenCall(shape, way, tuple(metadata or ()), timeout, request)
+
+        return call
+
+    def _way(self, shape: Shape) -> Way | None:
+        here = self._here()
+        if here is not None or (shape.asks_once and shape.answers_once):
+            return here
+        return self._tunnels if self._tunnels.offered else None
+
+    async def __aenter__(self) -> "ShortcutChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """End what is in tunnels, and close the channel behind it."""
+        await self._tunnels.close()
+        await self._beyond.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """The state of the channel behind it."""
+        return self._beyond.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Return when the state of the channel behind it is another one."""
+        await self._beyond.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Return when the channel behind it is ready."""
+        await self._beyond.channel_ready()

@@ -1,0 +1,253 @@
+"""The caller's end of a call: what a stub gets back, of gRPC's shape, whatever way the call goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+
+from codelab_client.channel import MAX_MESSAGE_BYTES
+from services.runtime.calls.flow import Inbox, Metadata, Nobody, Outcome, ToServer, Window, weight
+
+_CANCELLED = Outcome(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
+_EXPIRED = Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+_TOO_LARGE = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is larger than a message may be")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a call begins with. `request` is there if it is the only one."""
+
+    method: str
+    metadata: Metadata
+    timeout: float | None
+    request: bytes | None
+
+
+class Way(Protocol):
+    """How calls get to a server."""
+
+    def open(self, opening: Opening, call: "OpenCall") -> ToServer:
+        """Begin a call, whose server says to `call` what it has to say. Neither waits nor raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a stub knows of a method: its name and how its messages are read and written. None is for bytes."""
+
+    method: str
+    serialize: Callable[[Any], bytes] | None
+    deserialize: Callable[[bytes], Any] | None
+    asks_once: bool
+    """One request, which comes with the call."""
+    answers_once: bool
+
+
+class OpenCall(grpc.aio.Call):
+    """A call of any shape, from when it is made; a ToCaller.
+
+    As with gRPC, it ends when whoever awaits it or reads it is cancelled, and `cancel` is heard by them as
+    CancelledError.
+    """
+
+    def __init__(self, shape: Shape, way: Way, metadata: Metadata, timeout: float | None, request: Any = None) -> None:
+        self._shape = shape
+        self._loop = asyncio.get_running_loop()
+        self._outcome: Outcome | None = None
+        self._initial: Metadata | None = None
+        self._answer: Any = None
+        self._finished = shape.asks_once
+        self._stirred: list[asyncio.Future[None]] = []
+        self._callbacks: list[Callable[[Any], None]] = []
+        self._inbox = Inbox(self._taken)
+        self._window = Window()
+        self._deadline = None if timeout is None else self._loop.time() + timeout
+        self._timer = None if timeout is None else self._loop.call_later(timeout, self._give_up, _EXPIRED)
+        first = self._bytes_of(request) if shape.asks_once else None
+        self._server: ToServer = Nobody()
+        if first is not None and len(first) > MAX_MESSAGE_BYTES:
+            self.end(_TOO_LARGE)
+        else:
+            self._server = way.open(Opening(shape.method, metadata, timeout, first), self)
+
+    # What the server says.
+
+    def begin(self, metadata: Metadata) -> None:
+        """See ToCaller."""
+        if self._initial is None:
+            self._initial = metadata
+            self._stir()
+
+    def message(self, message: bytes) -> None:
+        """See ToCaller."""
+        if self._initial is None:
+            self.begin(())
+        self._inbox.put(message)
+
+    def grant(self, size: int) -> None:
+        """See ToCaller."""
+        self._window.add(size)
+
+    def end(self, outcome: Outcome) -> None:
+        """See ToCaller."""
+        if self._outcome is not None:
+            return
+        self._outcome = outcome
+        if self._timer is not None:
+            self._timer.cancel()
+        self._inbox.close()
+        self._window.abandon()
+        self._stir()
+        for callback in self._callbacks:
+            callback(self)
+
+    # What the caller does.
+
+    async def read(self) -> Any:
+        """The next answer, or EOF. Raise AioRpcError if the call failed."""
+        try:
+            message = await self._inbox.get()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if message is None:
+            self._raise_for(await self._ended())
+            return grpc.aio.EOF
+        return message if self._shape.deserialize is None else self._shape.deserialize(message)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._answers()
+
+    async def _answers(self) -> AsyncIterator[Any]:
+        while (answer := await self.read()) is not grpc.aio.EOF:
+            yield answer
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._only().__await__()
+
+    async def _only(self) -> Any:
+        if self._answer is None:
+            self._answer = await self.read()
+            if self._answer is grpc.aio.EOF:
+                raise self._error(Outcome(grpc.StatusCode.INTERNAL, "the server answered nothing"))
+        # Its status comes behind the answer, and counts more.
+        self._raise_for(await self._ended())
+        return self._answer
+
+    async def write(self, request: Any) -> None:
+        """Send a request, as soon as there is room for one."""
+        if self._outcome is not None or self._finished:
+            raise asyncio.InvalidStateError("nothing can be written to the call any more")
+        message = self._bytes_of(request)
+        if len(message) > MAX_MESSAGE_BYTES:
+            self._give_up(_TOO_LARGE)
+        if not self._window.has_room:
+            try:
+                await self._window.room()
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        if self._outcome is not None:
+            self._raise_for(self._outcome)
+            raise asyncio.InvalidStateError("the call is over")
+        self._window.spend(weight(message))
+        self._server.message(message)
+
+    async def done_writing(self) -> None:
+        """Say that no request follows. Idempotent."""
+        if not self._finished:
+            self._finished = True
+            if self._outcome is None:
+                self._server.finish()
+
+    def cancel(self) -> bool:
+        """End the call. Whether it was still going on."""
+        return self._give_up(_CANCELLED)
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled from here."""
+        return self._outcome is _CANCELLED
+
+    def done(self) -> bool:
+        """Whether it has ended, and all that was answered was read."""
+        return self._outcome is not None and self._inbox.empty
+
+    def time_remaining(self) -> float | None:
+        """Seconds until its deadline, if it has one."""
+        return None if self._deadline is None else max(0.0, self._deadline - self._loop.time())
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call it with the call when that has ended, now if it has."""
+        if self._outcome is None:
+            self._callbacks.append(callback)
+        else:
+            callback(self)
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        """What the server began with; nothing if it ended at once."""
+        while self._initial is None and self._outcome is None:
+            await self._next_stir()
+        return grpc.aio.Metadata(*(self._initial or ()))
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        """What the server ended with."""
+        return grpc.aio.Metadata(*(await self._ended()).trailing)
+
+    async def code(self) -> grpc.StatusCode:
+        """How it ended."""
+        return (await self._ended()).code
+
+    async def details(self) -> str:
+        """Why it ended so."""
+        return (await self._ended()).details
+
+    async def wait_for_connection(self) -> None:
+        """Return when the server has accepted the call. Raise AioRpcError if it did not."""
+        await self.initial_metadata()
+        if self._outcome is not None:
+            self._raise_for(self._outcome)
+
+    def _give_up(self, outcome: Outcome) -> bool:
+        """End it from here."""
+        if self._outcome is not None:
+            # Whoever cancels what has ended does not want what it answered either.
+            self._inbox.drop()
+            return False
+        self._inbox.drop()
+        self.end(outcome)
+        self._server.cancel()
+        return True
+
+    async def _ended(self) -> Outcome:
+        while self._outcome is None:
+            await self._next_stir()
+        return self._outcome
+
+    async def _next_stir(self) -> None:
+        stirred = self._loop.create_future()
+        self._stirred.append(stirred)
+        await stirred
+
+    def _stir(self) -> None:
+        stirred, self._stirred = self._stirred, []
+        for each in stirred:
+            if not each.done():
+                each.set_result(None)
+
+    def _raise_for(self, outcome: Outcome) -> None:
+        if outcome is _CANCELLED:
+            raise asyncio.CancelledError
+        if outcome.code is not grpc.StatusCode.OK:
+            raise self._error(outcome)
+
+    def _error(self, outcome: Outcome) -> grpc.aio.AioRpcError:
+        initial = grpc.aio.Metadata(*(self._initial or ()))
+        return grpc.aio.AioRpcError(outcome.code, initial, grpc.aio.Metadata(*outcome.trailing), outcome.details)
+
+    def _taken(self, size: int) -> None:
+        if self._outcome is None:
+            self._server.grant(size)
+
+    def _bytes_of(self, request: Any) -> bytes:
+        return bytes(request) if self._shape.serialize is None else self._shape.serialize(request)
