@@ -20,21 +20,31 @@ def reach(
     neighbours: Neighbours,
     services: Sequence[ServiceDescriptor] = (),
     options: Iterable[tuple[str, int | str]] = (),
+    tunnels: bool = True,
 ) -> "ShortcutChannel":
-    """A channel to the service at `address`, which may be one of `neighbours`. See `connect` for the rest."""
-    # Who asked the server what it serves has the tunnel among its services.
-    beyond = connect(address, {each.full_name: each for each in (*services, _TUNNEL)}.values(), options)
-    return ShortcutChannel(beyond, lambda: neighbours.find(address), Tunnels(beyond, repeatable_methods(services)))
+    """A channel to the service at `address`, which may be one of `neighbours`. See `connect` for the rest.
+
+    `tunnels` is whether it is known to have any; if it then has none, it is called without.
+    """
+    named = {each.full_name: each for each in (*services, _TUNNEL)}
+    beyond = connect(address, named.values(), options)
+    through = Tunnels(beyond, repeatable_methods(services)) if tunnels else None
+    return ShortcutChannel(beyond, lambda: neighbours.find(address), through)
+
+
+def has_tunnels(services: Iterable[ServiceDescriptor]) -> bool:
+    """Whether a server that offers these carries calls in tunnels."""
+    return any(each.full_name == _TUNNEL.full_name for each in services)
 
 
 class ShortcutChannel(grpc.aio.Channel):
     """Calls past a channel, where there is a way, or over it. Owns it.
 
     Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
-    `tunnels`. What is called with an iterator of requests goes over the channel: write them instead.
+    `tunnels`, if there are any. What is called with an iterator of requests goes over the channel: write them instead.
     """
 
-    def __init__(self, beyond: grpc.aio.Channel, here: Callable[[], Way | None], tunnels: Tunnels) -> None:
+    def __init__(self, beyond: grpc.aio.Channel, here: Callable[[], Way | None], tunnels: Tunnels | None) -> None:
         self._beyond = beyond
         self._here = here
         self._tunnels = tunnels
@@ -86,7 +96,7 @@ class ShortcutChannel(grpc.aio.Channel):
         here = self._here()
         if here is not None or (shape.asks_once and shape.answers_once):
             return here
-        return self._tunnels if self._tunnels.offered else None
+        return self._tunnels if self._tunnels is not None and self._tunnels.offered else None
 
     async def __aenter__(self) -> "ShortcutChannel":
         return self
@@ -96,7 +106,8 @@ class ShortcutChannel(grpc.aio.Channel):
 
     async def close(self, grace: float | None = None) -> None:
         """End what is in tunnels, and close the channel behind it."""
-        await self._tunnels.close()
+        if self._tunnels is not None:
+            await self._tunnels.close()
         await self._beyond.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
