@@ -312,6 +312,15 @@ class Event:
 
 
 @dataclass(frozen=True)
+class UnendedCall:
+    """A call of a tool that some attempt at a task began, and of which nobody has told how it ended."""
+
+    id: str
+    tool: str
+    agent_id: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run stands for somebody who waits for its answer."""
 

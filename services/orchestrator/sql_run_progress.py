@@ -65,7 +65,7 @@ class SqlRunProgress(SqlRunAcceptance):
         now: datetime,
         paused: Mapping[str, str] = NOWHERE,
     ) -> Lease:
-        happened = changed(lease.mode, tasks)
+        happened = changed(lease.mode, tasks, lease.decisions)
         # An attempt that begins is no progress: a task that takes every process down with it begins again and again.
         further = bool(paused) or any(task.state in ENDED_TASK for task in tasks)
         progress: dict[str, Any] = {"attempts": 0} if further else {}

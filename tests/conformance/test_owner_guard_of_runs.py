@@ -161,6 +161,7 @@ async def test_run_store_hands_out_nothing_of_others(database_place: Place, aske
         "end": UNDER_A_LEASE,
         "history": UNDER_A_LEASE,
         "asked": UNDER_A_LEASE,
+        "open_calls": UNDER_A_LEASE,
         "renew": HOUSEKEEPING,
         "release": HOUSEKEEPING,
         "acknowledge": HOUSEKEEPING,
@@ -233,6 +234,9 @@ async def test_what_belongs_to_a_run_leaves_with_the_runs_user_alone(database_pl
     assert await disowned(messages, lambda: forgetful.history(lease, 10)) == []
     with pytest.raises(LeaseLost):
         await disowned(messages, lambda: forgetful.asked(lease))
+    begun = {"call_id": "c", "task_id": lease.task.id, "tool": "shell", "agent_id": "a"}
+    lease = await stores.runs.note(lease, ONE, ("tool_started", begun), NOW)
+    assert await disowned(events, lambda: forgetful.open_calls(lease, lease.task.id)) == []
     question = Question(new_id(), ApprovalKind.TOOL, {"tool": "shell"}, NOW + timedelta(minutes=5))
     lease = await stores.approvals[0].ask(lease, ONE, lease.task, [question], Usage(), NOW)
     approvals = tables.approvals

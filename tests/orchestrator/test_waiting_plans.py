@@ -241,4 +241,6 @@ async def test_time_in_which_a_task_waits_is_not_told_as_execution(database_plac
     assert (await ended(world, ann, run_id)).state is RunState.SUCCEEDED
     [completed] = [event for _, event in world.streams.heard if event.type == "orchestration_completed"]
     assert 0 < completed.payload["execution_seconds"] <= 60
+    [completed] = [event for _, event in world.streams.heard if event.type == "agent_completed"]
+    assert completed.payload["duration_ms"] == 0
     await world.executor.drain()
