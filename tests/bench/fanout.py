@@ -1,12 +1,13 @@
 """What it costs to deliver an event, and what those who do not read do to others: `python -m tests.bench.fanout`.
 
-In one run: clients on as many sessions, and clients on one session, each beside a plain SSE endpoint with pub/sub in
-its own process, for as many clients, the same text and the same rate (`plain_sse`: what one would write without this
-platform, on Starlette), and beside the least that two processes with gRPC between them take for it (`bare_relay`); then
-publishers alone, and beside readers that have stalled. Gateway and streams service are processes of their own, as are
-the clients, and the publishers, who use PublishService. With --redis there is a Redis behind the services, too. CPU a
-delivery includes what publishing costs the streams service, which is also told alone. Rates are moderate, so that no
-delay is a queue's.
+In one run: clients on as many sessions, at a low rate and at that of some sixty answers being written, and clients on
+one session, each beside a plain SSE endpoint with pub/sub in its own process, for as many clients, the same text and
+the same rate (`plain_sse`: what one would write without this platform, on Starlette), and beside the least that two
+processes take for it with a gRPC stream a client between them (`bare_relay`); then publishers alone, and beside readers
+that have stalled. Gateway and streams service are processes of their own, then one. Clients are others, and so are the
+publishers, who use PublishService as the orchestrator does. With --redis there is a Redis behind the services, too. CPU
+a delivery includes what publishing costs the streams service, which is also told alone. Rates are moderate, so that no
+delay is a queue's; at a low one a delivery costs more, because each wakes its processes for itself.
 """
 
 import argparse
@@ -42,6 +43,8 @@ class Size:
 
     sessions: int = 1000
     rate: float = 500.0
+    busy_rate: float = 2000.0
+    """Of as many sessions."""
     watchers: int = 100
     """Of one session."""
     shared_rate: float = 20.0
@@ -69,6 +72,7 @@ class Delivered:
     what: str
     clients: int
     sessions: int
+    rate: float
     deliveries: int
     missing: int
     cpu_us: float
@@ -99,18 +103,35 @@ class Stalled:
     """How many of their streams ended how, once they read on."""
 
 
-async def deliver(what: str, door: Door, readers: LoadProcess, size: Size, *, shared: bool) -> Delivered:
-    """Publish to sessions that are watched by one client each, or to one that is watched by many."""
-    sessions = Session.some(1 if shared else size.sessions)
-    watched = [session for session in sessions for _ in range(size.watchers if shared else 1)]
-    rate = size.shared_rate if shared else size.rate
+@dataclass(frozen=True)
+class Watched:
+    """Sessions that are watched by as many clients each, and published to in turn, so many times a second in all."""
+
+    sessions: int
+    watchers: int
+    rate: float
+
+    @classmethod
+    def all(cls, size: Size) -> "list[Watched]":
+        """What is measured."""
+        return [
+            cls(size.sessions, 1, size.rate),
+            cls(size.sessions, 1, size.busy_rate),
+            cls(1, size.watchers, size.shared_rate),
+        ]
+
+
+async def deliver(what: str, door: Door, readers: LoadProcess, size: Size, of: Watched) -> Delivered:
+    """Publish to sessions that are watched."""
+    sessions = Session.some(of.sessions)
+    watched = [session for session in sessions for _ in range(of.watchers)]
     await door.prepare(sessions)
     memory = memory_of(door)
     await door.watch(watched)
     await asyncio.sleep(size.settle_seconds)
     memory = grown(memory_of(door), memory, 1024 / len(watched))
     before = cpu_of(door)
-    published = await door.publish(rate, size.seconds, TEXT_BYTES)
+    published = await door.publish(of.rate, size.seconds, TEXT_BYTES)
     await asyncio.sleep(size.settle_seconds)
     deliveries = published * len(watched) // len(sessions)
     cpu = grown(cpu_of(door), before, 1e6 / deliveries)
@@ -118,12 +139,13 @@ async def deliver(what: str, door: Door, readers: LoadProcess, size: Size, *, sh
     await readers.do("close")
     await asyncio.sleep(size.settle_seconds)
     before = cpu_of(door)
-    unread = await door.publish(size.rate, size.seconds / 2, TEXT_BYTES)
+    unread = await door.publish(of.rate, size.seconds / 2, TEXT_BYTES)
     publishing = grown(cpu_of(door), before, 1e6 / unread)
     return Delivered(
         what=what,
         clients=len(watched),
         sessions=len(sessions),
+        rate=of.rate,
         deliveries=deliveries,
         missing=deliveries - len(delays),
         cpu_us=round(sum(cpu.values()), 1),
@@ -191,8 +213,8 @@ def grown(now: dict[str, float], before: dict[str, float], scale: float) -> dict
     return {name: round((value - before[name]) * scale, 1) for name, value in now.items()}
 
 
-async def measure(size: Size, **settings: str) -> tuple[list[Delivered], Stalled]:
-    """Ours on many sessions and on one, then beside stalled readers."""
+async def measure(layout: Layout, size: Size, **settings: str) -> tuple[list[Delivered], Stalled]:
+    """Ours, then beside stalled readers."""
     keys = Keys(secrets.token_hex(32), secrets.token_hex(32))
     settings = {
         "JWT_SECRET_KEY": keys.user_secret,
@@ -205,15 +227,15 @@ async def measure(size: Size, **settings: str) -> tuple[list[Delivered], Stalled
     }
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            running(Layout.FIVE, Path(folder), **settings) as suite,
+            running(layout, Path(folder), **settings) as suite,
             LoadProcess.running("tests.bench.sse_readers") as readers,
             LoadProcess.running("tests.bench.event_publishers") as publishers,
         ):
             door = OurDoor(suite, keys, readers, publishers)
             delivered = []
-            for shared in (False, True):
+            for of in Watched.all(size):
                 await _warm(door)
-                delivered.append(await deliver("CodeLab", door, readers, size, shared=shared))
+                delivered.append(await deliver("CodeLab", door, readers, size, of))
                 await publishers.do("close")
                 await door.renew()
             await _warm(door)
@@ -222,26 +244,26 @@ async def measure(size: Size, **settings: str) -> tuple[list[Delivered], Stalled
 
 async def _warm(door: OurDoor) -> None:
     """The first time everything is compiled and connected."""
-    await deliver("", door, door.readers, Size(sessions=10, rate=100, seconds=0.5, settle_seconds=0.1), shared=False)
+    await deliver("", door, door.readers, Size(seconds=0.5, settle_seconds=0.1), Watched(10, 1, 100.0))
     await door.publishers.do("close")
 
 
 async def measure_others(size: Size) -> list[list[Delivered]]:
-    """The plain endpoint, and the bare relay, each on many sessions and on one."""
+    """The plain endpoint, and the bare relay."""
     others = {"plain SSE": PlainDoor.plain, "bare relay": PlainDoor.relayed}
     async with LoadProcess.running("tests.bench.sse_readers") as readers:
         found = []
         for what, running_door in others.items():
             delivered = []
-            for shared in (False, True):
+            for of in Watched.all(size):
                 async with running_door(readers) as door:
-                    delivered.append(await deliver(what, door, readers, size, shared=shared))
+                    delivered.append(await deliver(what, door, readers, size, of))
             found.append(delivered)
         return found
 
 
 HEADS = (
-    *("", "clients", "sessions", "deliveries", "missing", "CPU µs", "by process", "publish µs"),
+    *("", "clients", "sessions", "a second", "deliveries", "missing", "CPU µs", "by process", "publish µs"),
     *("p50 ms", "p99 ms", "KB a stream", "by process"),
 )
 
@@ -250,7 +272,7 @@ def table(title: str, delivered: Sequence[Delivered], others: Sequence[Sequence[
     """The figures, and whether the aims are met."""
     rows = [
         [
-            *(each.what, each.clients, each.sessions, each.deliveries, each.missing),
+            *(each.what, each.clients, each.sessions, each.rate, each.deliveries, each.missing),
             *(each.cpu_us, listed(each.cpu_us_by_process), each.publish_us, each.p50_ms, each.p99_ms),
             *(each.stream_kb, listed(each.stream_kb_by_process)),
         ]
@@ -260,7 +282,10 @@ def table(title: str, delivered: Sequence[Delivered], others: Sequence[Sequence[
         line
         for ours, *beside in zip(delivered, *others, strict=True)
         for line in (
-            *(f"{ours.clients} clients, {ours.sessions} sessions, {compared(ours, other)}" for other in beside),
+            *(
+                f"{ours.clients} clients, {ours.sessions} sessions, {ours.rate:g}/s, {compared(ours, other)}"
+                for other in beside
+            ),
             judged("CPU a delivery", ours.cpu_us, AIMS["cpu_us"], "µs"),
             judged("p50 from publishing to arrival", ours.p50_ms, AIMS["p50_ms"], "ms"),
             judged("memory a stream", ours.stream_kb, AIMS["stream_kb"], "KB"),
@@ -315,18 +340,19 @@ async def main() -> None:
     others = await measure_others(size)
     reports: dict[str, Any] = {"others": [asdict(each) for each in itertools.chain(*others)]}
 
-    async def report(name: str, **settings: str) -> None:
+    async def report(name: str, layout: Layout, **settings: str) -> None:
         before = os.getloadavg()[0]
-        delivered, stalled = await measure(size, **settings)
+        delivered, stalled = await measure(layout, size, **settings)
         reports[name] = {"delivered": [asdict(each) for each in delivered], "stalled": asdict(stalled)}
         load = f"{os.cpu_count()} cores, load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
         sys.stdout.write(table(f"events {name} ({load})", delivered, others) + stalled_lines(stalled))
         sys.stdout.flush()
 
-    await report("in process")
+    await report("of five processes", Layout.FIVE)
+    await report("of one process", Layout.ONE)
     if asked.redis:
         with redis_server.running() as server:
-            await report("in Redis", REDIS_URL=server.url)
+            await report("of five processes, in Redis", Layout.FIVE, REDIS_URL=server.url)
     sys.stdout.write(json.dumps({"aims": AIMS, "reports": reports}) + "\n")
 
 

@@ -15,7 +15,7 @@ from services.runtime.auth import Keys, TokenMinter
 from services.runtime.ids import new_id
 from tests.bench.load_process import LoadProcess
 from tests.e2e.ports import free_ports
-from tests.e2e.suite import ROOT, Suite, clean_environment
+from tests.e2e.suite import ROOT, Layout, Suite, clean_environment
 
 HOST = "127.0.0.1"
 _TOKEN_SECONDS = 3600
@@ -62,7 +62,8 @@ class OurDoor:
 
     @property
     def pids(self) -> dict[str, int]:
-        return {name: self.suite.processes[name].pid for name in ("gateway", "streams")}
+        measured = ("up",) if self.suite.layout is Layout.ONE else ("gateway", "streams")
+        return {name: self.suite.processes[name].pid for name in measured}
 
     async def renew(self) -> None:
         """Start both anew: those who come later would be given the memory of those who left, and seem to need none."""

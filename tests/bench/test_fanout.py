@@ -3,12 +3,14 @@
 import pytest
 
 from tests.bench.fanout import Size, measure, measure_others, stalled_lines, table
+from tests.e2e.suite import Layout
 
 pytestmark = pytest.mark.longer
 
 SMALL = Size(
     sessions=10,
     rate=100,
+    busy_rate=200,
     watchers=5,
     seconds=0.5,
     settle_seconds=0.1,
@@ -25,10 +27,10 @@ SMALL = Size(
 
 async def test_bench_tells_what_deliveries_and_stalled_readers_cost() -> None:
     others = await measure_others(SMALL)
-    delivered, stalled = await measure(SMALL)
+    delivered, stalled = await measure(Layout.FIVE, SMALL)
     every = [*delivered, *others[0], *others[1]]
     found = [(each.clients, each.sessions, each.deliveries, each.missing) for each in every]
-    assert found == 3 * [(10, 10, 50, 0), (5, 1, 50, 0)]
+    assert found == 3 * [(10, 10, 50, 0), (10, 10, 100, 0), (5, 1, 50, 0)]
     assert all(min(each.cpu_us_by_process.values()) > 0 < each.p50_ms <= each.p99_ms for each in every)
     assert "CPU a delivery within 100 µs" in table("", delivered, others)
     # So little happened that the stalled were told all of it, and are still connected.
