@@ -86,10 +86,14 @@ def _is_required(field: "AnyField") -> bool:
 
 
 def _update_mask(request: Message) -> list[str] | None:
-    for field in request.DESCRIPTOR.fields:
-        if field.message_type is not None and field.message_type.full_name == "google.protobuf.FieldMask":
-            return list(getattr(request, field.name).paths)
-    return None
+    name = _mask_field(request.DESCRIPTOR)
+    return None if name is None else list(getattr(request, name).paths)
+
+
+@cache
+def _mask_field(descriptor: "AnyDescriptor") -> str | None:
+    masks = (field for field in descriptor.fields if field.message_type is not None)
+    return next((each.name for each in masks if each.message_type.full_name == "google.protobuf.FieldMask"), None)
 
 
 def _is_masked(path: str, resource: str, mask: list[str]) -> bool:
