@@ -92,8 +92,10 @@ def _update_mask(request: Message) -> list[str] | None:
 
 @cache
 def _mask_field(descriptor: "AnyDescriptor") -> str | None:
-    masks = (field for field in descriptor.fields if field.message_type is not None)
-    return next((each.name for each in masks if each.message_type.full_name == "google.protobuf.FieldMask"), None)
+    for field in descriptor.fields:
+        if field.message_type is not None and field.message_type.full_name == "google.protobuf.FieldMask":
+            return field.name
+    return None
 
 
 def _is_masked(path: str, resource: str, mask: list[str]) -> bool:
