@@ -51,7 +51,9 @@ class Handlers:
         self.unary_unary: Callable[[bytes, Context], Awaitable[bytes]] = echo
         self.unary_stream: Callable[[bytes, Context], AsyncGenerator[bytes, None] | Awaitable[None]] = thrice
         self.stream_unary: Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]] = joined
-        self.stream_stream: Callable[[AsyncIterator[bytes], Context], AsyncGenerator[bytes, None] | Awaitable[None]] = echoes
+        self.stream_stream: Callable[[AsyncIterator[bytes], Context], AsyncGenerator[bytes, None] | Awaitable[None]] = (
+            echoes
+        )
 
     def register(self, server: grpc.aio.Server) -> None:
         """Have them served, as methods named after their shapes. They see and give the bytes of BytesValues."""
