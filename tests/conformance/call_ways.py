@@ -211,3 +211,49 @@ async def soon(event: asyncio.Event) -> None:
     """Wait for what must happen."""
     async with asyncio.timeout(20):
         await event.wait()
+
+
+def happening_at(called: Calling) -> Happening:
+    """What the methods do from now on: wait before they answer anything, and before they read anything."""
+    happening = Happening()
+
+    async def once(asked: Any, context: Context) -> bytes:
+        await happening.wait()
+        return b"done"
+
+    async def many(asked: Any, context: Context) -> None:
+        await happening.wait()
+
+    called.handlers.unary_unary = called.handlers.stream_unary = once
+    called.handlers.unary_stream = called.handlers.stream_stream = many
+    return happening
+
+
+class Flood:
+    """A task that writes to a call as much as that takes, until all of it or the call's end."""
+
+    def __init__(self, call: Any, most: int = 32 * MIB) -> None:
+        self.written = 0
+        self.task = asyncio.create_task(self._write(call, most), name="flood")
+
+    async def _write(self, call: Any, most: int) -> None:
+        while self.written < most:
+            await call.write(bytes(64 * KIB))
+            self.written += 64 * KIB
+        await call.done_writing()
+
+
+async def stands_still(count: Callable[[], int]) -> int:
+    """What it counts to, once it counts no more."""
+    last, same = -1, 0
+    while same < 10:
+        same = same + 1 if count() == last else 0
+        last = count()
+        await asyncio.sleep(0.01)
+    return last
+
+
+async def rest(call: Any) -> AsyncIterator[Any]:
+    """What is left to be read of a call."""
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        yield answer

@@ -1,9 +1,7 @@
 """How a call ends that is not just answered, and how much of it may be on its way, whatever way it takes."""
 
 import asyncio
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +10,24 @@ import pytest
 from grpc import StatusCode
 
 from services.runtime.errors import NotFound
-from tests.conformance.call_ways import KIB, MIB, WAYS, Calling, Context, Happening, calling, say, soon
+from tests.conformance.call_ways import (
+    KIB,
+    MIB,
+    WAYS,
+    Calling,
+    Context,
+    Flood,
+    Happening,
+    calling,
+    rest,
+    say,
+    soon,
+    stands_still,
+)
 from tests.e2e.polling import eventually
 
-OWN_WAYS = [name for name in WAYS if name != "network"]
 ENDED_IN_WRITING = StatusCode.INTERNAL
 """What gRPC itself makes of a call that ends while somebody writes to it, whatever it ended with."""
-
-
-@pytest.fixture(params=WAYS)
-async def called(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Calling]:
-    """A server that is found by each way, started."""
-    async with calling(WAYS[request.param], tmp_path) as made:
-        await made.server.start()
-        yield made
-        await made.server.stop()
-
-
-@pytest.fixture
-def happening(called: Calling) -> Happening:
-    """What the methods do: wait before they answer anything, and before they read anything."""
-    return happening_at(called)
-
-
-def happening_at(called: Calling) -> Happening:
-    happening = Happening()
-
-    async def once(asked: Any, context: Context) -> bytes:
-        await happening.wait()
-        return b"done"
-
-    async def many(asked: Any, context: Context) -> None:
-        await happening.wait()
-
-    called.handlers.unary_unary = called.handlers.stream_unary = once
-    called.handlers.unary_stream = called.handlers.stream_stream = many
-    return happening
-
-
-async def stands_still(count: Callable[[], int]) -> int:
-    """What it counts to, once it counts no more."""
-    last, same = -1, 0
-    while same < 10:
-        same = same + 1 if count() == last else 0
-        last = count()
-        await asyncio.sleep(0.01)
-    return last
 
 
 # Cancelled by the caller
@@ -242,20 +212,6 @@ async def test_handler_that_is_cancelled_cleans_up_undisturbed(called: Calling) 
 # Ended by the handler
 
 
-class Flood:
-    """A task that writes to a call as much as that takes, until all of it or the call's end."""
-
-    def __init__(self, call: Any, most: int = 32 * MIB) -> None:
-        self.written = 0
-        self.task = asyncio.create_task(self._write(call, most), name="flood")
-
-    async def _write(self, call: Any, most: int) -> None:
-        while self.written < most:
-            await call.write(bytes(64 * KIB))
-            self.written += 64 * KIB
-        await call.done_writing()
-
-
 @pytest.mark.parametrize("code", [StatusCode.OK, StatusCode.ABORTED])
 async def test_handler_that_ends_frees_who_writes(called: Calling, happening: Happening, code: StatusCode) -> None:
     async def answer(requests: AsyncIterator[bytes], context: Context) -> None:
@@ -317,7 +273,7 @@ async def test_handler_waits_for_a_caller_that_does_not_read(called: Calling) ->
     call = called.call("unary_stream")
     assert int((await call.read())[:8]) == 0
     assert await stands_still(lambda: written) <= 16 * MIB
-    assert [int(each[:8]) async for each in _rest(call)] == list(range(1, chunks))
+    assert [int(each[:8]) async for each in rest(call)] == list(range(1, chunks))
     assert written == 32 * MIB
 
 
@@ -335,11 +291,6 @@ async def test_caller_waits_for_a_handler_that_does_not_read(called: Calling) ->
     may_read.set()
     await flood.task
     assert int(await call) == 32 * MIB
-
-
-async def _rest(call: Any) -> AsyncIterator[Any]:
-    while (answer := await call.read()) is not grpc.aio.EOF:
-        yield answer
 
 
 # The server's beginning and end
@@ -388,178 +339,3 @@ async def test_channel_that_is_closed_ends_its_calls(called: Calling, happening:
         await reading
     with pytest.raises(grpc.aio.UsageError):
         await called.call("unary_unary")
-
-
-# What gRPC does not promise
-
-
-async def test_neighbours_need_no_connection(tmp_path: Path) -> None:
-    async with calling(WAYS["neighbours"], tmp_path) as made:
-        await made.server.start()
-        assert await made.call("unary_unary", b"a") == b"a"
-        assert made.channel.get_state() is grpc.ChannelConnectivity.IDLE
-        await made.server.stop()
-
-
-@pytest.fixture(params=OWN_WAYS)
-async def called_ours(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Calling]:
-    async with calling(WAYS[request.param], tmp_path) as made:
-        await made.server.start()
-        yield made
-        await made.server.stop()
-
-
-async def test_empty_messages_count_too(called_ours: Calling) -> None:
-    written = 0
-
-    async def answer(request: bytes, context: Context) -> None:
-        nonlocal written
-        for _ in range(100_000):
-            await say(context, b"")
-            written += 1
-
-    called_ours.handlers.unary_stream = answer
-    call = called_ours.call("unary_stream")
-    assert await call.read() == b""
-    assert await stands_still(lambda: written) < 100_000
-    call.cancel()
-
-
-async def test_second_task_that_reads_or_writes_is_told_that_it_must_not(called_ours: Calling) -> None:
-    happening = Happening()
-
-    async def act(requests: AsyncIterator[bytes], context: Context) -> None:
-        await happening.wait()
-
-    called_ours.handlers.stream_stream = act
-    call = called_ours.call("stream_stream")
-    reading, flood = asyncio.ensure_future(call.read()), Flood(call)
-    await soon(happening.began)
-    await stands_still(lambda: flood.written)
-    for other in (call.read(), call.write(b"")):
-        with pytest.raises(grpc.aio.UsageError):
-            await other
-    call.cancel()
-    await asyncio.wait([reading, flood.task])
-    assert reading.cancelled()
-
-
-async def test_done_callback_that_fails_harms_nobody(called_ours: Calling) -> None:
-    happening = happening_at(called_ours)
-    failures: list[dict[str, Any]] = []
-    told: list[str] = []
-
-    def fail(_: Any) -> None:
-        raise ValueError("from a callback")
-
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, failure: failures.append(failure))
-    try:
-        call = called_ours.call("unary_unary")
-        call.add_done_callback(fail)
-        call.add_done_callback(lambda _: told.append("caller"))
-        await soon(happening.began)
-        call.cancel()
-        await soon(happening.cancelled)
-    finally:
-        loop.set_exception_handler(None)
-    assert told == ["caller"]
-    assert [str(failure["exception"]) for failure in failures] == ["from a callback"]
-
-
-async def test_done_callback_sees_what_its_task_saw(called_ours: Calling) -> None:
-    seen: list[str] = []
-
-    async def act(request: bytes, context: Context) -> bytes:
-        _who.set("handler")
-        context.add_done_callback(lambda _: seen.append(_who.get()))
-        return b""
-
-    called_ours.handlers.unary_unary = act
-    _who.set("caller")
-    call = called_ours.call("unary_unary")
-    call.add_done_callback(lambda _: seen.append(_who.get()))
-    await call
-    assert sorted(seen) == ["caller", "handler"]
-
-
-_who: ContextVar[str] = ContextVar("who")
-
-
-async def test_handler_that_ignores_its_cancellation_can_say_nothing_more(called_ours: Calling) -> None:
-    tried: list[BaseException | bytes | None] = []
-    began, over = asyncio.Event(), asyncio.Event()
-
-    async def act(requests: AsyncIterator[bytes], context: Context) -> None:
-        context.add_done_callback(lambda _: over.set())
-        began.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError as error:
-            tried.append(error)
-        tried.append(await anext(requests, None))
-        try:
-            await say(context, b"late")
-        except grpc.aio.UsageError as error:
-            tried.append(error)
-
-    called_ours.handlers.stream_stream = act
-    call = called_ours.call("stream_stream")
-    await soon(began)
-    call.cancel()
-    await soon(over)
-    assert [type(each) for each in tried] == [asyncio.CancelledError, type(None), grpc.aio.UsageError]
-
-
-async def _to_the_end(call: Any) -> None:
-    assert len([answer async for answer in call]) == 3
-
-
-async def _broken_off(call: Any) -> None:
-    async for _ in call:
-        break
-    call.cancel()
-
-
-async def _unread(call: Any) -> None:
-    call.cancel()
-
-
-async def _too_late(call: Any) -> None:
-    with pytest.raises(grpc.aio.AioRpcError):
-        while await call.read() is not grpc.aio.EOF:
-            await asyncio.sleep(0.03)
-
-
-async def _cancelled_in_reading(call: Any) -> None:
-    async def read() -> None:
-        await asyncio.sleep(0)
-        while await call.read() is not grpc.aio.EOF:
-            pass
-
-    task = asyncio.create_task(read())
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-    call.cancel()
-
-
-@pytest.mark.parametrize("end", [_to_the_end, _broken_off, _unread, _too_late, _cancelled_in_reading])
-async def test_nothing_is_left_of_a_call_that_has_ended(
-    called_ours: Calling, end: Callable[[Any], Awaitable[None]]
-) -> None:
-    ends: list[Any] = []
-
-    async def answer(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-        ends.append(weakref.ref(context))
-        for _ in range(3):
-            yield b""
-
-    called_ours.handlers.unary_stream = answer
-    before = asyncio.all_tasks()
-    call = called_ours.call("unary_stream", timeout=0.05 if end is _too_late else 3600)
-    ends.append(weakref.ref(call))
-    await end(call)
-    del call
-    await eventually(lambda: asyncio.all_tasks() == before)
-    assert [each() for each in ends] == [None] * len(ends)

@@ -56,7 +56,15 @@ class ShortcutChannel(grpc.aio.Channel):
             answers_once,
         )
 
-        def call(request: Any = None, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+        def call(
+            request: Any = None,
+            timeout: float | None = None,
+            metadata: Any = None,
+            *,
+            request_iterator: Any = None,
+            **options: Any,
+        ) -> Any:
+            request = request_iterator if request is None else request
             way = self._way(shape) if asks_once or request is None else None
             if way is None:
                 return long_way(request, timeout=timeout, metadata=metadata, **options)

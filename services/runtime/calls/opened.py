@@ -222,8 +222,12 @@ class OpenCall(grpc.aio.Call):
         return (await self._ended()).details
 
     async def wait_for_connection(self) -> None:
-        """Return when the server has accepted the call. Raise AioRpcError if it did not."""
-        await self.initial_metadata()
+        """As gRPC's: return when what it begins with is answered; a call that is still to be written to begins at once.
+
+        Raise AioRpcError if it failed.
+        """
+        if self._shape.asks_once:
+            await (self._ended() if self._shape.answers_once else self.initial_metadata())
         if self._outcome is not None:
             self._raise_for(self._outcome)
 
