@@ -12,6 +12,8 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 # Below the servers' permitted ping interval a client is sent away with too_many_pings: see services.runtime.server.
 KEEPALIVE_SECONDS = 30
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+TRANSPORT_BYTES = MAX_MESSAGE_BYTES + 128 * 1024
+"""What the transport takes: room for what a tunnel says of a message that it carries."""
 REPLICAS = "+"
 """Stands between the addresses of one service's replicas."""
 
@@ -44,12 +46,19 @@ def channel_options(
         ("grpc.http2.max_pings_without_data", 0),
         # A proxy in the environment is for the way out, not for the way to one's own services.
         ("grpc.enable_http_proxy", 0),
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", TRANSPORT_BYTES),
+        ("grpc.max_send_message_length", TRANSPORT_BYTES),
         # A restarted server is found again at once, not after gRPC's default of up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.service_config", json.dumps(_service_config(services))),
+    ]
+
+
+def repeatable_methods(services: Iterable[ServiceDescriptor]) -> list[str]:
+    """The `/package.Service/Method`s of these that may be called again without harm."""
+    return [
+        f"/{service.full_name}/{method.name}" for service in services for method in service.methods if _is_safe(method)
     ]
 
 
@@ -71,10 +80,8 @@ def _is_safe(method: MethodDescriptor) -> bool:
 
 def _service_config(services: Iterable[ServiceDescriptor]) -> dict[str, object]:
     repeatable = [
-        {"service": service.full_name, "method": method.name}
-        for service in services
-        for method in service.methods
-        if _is_safe(method)
+        {"service": service, "method": method}
+        for service, method in (path[1:].split("/") for path in repeatable_methods(services))
     ]
     config: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if repeatable:

@@ -22,7 +22,7 @@ from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 
 from codelab_client.calls import SignedChannel
 from codelab_client.channel import connect
-from codelab_client.subscription import events_of
+from codelab_client.subscription import OnWait, events_of
 from codelab_client.tokens import Token, TokenSource
 
 _CONTRACTS = (
@@ -90,6 +90,7 @@ class Client:
         after: str | None = None,
         run_id: str | None = None,
         types: Iterable[str] = (),
+        on_wait: OnWait | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The session's events, each once and in order, across as many connections as it takes.
 
@@ -98,10 +99,15 @@ class Client:
         `resync_required` says that events were lost: reload messages and runs, the next events follow those. Ends with
         a `stream_ended` that is not resumable. Raise ApiError for what trying again does not mend.
 
+        `on_wait` is called whenever a service refuses for now, with the error and the seconds until it is asked again:
+        as long as the error's `retry_after` at least. What it raises ends the iteration, so that it can give up where
+        its user has to do something first, as with TOO_MANY_STREAMS. Without it, a limit that is reached is a warning
+        of the logger `codelab_client`.
+
         Who leaves early closes it: `async with contextlib.aclosing(client.subscribe(…)) as events:`.
         """
         request = SubscribeRequest(project_id=project_id, session_id=session_id, run_id=run_id, type=types, after=after)
-        return events_of(self.events, request)
+        return events_of(self.events, request, on_wait)
 
     async def close(self) -> None:
         """Close the channels; calls under way are cancelled."""

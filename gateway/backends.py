@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from codelab_client import connect
 from gateway.reflection import Description, describe
-from services.runtime.calls.channel import ShortcutChannel
+from services.runtime.calls.channel import has_tunnels, reach
 from services.runtime.calls.neighbours import Neighbours
 
 log = structlog.get_logger()
@@ -57,9 +57,7 @@ class Backend:
         services = found.descriptors()
         if self._calling is not self._watching:
             self._outdated.append(self._calling)
-        self._calling = ShortcutChannel(
-            connect(self.address, services, _CALLING), lambda _: self._neighbours.find(self.address)
-        )
+        self._calling = reach(self.address, self._neighbours, services, _CALLING, has_tunnels(services))
         self._callables = {}
         self.services = services
         self.description = found

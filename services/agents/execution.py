@@ -95,7 +95,8 @@ class Executions:
         """Execute the task and yield what happens, Completed or Paused last. Closing the iterator stops it at once.
 
         Raise AgentNotFound, also when the agent or its project is deleted meanwhile, ExecutionSuperseded when a later
-        attempt has the task, AgentQueueFull, AgentQueueUnavailable, SlotLost, or what the model raises.
+        attempt has the task, AgentQueueFull, AgentQueueUnavailable, SlotLost, Unavailable if the database or something
+        else that a tool needs is out of reach, or what the model raises.
         """
         execution = _Execution(task)
         # Registered before it claims the task: a later attempt, or a deletion, finds it here or wins in the store.

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,6 +16,7 @@ from services.agents.openai_chunks import PieceReader, usage_of
 from services.agents.openai_client import OPENAI_URL, OpenAIClient, Pauses
 from services.agents.openai_failures import failure_of
 from services.agents.openai_messages import wire_message, wire_tools
+from services.agents.openai_refusals import Refusals
 from services.agents.turns import as_text
 from services.runtime.settings import Settings
 
@@ -48,15 +50,16 @@ class OpenAIModel:
         retries: int,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = OpenAIClient(api_key, base_url, silence_seconds)
         self._pauses = Pauses(pause, jitter)
         self._default_model = default_model
         self._silence_seconds = silence_seconds
         self._retries = retries
-        # By model: reasoning models have one temperature and refuse to be told another; not every server knows formats,
-        # or tools, or a way to forbid them.
-        self._without: dict[str, set[str]] = {}
+        # Reasoning models have one temperature and refuse to be told another; not every server knows formats, or tools,
+        # or a way to forbid them.
+        self._refusals = Refusals(clock)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -92,7 +95,7 @@ class OpenAIModel:
                         yield replace(piece, model_calls=calls) if isinstance(piece, Usage) else piece
                 return
             except _CalledUnasked:
-                self._do_without(model, "tool_choice")
+                self._refusals.add(model, "tool_choice")
                 continue
             except Exception as error:
                 failure = failure_of(error, model, said, self._silence_seconds)
@@ -103,7 +106,7 @@ class OpenAIModel:
                 if refused == "tool_choice" and refused not in parameters:
                     refused = "tools"  # Some refuse the choice that they take when none is sent.
                 if refused in _DISPENSABLE and refused in parameters:
-                    self._do_without(model, refused)
+                    self._refusals.add(model, refused)
                     continue
                 if failure.throttled_seconds is not None:
                     yield Throttled(failure.throttled_seconds)
@@ -111,10 +114,6 @@ class OpenAIModel:
                     raise failure.error from None
             await self._pauses.before(retries, failure.retry_after)
             retries += 1
-
-    def _do_without(self, model: str, parameter: str) -> None:
-        log.warning("model is asked without what it does not take", model=model, parameter=parameter)
-        self._without.setdefault(model, set()).add(parameter)
 
     async def _answer(
         self, parameters: dict[str, Any], request: ModelRequest
@@ -156,7 +155,7 @@ class OpenAIModel:
 
     def parameters(self, request: ModelRequest, model: str) -> dict[str, Any]:
         """What is sent to ask for the answer."""
-        refused = self._without.get(model, ())
+        refused = self._refusals.of(model)
         # Who cannot be told to call nothing is told of nothing to call.
         tools = request.tools if request.may_call or "tool_choice" not in refused else ()
         with_tools = bool(tools) and "tools" not in refused

@@ -39,7 +39,8 @@ class Worker:
     ) -> Completed | Paused:
         """Work on the task from where it was paused, if it was; tell what happens but for the end, and return that.
 
-        `effects` is what earlier attempts did. Raise what the model raises, ExecutionSuperseded, AgentNotFound.
+        `effects` is what earlier attempts did. Raise what the model raises, ExecutionSuperseded, AgentNotFound,
+        ProjectNotFound, Unavailable.
         """
         transcript, usage = Transcript.load(task.state), Usage()
         rules = CallRules(task.claim, task.answers, frozenset(task.approved_tools), task.unattended)
@@ -49,12 +50,16 @@ class Worker:
         if transcript.said:
             emit(Delta(0, transcript.said))
         while True:
+            # Read once for each turn, when the model has said what it wants: whoever changes the policy means the next
+            # call, not the next run. By the same reading the model is offered what it may call then, which is held
+            # against another one when it does.
+            policy = await self._calling.policy(agent)
             if transcript.calls:
-                if pending := await self._calling.settle(caller, transcript.calls, rules, emit):
+                if pending := await self._calling.settle(caller, transcript.calls, policy, rules, emit):
                     return Paused(transcript.dump(), tuple(pending), usage)
                 transcript.close()
             emit(Working("thinking"))
-            tools = await self._calling.offered(agent, rules)
+            tools = self._calling.offered(agent, policy, rules)
             request = self._request(agent, task, recollection, untold, transcript, tools)
             text, wanted, spent = await self._turn(request, transcript, emit, throttle)
             usage += spent

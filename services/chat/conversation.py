@@ -93,10 +93,13 @@ class Conversation:
         )
         return (await _persistently(lambda: self.client.runs.CreateRun(message))).run
 
-    def watch(self, run: Run) -> AsyncGenerator[Event, None]:
-        """The run's events from its beginning to its end, whatever happens to the connection. Raise ApiError."""
+    def watch(self, run: Run, on_wait: Callable[[ApiError, float], None]) -> AsyncGenerator[Event, None]:
+        """The run's events from its beginning to its end, whatever happens to the connection. Raise ApiError.
+
+        `on_wait` is that of Client.subscribe.
+        """
         after = run.last_event_id if run.HasField("last_event_id") else "start"
-        return self.client.subscribe(self.project.id, run.session_id, after=after, run_id=run.id)
+        return self.client.subscribe(self.project.id, run.session_id, after=after, run_id=run.id, on_wait=on_wait)
 
     async def run(self, run_id: str) -> Run:
         """The run as it is now, asked for until the suite is back. Raise ApiError."""

@@ -81,10 +81,11 @@ class _Watch:
         self.run = run
         self._answer = Answer()
         self._calls: dict[str, str] = {}
+        self._told_why = False
 
     async def outcome(self) -> Outcome:
         """Show the run's events to its end. Raise ApiError."""
-        async with aclosing(self.conversation.watch(self.run)) as events:
+        async with aclosing(self.conversation.watch(self.run, self._waits)) as events:
             async for event in self._shown(events):
                 match event.WhichOneof("payload"):
                     case "agent_completed" if event.final:
@@ -107,9 +108,22 @@ class _Watch:
     async def _shown(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
         """Show what happens on the way; hand on what may end it."""
         async for event in events:
+            self._told_why = False
             if not self._shows(event):
                 yield event
             self.questions.show_again()
+
+    def _waits(self, refusal: ApiError, seconds: float) -> None:
+        """Say, once until there is something to see again, what only the user can do about seeing nothing."""
+        if refusal.reason == "TOO_MANY_STREAMS" and not self._told_why:
+            self._told_why = True
+            limit = refusal.metadata.get("limit", "too many")
+            self.screen.beside(
+                [
+                    f"nothing can be seen of the answer yet: {limit} of your event streams are open, and no more may"
+                    " be. Close another chat, or a page that watches one; this goes on by itself then."
+                ]
+            )
 
     def _shows(self, event: Event) -> bool:
         """Show it, if it is something on the way."""

@@ -20,8 +20,9 @@ from services.orchestrator.approvals import ApprovalService
 from services.orchestrator.conductor import Conductor
 from services.orchestrator.direct import Direct
 from services.orchestrator.executor import Executor, Work
+from services.orchestrator.leases import RunLimits
 from services.orchestrator.limits import WorkLimits
-from services.orchestrator.model import Mode, RunLimits
+from services.orchestrator.model import Mode
 from services.orchestrator.planner import Planner
 from services.orchestrator.purger import SessionPurger
 from services.orchestrator.run_events import RunEvents

@@ -11,7 +11,8 @@ from codelab.agents.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from codelab.agents.v1.memory_pb2 import InteractionType
 from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceStub
 
-from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Task, Usage
+from services.orchestrator.leases import Lease
+from services.orchestrator.model import Agent, Failure, Message, Mode, Task, Usage
 from services.orchestrator.ports import (
     AgentsUnreachable,
     Answer,

@@ -7,8 +7,9 @@ from dataclasses import replace
 from services.orchestrator import graph
 from services.orchestrator.attempts import result_of
 from services.orchestrator.hand import ATTEMPTS, Hand, listen, pause_before, worth_another
+from services.orchestrator.leases import Ending
 from services.orchestrator.limits import LimitReached
-from services.orchestrator.model import Ending, Failure, Task, TaskState
+from services.orchestrator.model import Failure, Task, TaskState
 from services.orchestrator.performance import Performance
 from services.orchestrator.ports import Agents, Completed, Result
 from services.orchestrator.publisher import TextOf

@@ -10,6 +10,7 @@ from services.orchestrator.hand import Hand, listen, pause_before, worth_another
 from services.orchestrator.model import Failure, Question, Task, Usage
 from services.orchestrator.pauses import Pause, questions_of, resumed
 from services.orchestrator.ports import Agents, Assignment, Completed, Paused, Result
+from services.orchestrator.timeline import interrupted
 from services.runtime.errors import CodelabError
 
 # In code points: many times what a prompt holds of it, and so little that a dozen fit into one call.
@@ -45,6 +46,8 @@ async def try_task(agents: Agents, hand: Hand, task: Task, results: Sequence[Res
         hand.publisher.begin_text(text, task.attempt)
         spending = hand.meter.attempt(task.id, task.attempt)
         pause = resumed(lease, task)
+        if task.attempt > 1:
+            await _close_calls(hand, task, pause)
         assignment = Assignment(
             lease,
             task,
@@ -80,6 +83,17 @@ def result_of(task: Task) -> Result:
     if len(output) > LONGEST_RESULT:
         output = f"{output[:LONGEST_RESULT]}… (cut: {LONGEST_RESULT:,} of {len(output):,} characters)"
     return Result(task.id, task.title, output)
+
+
+async def _close_calls(hand: Hand, task: Task, pause: Pause) -> None:
+    """Tell the end of the calls that broke off with an earlier attempt: this one makes its own.
+
+    But for those that it goes on with, whose end is still to come.
+    """
+    going_on = {answer.call_id for answer in pause.done}
+    for call in await hand.ledger.open_calls(task):
+        if call.id not in going_on:
+            await hand.ledger.note(*interrupted(call, task))
 
 
 async def _pause(agents: Agents, hand: Hand, task: Task, paused: Paused) -> tuple[str, Usage]:

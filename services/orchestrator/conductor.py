@@ -8,8 +8,9 @@ import structlog
 from services.orchestrator import graph, plan_approval
 from services.orchestrator.answering import Answering
 from services.orchestrator.hand import Hand
+from services.orchestrator.leases import Ending
 from services.orchestrator.limits import LimitReached
-from services.orchestrator.model import ApprovalState, Ending, Failure, Plan, Question
+from services.orchestrator.model import ApprovalState, Failure, Plan, Question
 from services.orchestrator.performance import Performance
 from services.orchestrator.planner import Planner
 from services.orchestrator.ports import Agents

@@ -1,31 +1,50 @@
-"""Where a reader stands in the events of a run, by the last id of their session's stream that it was told."""
+"""Where a reader stands in the events of a run, by the ids of their session's stream that it was told."""
 
-import re
 from collections.abc import Sequence
 
-_EVENT_ID = re.compile(r"([0-9a-z]{1,40})-([0-9]{1,15})", re.ASCII)
+from services.runtime.event_ids import EventId
 
 
-def seen_of(ids: Sequence[str | None], after: str) -> int:
-    """How many of a run's events, of which these are the ids, lie at or before the cursor `after`.
+class Reached:
+    """How far a reader of a run has come: the furthest place of each epoch, however many ids it was told."""
 
-    The cursor need not be the id of any of them: heartbeats move it past what else happens in the session. None of them
-    counts as seen if none has its place in the cursor's epoch: to tell again is better than not to tell.
+    def __init__(self, after: str) -> None:
+        """The reader was told all up to the id `after`; nothing, if that is no id."""
+        self._furthest: dict[str, EventId] = {}
+        self.told(after)
+
+    def told(self, id: str) -> None:
+        """The reader was told all up to this id, too."""
+        place = EventId.parse(id)
+        if place is not None:
+            # Taken out first: the epoch that was told of last is the last one.
+            before = self._furthest.pop(place.epoch, place)
+            self._furthest[place.epoch] = max(before, place, key=lambda each: each.seq)
+
+    @property
+    def places(self) -> list[EventId]:
+        """One of each epoch, of which the latest is first."""
+        return list(reversed(self._furthest.values()))
+
+    def among(self, ids: Sequence[str | None]) -> tuple[int, EventId | None]:
+        """How many of a run's events, of which these are the ids, it has seen; and the latest place that says so."""
+        places = [None if id is None else EventId.parse(id) for id in ids]
+        counted = [(_seen(places, cursor), cursor) for cursor in self.places]
+        return max(counted, key=lambda each: each[0], default=(0, None))
+
+
+def _seen(places: Sequence[EventId | None], cursor: EventId) -> int:
+    """How many of the events at these places lie at or before the cursor.
+
+    The cursor need not be the place of any of them: heartbeats move it past what else happens in the session. None of
+    them counts as seen if none has its place in the cursor's epoch: to tell again is better than not to tell.
     """
-    cursor = _place(after)
-    if cursor is None:
-        return 0
     seen, within = 0, False
-    for index, place in enumerate(map(_place, ids)):
-        if place is None or place[0] != cursor[0]:
+    for index, place in enumerate(places):
+        if place is None or place.epoch != cursor.epoch:
             continue
-        if place[1] > cursor[1]:
+        if place.seq > cursor.seq:
             # What stands before the first one of this epoch was told in an earlier epoch.
             return seen if within else index
         seen, within = index + 1, True
     return seen
-
-
-def _place(id: str | None) -> tuple[str, int] | None:
-    match = _EVENT_ID.fullmatch(id or "")
-    return (match[1], int(match[2])) if match else None

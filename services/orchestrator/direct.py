@@ -5,8 +5,9 @@ from dataclasses import replace
 from services.orchestrator import graph
 from services.orchestrator.attempts import Asked, try_task
 from services.orchestrator.hand import Hand
+from services.orchestrator.leases import Ending, Lease
 from services.orchestrator.limits import LimitReached
-from services.orchestrator.model import ApprovalState, Ending, Failure, Lease, TaskState, Usage
+from services.orchestrator.model import ApprovalState, Failure, TaskState, Usage
 from services.orchestrator.ports import Agents, Completed
 
 

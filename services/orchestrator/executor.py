@@ -11,23 +11,10 @@ import structlog
 from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
 from services.orchestrator.hand import Hand
+from services.orchestrator.leases import Accepted, Decided, Ended, Ending, Lease, NewRetry, NewRun
 from services.orchestrator.ledger import Ledger
 from services.orchestrator.limits import Meter, WorkLimits
-from services.orchestrator.model import (
-    Accepted,
-    Approval,
-    Decided,
-    Decision,
-    Ended,
-    Ending,
-    Lease,
-    Message,
-    Mode,
-    NewRetry,
-    NewRun,
-    Owner,
-    Run,
-)
+from services.orchestrator.model import Approval, Decision, Message, Mode, Owner, Run
 from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import ApprovalStore, RunStore
 from services.orchestrator.teller import Teller

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from services.orchestrator.doubt import once_known
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Ended, Ending, Event, Lease, Owner, Plan, Question, Task, Usage
+from services.orchestrator.leases import Ended, Ending, Lease
+from services.orchestrator.model import Event, Owner, Plan, Question, Task, UnendedCall, Usage
 from services.orchestrator.publisher import RunPublisher
 from services.orchestrator.store import ApprovalStore, RunStore
 from services.runtime.database import DatabaseUnavailable
@@ -73,6 +74,10 @@ class Ledger:
             # Nobody can have published it yet.
             lambda stored: (type, payload) in [(event.type, event.payload) for event in stored.events],
         )
+
+    async def open_calls(self, task: Task) -> list[UnendedCall]:
+        """Calls of the task that began and were not told to have ended; see RunStore.open_calls."""
+        return await once_known(lambda: self._runs.open_calls(self.lease, task.id))
 
     async def ask(self, task: Task | None, questions: Sequence[Question], spent: Usage, paused: str = "") -> None:
         """Let a task wait for its user, or the run for a decision about its plan; see ApprovalStore.ask."""

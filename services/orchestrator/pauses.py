@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from services.orchestrator.model import Approval, ApprovalKind, ApprovalState, Lease, Question, Task
+from services.orchestrator.leases import Lease
+from services.orchestrator.model import Approval, ApprovalKind, ApprovalState, Question, Task
 from services.orchestrator.ports import Answer, Paused
 
 _REJECTED = "The user rejected this call{why}. Respect that: do not try to reach the same in another way."

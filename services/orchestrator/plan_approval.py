@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from services.orchestrator.errors import PLAN_EXPIRED, PLAN_REJECTED
+from services.orchestrator.leases import Lease
 from services.orchestrator.limits import estimate_tokens
 from services.orchestrator.model import (
     Agent,
@@ -14,7 +15,6 @@ from services.orchestrator.model import (
     ApprovalKind,
     ApprovalState,
     Failure,
-    Lease,
     Message,
     Plan,
     PlanOrigin,

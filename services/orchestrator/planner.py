@@ -10,11 +10,11 @@ import structlog
 
 from services.orchestrator.errors import ModelTimeout, ModelUnavailable, NoAgents
 from services.orchestrator.hand import ATTEMPTS, pause_before
+from services.orchestrator.leases import Lease
 from services.orchestrator.limits import Meter, estimate_tokens
 from services.orchestrator.model import (
     DIRECT_TASK,
     Failure,
-    Lease,
     Message,
     Plan,
     PlanOrigin,

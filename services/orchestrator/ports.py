@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from services.orchestrator.model import Agent, Event, Failure, Lease, Message, Task, Usage
+from services.orchestrator.leases import Lease
+from services.orchestrator.model import Agent, Event, Failure, Message, Task, Usage
 from services.runtime.errors import Unavailable
 
 

@@ -1,12 +1,11 @@
 """What a caller is told of one run, from its first event to its last."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from operator import itemgetter
 
 from codelab.orchestrator.v1 import event_pb2
 
-from services.orchestrator.cursors import seen_of
+from services.orchestrator.cursors import Reached
 from services.orchestrator.model import FINISHED, Owner, Run
 from services.orchestrator.service import RunService
 from services.orchestrator.watches import Watches
@@ -31,10 +30,10 @@ class RunEvents:
         Raise what Subscribe raises, before the first event; the run goes on, and the error names it.
         """
         if run.state in FINISHED:
-            async for event in self._told_again(owner, run, [after]):
+            async for event in self._told_again(owner, run, Reached(after)):
                 yield event
             return
-        known, begun = [after], False
+        reached, begun = Reached(after), False
         live = self._watches.watch(owner, run.session_id, run.id, after)
         try:
             async with aclosing(live):
@@ -46,7 +45,7 @@ class RunEvents:
                         if run.state in FINISHED:
                             break
                     if event.HasField("id"):
-                        known.append(event.id)
+                        reached.told(event.id)
                     yield event
                     if event.HasField("stream_ended"):
                         return
@@ -67,7 +66,7 @@ class RunEvents:
                 raise
             return
         if run.state in FINISHED:
-            async for event in self._told_again(owner, run, known):
+            async for event in self._told_again(owner, run, reached):
                 yield event
             return
         # This process stops: the run goes on in the next one.
@@ -80,13 +79,12 @@ class RunEvents:
             return None
         return run if all([event.id is not None async for event in self._runs.timeline(owner, run_id)]) else None
 
-    async def _told_again(self, owner: Owner, run: Run, known: Sequence[str]) -> AsyncGenerator[event_pb2.Event, None]:
-        """The run's timeline after what lies at or before any of the known ids, of which the latest is last."""
+    async def _told_again(self, owner: Owner, run: Run, reached: Reached) -> AsyncGenerator[event_pb2.Event, None]:
+        """The run's timeline after what the reader has seen of it."""
         events = [event_message(event, run.session_id, run.id) async for event in self._runs.timeline(owner, run.id)]
-        ids = [event.id or None for event in events]
-        seen, cursor = max(((seen_of(ids, each), each) for each in reversed(known)), key=itemgetter(0))
+        seen, cursor = reached.among([event.id or None for event in events])
         heartbeat = event_pb2.Event(
-            id=cursor if seen else None,
+            id=str(cursor) if seen else None,
             session_id=run.session_id,
             run_id=run.id,
             timestamp=timestamp(self._clock()),

@@ -17,21 +17,8 @@ from services.orchestrator.errors import (
     RunNotFinished,
 )
 from services.orchestrator.executor import Executor
-from services.orchestrator.model import (
-    FINISHED,
-    Accepted,
-    Event,
-    Message,
-    NewRetry,
-    NewRun,
-    OnBusy,
-    Outcome,
-    Owner,
-    Page,
-    Run,
-    RunState,
-    Session,
-)
+from services.orchestrator.leases import Accepted, NewRetry, NewRun
+from services.orchestrator.model import FINISHED, Event, Message, OnBusy, Outcome, Owner, Page, Run, RunState, Session
 from services.orchestrator.ports import Agents
 from services.orchestrator.purger import SessionPurger
 from services.orchestrator.store import RunStore, SessionStore

@@ -15,7 +15,8 @@ from codelab.orchestrator.v1 import (
     session_service_pb2_grpc,
 )
 
-from services.orchestrator.model import Accepted, OnBusy, Owner, RunState
+from services.orchestrator.leases import Accepted
+from services.orchestrator.model import OnBusy, Owner, RunState
 from services.orchestrator.run_events import RunEvents
 from services.orchestrator.service import RunService, Send, SessionService
 from services.orchestrator.wire import event_message, message_message, run_message, session_message

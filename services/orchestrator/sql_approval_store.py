@@ -10,16 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.changes import changed_by, same_json, scope_of, state_of
 from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound
+from services.orchestrator.leases import Decided, Lease, Outbox
 from services.orchestrator.model import (
     LEASED,
     UNFINISHED,
     Approval,
     ApprovalScope,
     ApprovalState,
-    Decided,
     Decision,
-    Lease,
-    Outbox,
     Owner,
     Question,
     RunState,

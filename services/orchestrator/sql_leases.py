@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.leases import Lease
 from services.orchestrator.model import (
     ACTIVE,
     ENDED_TASK,
@@ -19,7 +20,6 @@ from services.orchestrator.model import (
     ApprovalKind,
     ApprovalScope,
     ApprovalState,
-    Lease,
     Mode,
     Plan,
     RunState,

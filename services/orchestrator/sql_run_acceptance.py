@@ -8,23 +8,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import RunNotFound, RunNotRetryable, RunRetried, SessionBusy, SessionNotFound
+from services.orchestrator.leases import Accepted, Lease, NewRetry, NewRun, Outbox, RunLimits
 from services.orchestrator.model import (
     DIRECT_TASK,
     RETRYABLE,
-    Accepted,
     Agent,
-    Lease,
     Message,
     Mode,
-    NewRetry,
-    NewRun,
     OnBusy,
-    Outbox,
     Owner,
     Plan,
     Role,
     Run,
-    RunLimits,
     RunState,
     Task,
     TaskState,

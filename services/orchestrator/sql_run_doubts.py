@@ -9,18 +9,8 @@ from dataclasses import replace
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.model import (
-    FINISHED,
-    LEASED,
-    Accepted,
-    Ended,
-    Lease,
-    Mode,
-    Outbox,
-    Owner,
-    RunState,
-    TaskState,
-)
+from services.orchestrator.leases import Accepted, Ended, Lease, Outbox
+from services.orchestrator.model import FINISHED, LEASED, Mode, Owner, RunState, TaskState
 from services.orchestrator.sql_leases import lease_of
 from services.orchestrator.sql_run_queries import SqlRunQueries, load_run
 from services.orchestrator.sql_run_rows import touch_session, unpublished_events

@@ -7,19 +7,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.orchestrator.model import (
-    ENDED_TASK,
-    Ended,
-    Ending,
-    Lease,
-    Message,
-    Mode,
-    Plan,
-    Role,
-    RunState,
-    Task,
-    Usage,
-)
+from services.orchestrator.leases import Ended, Ending, Lease
+from services.orchestrator.model import ENDED_TASK, Message, Mode, Plan, Role, RunState, Task, Usage
 from services.orchestrator.sql_leases import fence, paused_of, promote, standing_of
 from services.orchestrator.sql_run_acceptance import SqlRunAcceptance
 from services.orchestrator.sql_run_queries import load_usage
@@ -76,7 +65,7 @@ class SqlRunProgress(SqlRunAcceptance):
         now: datetime,
         paused: Mapping[str, str] = NOWHERE,
     ) -> Lease:
-        happened = changed(lease.mode, tasks)
+        happened = changed(lease.mode, tasks, lease.decisions)
         # An attempt that begins is no progress: a task that takes every process down with it begins again and again.
         further = bool(paused) or any(task.state in ENDED_TASK for task in tasks)
         progress: dict[str, Any] = {"attempts": 0} if further else {}

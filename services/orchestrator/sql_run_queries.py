@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator.errors import LeaseLost, RunNotFound
+from services.orchestrator.leases import Lease, Outbox
 from services.orchestrator.model import (
     ACTIVE,
     LEASED,
@@ -16,10 +17,8 @@ from services.orchestrator.model import (
     Approval,
     Event,
     Failure,
-    Lease,
     Message,
     Mode,
-    Outbox,
     Outcome,
     Owner,
     Page,
@@ -29,6 +28,7 @@ from services.orchestrator.model import (
     RunState,
     Task,
     TaskState,
+    UnendedCall,
     Usage,
 )
 from services.orchestrator.sql_approval_rows import pending_of, texts_of
@@ -146,6 +146,17 @@ class SqlRunQueries:
             raise LeaseLost(lease.run_id)
         return str(message.content)
 
+    async def open_calls(self, lease: Lease, task_id: str) -> list[UnendedCall]:
+        async with self._database.read() as connection:
+            found = await connection.execute(*_calls(lease.run_id, lease.user_id, task_id))
+            told = own_events.all(found, lease.user_id)
+        over = {row.call_id for row in told if row.type == "tool_completed"}
+        return [
+            UnendedCall(row.call_id, row.tool, row.agent_id)
+            for row in told
+            if row.type == "tool_started" and row.call_id not in over
+        ]
+
     async def orphaned(self, limit: int) -> list[str]:
         async with self._database.read() as connection:
             return list(await connection.scalars(*_orphaned(limit)))
@@ -219,6 +230,23 @@ def _earlier(session_id: Any, user_id: Any, position: Any, limit: Any) -> sa.Sel
 def _asked(session_id: Any, user_id: Any, position: Any) -> sa.Select[Any]:
     return sa.select(messages.c.user_id, messages.c.content).where(
         messages.c.session_id == session_id, messages.c.user_id == user_id, messages.c.position == position
+    )
+
+
+@prepared
+def _calls(run_id: Any, user_id: Any, task_id: Any) -> sa.Select[Any]:
+    payload = run_events.c.payload
+    # Arguments and outputs, of which there may be much, stay where they are.
+    told = (payload[name].as_string().label(name) for name in ("call_id", "tool", "agent_id"))
+    return (
+        sa.select(run_events.c.user_id, run_events.c.type, *told)
+        .where(
+            run_events.c.run_id == run_id,
+            run_events.c.user_id == user_id,
+            run_events.c.type.in_(("tool_started", "tool_completed")),
+            payload["task_id"].as_string() == task_id,
+        )
+        .order_by(run_events.c.n)
     )
 
 

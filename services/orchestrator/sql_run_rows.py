@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.orchestrator.errors import LeaseLost, TooManyQueuedRuns, TooManyRuns
+from services.orchestrator.leases import Lease, Outbox, RunLimits
 from services.orchestrator.model import (
     ENDED_TASK,
     FINISHED,
@@ -17,11 +18,8 @@ from services.orchestrator.model import (
     UNFINISHED,
     ApprovalState,
     Event,
-    Lease,
     Message,
-    Outbox,
     Owner,
-    RunLimits,
     RunState,
     Task,
     TaskState,

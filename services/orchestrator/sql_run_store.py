@@ -14,18 +14,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from services.orchestrator.errors import RunFinished, RunNotFound
-from services.orchestrator.model import (
-    LEASED,
-    Ended,
-    Ending,
-    Failure,
-    Lease,
-    Mode,
-    Owner,
-    Run,
-    RunState,
-    TaskState,
-)
+from services.orchestrator.leases import Ended, Ending, Lease
+from services.orchestrator.model import LEASED, Failure, Mode, Owner, Run, RunState, TaskState
 from services.orchestrator.sql_leases import WORKED_ON_AGAIN, lease_of, promote
 from services.orchestrator.sql_run_doubts import SqlRunDoubts
 from services.orchestrator.sql_run_progress import SqlRunProgress

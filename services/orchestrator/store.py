@@ -8,20 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from services.orchestrator.leases import Accepted, Decided, Ended, Ending, Lease, NewRetry, NewRun, Outbox
 from services.orchestrator.model import (
-    Accepted,
     Approval,
     ApprovalState,
-    Decided,
     Decision,
-    Ended,
-    Ending,
     Event,
-    Lease,
     Message,
-    NewRetry,
-    NewRun,
-    Outbox,
     Outcome,
     Owner,
     Page,
@@ -31,6 +24,7 @@ from services.orchestrator.model import (
     RunState,
     Session,
     Task,
+    UnendedCall,
     Usage,
 )
 from services.orchestrator.timeline import Happened
@@ -167,6 +161,9 @@ class RunStore(Protocol):
         The lease returned has that event alone; none, if the timeline has one of this type and of the same `call_id`.
         Noted is progress: takeovers are counted anew.
         """
+
+    async def open_calls(self, lease: Lease, task_id: str) -> list[UnendedCall]:
+        """Return the task's calls of which the run's timeline has the beginning and no end, in order."""
 
     async def standing(self, lease: Lease, process: str) -> Lease:
         """Return the lease as it is stored: for whoever did not hear the answer to a change. Raise LeaseLost.

@@ -11,7 +11,8 @@ from datetime import timedelta
 
 import structlog
 
-from services.orchestrator.model import Event, Lease, Outbox
+from services.orchestrator.leases import Lease, Outbox
+from services.orchestrator.model import Event
 from services.orchestrator.ports import Opening, Streams
 from services.orchestrator.publisher import FAREWELL_SECONDS, RunPublisher
 from services.orchestrator.store import RunStore

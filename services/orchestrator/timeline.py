@@ -5,12 +5,13 @@ replaces what an earlier one said, `approval_required` says what a task has come
 end is cancelled.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from services.orchestrator.model import Approval, Ending, Failure, Lease, Message, Mode, Plan, Task, TaskState
+from services.orchestrator.leases import Ending, Lease
+from services.orchestrator.model import Approval, Failure, Message, Mode, Plan, Task, TaskState, UnendedCall
 
 Happened = tuple[str, dict[str, Any]]
 """An event's type and payload."""
@@ -26,11 +27,14 @@ def planned(plan: Plan) -> Happened:
     return "plan_created", {"plan": plan_values(plan), "planning_seconds": plan.planning_seconds}
 
 
-def changed(mode: Mode, tasks: Iterable[Task]) -> list[Happened]:
-    """What became of tasks of a run, as they are now. Of a direct run's, only that it began: its end is the run's."""
+def changed(mode: Mode, tasks: Iterable[Task], decisions: Sequence[Approval] = ()) -> list[Happened]:
+    """What became of tasks of a run, as they are now. Of a direct run's, only that it began: its end is the run's.
+
+    `decisions` is what their user was asked for them, oldest first.
+    """
     if mode is Mode.DIRECT:
         return [_started(task) for task in tasks if task.state is TaskState.RUNNING]
-    return [happened for task in tasks for happened in _became(task)]
+    return [happened for task in tasks for happened in _became(task, decisions)]
 
 
 def ended(lease: Lease, ending: Ending, answer: Message | None, seconds: float) -> list[Happened]:
@@ -42,7 +46,7 @@ def ended(lease: Lease, ending: Ending, answer: Message | None, seconds: float) 
         assert ending.error is not None
         payload = _failure_values(ending.error, task)
         return [("agent_failed", payload), ("run_failed", payload)]
-    happened = changed(lease.mode, ending.tasks)
+    happened = changed(lease.mode, ending.tasks, lease.decisions)
     if answer is not None:
         completed = {
             "message": message_values(answer),
@@ -67,6 +71,19 @@ def resolved(approval: Approval) -> Happened:
     return "approval_resolved", {"approval": _approval_values(approval)}
 
 
+def interrupted(call: UnendedCall, task: Task) -> Happened:
+    """That a call is over, which an earlier attempt at the task began."""
+    return "tool_completed", {
+        "agent_id": call.agent_id,
+        "task_id": task.id,
+        "call_id": call.id,
+        "tool": call.tool,
+        "success": False,
+        "output": "It was interrupted, and nobody knows how it ended.",
+        "truncated": False,
+    }
+
+
 def message_values(message: Message) -> dict[str, Any]:
     """A message as it is told."""
     return {**asdict(message), "timestamp": message.timestamp.isoformat()}
@@ -82,12 +99,12 @@ def plan_values(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _became(task: Task) -> list[Happened]:
+def _became(task: Task, decisions: Sequence[Approval]) -> list[Happened]:
     match task.state:
         case TaskState.RUNNING:
             return [("task_started", {"task": _task_values(task)}), _started(task)]
         case TaskState.SUCCEEDED:
-            completed = _completed(task, task.output or "", _milliseconds(task), None)
+            completed = _completed(task, task.output or "", _milliseconds(task, decisions), None)
             return [completed, ("task_completed", {"task": _task_values(task)})]
         case TaskState.FAILED:
             assert task.error is not None
@@ -119,10 +136,18 @@ def _failure_values(error: Failure, task: Task | None) -> dict[str, Any]:
     return {"error": asdict(error), "task_id": task and task.id, "agent_id": task and task.agent_id}
 
 
-def _milliseconds(task: Task) -> int:
+def _milliseconds(task: Task, decisions: Sequence[Approval]) -> int:
+    """For how long the task was worked on: not while it waited for its user."""
     if task.started_at is None or task.finished_at is None:
         return 0
-    return round((task.finished_at - task.started_at).total_seconds() * 1000)
+    worked, since = task.finished_at - task.started_at, task.started_at
+    for asked_for in decisions:
+        if asked_for.task_id == task.id and asked_for.decided_at is not None:
+            # What was asked together was waited for together.
+            since = max(since, asked_for.created_at)
+            worked -= max(timedelta(), asked_for.decided_at - since)
+            since = max(since, asked_for.decided_at)
+    return max(0, round(worked.total_seconds() * 1000))
 
 
 def _task_values(task: Task) -> dict[str, Any]:

@@ -297,7 +297,7 @@ class AuthInterceptor(Interceptor):
         self._verifier = verifier
 
     async def before(self, call: Call, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        if call.method.startswith(_OPEN_PREFIXES):
+        if call.rules.open or call.method.startswith(_OPEN_PREFIXES):
             return
         authorization = call.texts("authorization")
         if authorization or ticket_field(call.method) is None:

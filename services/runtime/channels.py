@@ -1,14 +1,13 @@
 """Calls to the other services: one channel each, a deadline on every call, a token for whom it is made.
 
-Services of one process call each other directly.
+Services of one process call each other directly; between processes, what streams goes through tunnels.
 """
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from codelab_client.channel import connect
 from services.runtime.auth import TokenMinter, current_caller
-from services.runtime.calls.channel import ShortcutChannel
+from services.runtime.calls.channel import reach
 from services.runtime.calls.neighbours import Neighbours
 from services.runtime.settings import SERVICES, Settings
 from services.runtime.telemetry import current_traceparent
@@ -33,8 +32,7 @@ class Peers:
     def channel(self, peer: str, *services: ServiceDescriptor) -> grpc.aio.Channel:
         """The channel to the service `peer`. `services` are those called over it: safe calls are repeated."""
         if peer not in self._channels:
-            address = self._addresses[peer]
-            self._channels[peer] = ShortcutChannel(connect(address, services), lambda _: self._neighbours.find(address))
+            self._channels[peer] = reach(self._addresses[peer], self._neighbours, services)
         return self._channels[peer]
 
     def metadata(self, user_id: str, timeout: float | None) -> tuple[tuple[str, str], ...]:

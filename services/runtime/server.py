@@ -6,16 +6,18 @@ from typing import Any
 
 import grpc
 import structlog
+from codelab.tunnel.v1 import tunnel_service_pb2, tunnel_service_pb2_grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import _async as reflection
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from codelab_client.channel import MAX_MESSAGE_BYTES
+from codelab_client.channel import TRANSPORT_BYTES
 from services.runtime.auth import AuthInterceptor, TokenVerifier
 from services.runtime.calls.neighbours import Neighbours
 from services.runtime.calls.served import CallServer
+from services.runtime.calls.tunnel_server import TunnelServicer
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings
 from services.runtime.status import ErrorInterceptor
@@ -69,14 +71,15 @@ class ServiceServer:
             ValidationInterceptor(),
         )
         self._calls = CallServer(interceptors)
+        self._tunnels = TunnelServicer(self._calls)
         self._neighbours = Neighbours()
         self._server = grpc.aio.server(
             interceptors=interceptors,
             options=[
                 # Two servers on one port would each get half of the calls, silently.
                 ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", TRANSPORT_BYTES),
+                ("grpc.max_send_message_length", TRANSPORT_BYTES),
                 # A token too long is told so by us, not by the transport, whose limit would be 8 KiB.
                 ("grpc.max_metadata_size", 32 * 1024),
                 ("grpc.keepalive_time_ms", 60_000),
@@ -107,6 +110,9 @@ class ServiceServer:
     async def start(self) -> None:
         """Listen, and report SERVING. Raise StartupError if the port is taken."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        tunnels: Any = self._tunnels
+        tunnel_service_pb2_grpc.add_TunnelServiceServicer_to_server(tunnels, self._server)
+        self._names.append(tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"].full_name)
         if self._settings.reflection:
             self._add_reflection()
         try:
@@ -133,7 +139,7 @@ class ServiceServer:
         if not self._draining:
             self._draining = True
             await self._health.enter_graceful_shutdown()
-            await asyncio.gather(*(drain() for drain in self._drains))
+            await asyncio.gather(*(drain() for drain in self._drains), self._tunnels.leave())
 
     async def stop(self) -> None:
         """Drain, let calls finish within the drain time, then cut off what is left."""

@@ -81,6 +81,10 @@ def is_output_only(field: "AnyField") -> bool:
     return field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
+def _is_required(field: "AnyField") -> bool:
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+
+
 def _update_mask(request: Message) -> list[str] | None:
     for field in request.DESCRIPTOR.fields:
         if field.message_type is not None and field.message_type.full_name == "google.protobuf.FieldMask":
@@ -122,11 +126,26 @@ def _path_is_output_only(path: str, descriptor: "AnyDescriptor") -> bool:
 
 @cache
 def _checker(descriptor: "AnyDescriptor") -> Check:
-    checks = [check for field in descriptor.fields if (check := _field_check(field)) is not None]
+    # Of a oneof, what is not set breaks no rule, and an event has dozens of members.
+    chosen = {
+        oneof.name: {field.name: _field_check(field) for field in oneof.fields}
+        for oneof in descriptor.oneofs
+        if len(oneof.fields) > 1 and not any(map(_is_required, oneof.fields))
+    }
+    checks = [
+        check
+        for field in descriptor.fields
+        if (field.containing_oneof is None or field.containing_oneof.name not in chosen)
+        and (check := _field_check(field)) is not None
+    ]
 
     def check_all(message: Message, prefix: str) -> Iterable[Violation]:
         for check in checks:
             yield from check(message, prefix)
+        for name, members in chosen.items():
+            member = message.WhichOneof(name)
+            if member is not None and (check_member := members[member]) is not None:
+                yield from check_member(message, prefix)
 
     return check_all
 
@@ -136,7 +155,7 @@ def _field_check(field: "AnyField") -> Check | None:
     if is_output_only(field):
         return None
     name = field.name
-    required = field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    required = _is_required(field)
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
     wrong_value = _value_check(field, rules)
     most = rules.max_items if rules.HasField("max_items") else None
@@ -192,7 +211,7 @@ def _has_rules(descriptor: "AnyDescriptor", within: frozenset[str]) -> bool:
 def _field_has_rules(field: "AnyField", within: frozenset[str]) -> bool:
     if is_output_only(field):
         return False
-    if field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
+    if _is_required(field):
         return True
     rules: options_pb2.FieldRules = field.GetOptions().Extensions[options_pb2.field]
     if rules.HasField("max_items") or _value_check(field, rules) is not None:

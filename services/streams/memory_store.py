@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from services.runtime.event_ids import EventId
 from services.runtime.ownership import OwnerGuard
 from services.streams.errors import RunSuperseded, SessionNotFound
 from services.streams.store import (
@@ -12,7 +13,6 @@ from services.streams.store import (
     REMEMBERED_RUNS,
     SESSION_SECONDS,
     Content,
-    EventId,
     Listener,
     NewEvent,
     RunKey,

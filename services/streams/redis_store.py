@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from services.runtime.event_ids import EventId
 from services.runtime.ownership import OwnerGuard
 from services.runtime.redis_client import redis_of
 from services.runtime.tasks import repeating
@@ -14,7 +15,7 @@ from services.streams.redis_live import LiveReader
 from services.streams.redis_members import RedisMemberStore
 from services.streams.redis_scripts import CLOSED, SUPERSEDED
 from services.streams.redis_wire import event_arguments, event_of, name_of, owner_of, snapshot_of, text_arguments
-from services.streams.store import SESSION_SECONDS, EventId, Listener, NewEvent, RunKey, SessionKey, Text, View
+from services.streams.store import SESSION_SECONDS, Listener, NewEvent, RunKey, SessionKey, Text, View
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from services.runtime.event_ids import EventId
 from services.streams.store import (
-    EventId,
     Interrupted,
     NewEvent,
     Notice,

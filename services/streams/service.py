@@ -10,9 +10,10 @@ from typing import Protocol
 
 import structlog
 
+from services.runtime.event_ids import EventId
 from services.streams.errors import SessionNotFound, ShuttingDown, TooManyStreams
 from services.streams.members import MemberStore
-from services.streams.store import EventId, EventStore, NewEvent, RunKey, SessionKey, Text
+from services.streams.store import EventStore, NewEvent, RunKey, SessionKey, Text
 from services.streams.subscription import EndReason, Filter, Subscription
 
 log = structlog.get_logger()

@@ -1,10 +1,11 @@
 """What the streams service needs of a backend: `EventStore`, and the values that pass through it."""
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
+
+from services.runtime.event_ids import EventId
 
 BUFFER_EVENTS = 100
 BUFFER_SECONDS = 300.0
@@ -13,8 +14,6 @@ REMEMBERED_RUNS = 1_000
 
 DELTA = "message_delta"
 SNAPSHOT = "message_snapshot"
-
-_EVENT_ID = re.compile(r"([0-9a-z]{1,40})-([0-9]{1,15})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +31,6 @@ class RunKey:
 
     run_id: str
     epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class EventId:
-    """A place in a session's stream: `epoch-seq`. Seq starts at 1 and has no holes; seq 0 is before the first event."""
-
-    epoch: str
-    seq: int
-
-    def __str__(self) -> str:
-        return f"{self.epoch}-{self.seq}"
-
-    @classmethod
-    def parse(cls, text: str) -> "EventId | None":
-        """The id that `text` is, or None if it is none."""
-        match = _EVENT_ID.fullmatch(text)
-        return cls(match[1], int(match[2])) if match else None
 
 
 @dataclass(frozen=True, slots=True)

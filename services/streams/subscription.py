@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from services.runtime.event_ids import EventId
 from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.store import (
     DELTA,
     SNAPSHOT,
     Content,
-    EventId,
     Interrupted,
     Notice,
     SessionClosed,

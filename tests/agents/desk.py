@@ -76,7 +76,10 @@ class Desk:
 
 
 def tree(folder: Path, without: Path | None = None) -> dict[str, tuple[int, int, bytes]]:
-    """Everything below the folder but what is in one of them: mode, time of change, and content or what a link says."""
+    """Everything below the folder but what is in one of them: mode, time of change, and content or what a link says.
+
+    Without the times of that one, and of the one that it is in, where files are made that go into it when complete.
+    """
     seen: dict[str, tuple[int, int, bytes]] = {}
     for at, folders, files in os.walk(folder):
         if Path(at) == without:
@@ -91,5 +94,6 @@ def tree(folder: Path, without: Path | None = None) -> dict[str, tuple[int, int,
             elif path.is_file():
                 content = path.read_bytes()
             # A folder in which something is made and removed again shows it by its time.
-            seen[str(path)] = (status.st_mode, 0 if path == without else status.st_mtime_ns, content)
+            timeless = without is not None and path in (without, without.parent)
+            seen[str(path)] = (status.st_mode, 0 if timeless else status.st_mtime_ns, content)
     return seen

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,7 +32,9 @@ async def answer(endpoint: OpenAIModel, request: ModelRequest) -> tuple[str, Usa
 
 @asynccontextmanager
 async def odd_endpoint(
-    respond: Callable[[dict[str, Any]], bytes], silence_seconds: float = 0.3
+    respond: Callable[[dict[str, Any]], bytes],
+    silence_seconds: float = 0.3,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[OpenAIModel]:
     """A model behind a socket that answers each request with these bytes, and then neither speaks nor hangs up."""
 
@@ -43,7 +46,8 @@ async def odd_endpoint(
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    made = OpenAIModel("key", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", "m", silence_seconds, 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    made = OpenAIModel("key", url, "m", silence_seconds, 0, clock=clock)
     try:
         yield made
     finally:

@@ -55,7 +55,7 @@ async def test_nothing_gets_out(tmp_path: Path, scene: Scene, escape: Escape) ->
     assert re.search(escape.says, told, re.MULTILINE), told
     assert SECRET not in told
     assert tree(tmp_path, without=scene.folder) == before
-    assert not list(scene.folder.rglob(f"{workspace.TEMPORARY}*"))
+    assert not list(scene.folder.parent.rglob(f"{workspace.UNFINISHED}*"))
 
 
 def test_every_tool_is_tried_by_a_name_of_its_own() -> None:

@@ -201,7 +201,7 @@ async def test_format_is_asked_for_as_openai_wants_it(endpoint: OpenAIModel, mod
 
 
 @pytest.mark.parametrize("plainly", [False, True])
-async def test_model_that_knows_no_formats_is_asked_without_and_never_again_with_one(
+async def test_model_that_knows_no_formats_is_asked_without_and_so_is_it_the_next_time(
     model: FakeModel, endpoint: OpenAIModel, plainly: bool
 ) -> None:
     script = Script(answer="{}", refuses="response_format", refuses_plainly=plainly)

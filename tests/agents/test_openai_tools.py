@@ -12,6 +12,7 @@ from services.agents.errors import ModelFailed
 from services.agents.events import Completed, Delta, ModelCalled
 from services.agents.models import CallsWanted, Message, ModelRequest, Usage, WantedCall
 from services.agents.openai_model import OpenAIModel
+from services.agents.openai_refusals import KEPT_SECONDS
 from services.agents.tokens import estimate_message, estimate_prompt
 from services.agents.tools.tool import ToolSpec
 from tests.agents.endpoints import Pauses, answer, asking, events, odd_endpoint, refusing, whole
@@ -143,19 +144,21 @@ def saying(text: str) -> bytes:
     ("status", "message"),
     [(400, "m does not support tools"), (500, "tools param requires --jinja flag"), (400, "tool_choice must be named")],
 )
-async def test_model_that_takes_no_tools_answers_without_and_is_never_offered_any_again(
+async def test_model_that_takes_no_tools_answers_without_and_is_offered_them_again_after_a_while(
     status: int, message: str
 ) -> None:
     offered: list[bool] = []
+    now = 0.0
 
     def respond(request: dict[str, Any]) -> bytes:
         offered.append("tools" in request)
         return refusing(status, {"error": {"message": message}}) if offered[-1] else saying("Hi.")
 
-    async with odd_endpoint(respond, 30) as endpoint:
-        for calls in (2, 1):
+    async with odd_endpoint(respond, 30, lambda: now) as endpoint:
+        for moment, calls in ((0.0, 2), (KEPT_SECONDS - 1, 1), (KEPT_SECONDS, 2), (2 * KEPT_SECONDS - 1, 1)):
+            now = moment
             assert await answer(endpoint, offering()) == ("Hi.", Usage(0, 0, calls))
-    assert offered == [True, False, False]
+    assert offered == [True, False, False, True, False, False]
 
 
 async def test_other_models_of_the_endpoint_are_still_offered_tools(endpoint: OpenAIModel, model: FakeModel) -> None:

@@ -289,6 +289,35 @@ async def test_this_machine_has_a_sandbox_of_the_settings() -> None:
     assert (finding.status, finding.detail) == ("ok", "agents run them in a sandbox, 7 s and 99 MiB each")
 
 
+_WRITING = """
+import asyncio, sys
+from pathlib import Path
+from services.agents.agent import Owner
+from services.agents.workspaces.workspaces import Workspaces
+
+def work(files):
+    files.write("a/file", b"old")
+    files.write("a/file", b"new")
+    print([entry.path for entry in files.entries(".", 2)], files.read("a/file").data)
+
+asyncio.run(Workspaces(Path(sys.argv[1]), 10 << 20).use(Owner(*sys.argv[2:]), work))
+"""
+
+
+async def test_file_tools_write_to_a_workspace_that_is_mounted_from_elsewhere(tmp_path: Path) -> None:
+    if why := lacking():
+        pytest.skip(why)
+    owner = (OWNER.user_id, OWNER.project_id)
+    folder = await Workspaces(tmp_path, 10 << 20).folder(OWNER)
+    mounted = ["bwrap", "--dev-bind", "/", "/", "--tmpfs", str(folder)]
+    child = await asyncio.create_subprocess_exec(
+        *mounted, sys.executable, "-c", _WRITING, str(tmp_path), *owner, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await child.communicate()
+    assert printed.decode() == "['a', 'a/file'] b'new'\n"
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 async def test_file_tools_and_commands_of_one_server_work_on_the_same_files(tmp_path: Path) -> None:
     if why := lacking():
         pytest.skip(why)

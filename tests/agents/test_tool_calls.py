@@ -11,7 +11,11 @@ from codelab.agents.v1 import execution_service_pb2 as pb
 from codelab.agents.v1 import tool_pb2
 from google.protobuf.json_format import MessageToDict
 
+from services.agents.agent import Owner
+from services.agents.tools.policy import ToolPolicy
+from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.agents.tools.tool import Caller, Output, Risk, ToolFailed, ToolSpec
+from services.runtime.database import DatabaseUnavailable
 from tests.agents.calls import Agents, User, events_of, new_uuid, refused, serving
 from tests.agents.test_execution import kinds, make
 from tests.e2e.polling import eventually
@@ -258,6 +262,41 @@ async def test_caller_that_goes_away_stops_the_tool(
     await eventually(lambda: bell.stopped, what="the end of the tool")
 
 
+# What the policy says meanwhile
+
+
+async def test_policy_that_changes_while_the_model_speaks_decides_the_call_and_what_is_offered_next(
+    house: Agents, user: User, agent: str, bells: dict[str, Bell], model: FakeModel
+) -> None:
+    script = {"before": "I ring the bell now.", "answer": "Told: {results}", "gate": "speaking"}
+    execution = house.execute(user, agent, asking([call("ring", times=1)], **script))  # type: ignore[arg-type]
+    while not (await execution.read()).HasField("delta"):
+        pass
+    rule = tool_pb2.ToolRule(tool="ring", decision=tool_pb2.ToolDecision.TOOL_DECISION_DENY)
+    await house.set_policy(user, tool_pb2.ToolPolicy(rules=[rule]))
+    model.open_gate("speaking")
+    events = await events_of(execution)
+    assert "The owner of the project does not permit ring." in events[-1].completed.output
+    assert bells["ring"].rung == []
+    offered = [{each["function"]["name"] for each in exchange.body["tools"]} for exchange in model.exchanges()]
+    assert ["ring" in names for names in offered] == [True, False]
+
+
+async def test_policy_is_read_once_for_each_turn(
+    house: Agents, user: User, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = []
+    read = SqlToolPolicyStore.get_policy
+
+    async def counted(store: SqlToolPolicyStore, owner: Owner) -> ToolPolicy:
+        readings.append(owner)
+        return await read(store, owner)
+
+    monkeypatch.setattr(SqlToolPolicyStore, "get_policy", counted)
+    events = await Tried(house, user, agent, asking([call("ring", times=1)], [call("chime", times=2)])).go()
+    assert events[-1].completed.usage.model_calls == len(readings) == 3
+
+
 # Calls that wait
 
 
@@ -383,3 +422,34 @@ async def test_call_of_which_nobody_knows_how_it_ended_is_not_repeated(
     assert (bell.rung, bell.stopped) == ([{"times": 1}], 1)
     with refused(grpc.StatusCode.ABORTED, "EXECUTION_SUPERSEDED"):
         await breaking_off
+
+
+# What is out of reach at the moment
+
+
+async def test_outage_fails_the_attempt_and_the_next_one_calls_again(
+    house: Agents, user: User, agent: str, bells: dict[str, Bell]
+) -> None:
+    bells["ring"].error = DatabaseUnavailable("no connection to db.internal")
+    task = Tried(house, user, agent, asking([call("ring", times=1), call("chime", times=2)]))
+    with refused(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"):
+        await task.go()
+    bells["ring"].error = None
+    assert (await task.go())[-1].completed.output == "Told: ring 1\nchime 2"
+
+
+async def test_outage_in_a_call_with_side_effects_leaves_its_outcome_unknown(
+    house: Agents, user: User, agent: str, bells: dict[str, Bell], model: FakeModel
+) -> None:
+    task = Tried(house, user, agent, asking([call("knock", times=1)]))
+    paused = (await task.go())[-1].paused
+    bells["knock"].error = DatabaseUnavailable("no connection to db.internal", in_doubt=True)
+    with refused(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE"):
+        await task.go(approved(paused.calls[0]), state=paused.state)
+    bells["knock"].error = None
+    events = await task.go(approved(paused.calls[0]), state=paused.state)
+    assert "nobody knows how it ended" in events[-1].completed.output
+    # Nor by a model that begins anew.
+    await task.go(unattended=True)
+    assert "outcome unknown: do not repeat it" in str(model.exchanges()[-1].body["messages"])
+    assert bells["knock"].rung == [{"times": 1}]

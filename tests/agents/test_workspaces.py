@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -173,6 +175,36 @@ async def test_call_that_is_cancelled_writes_nothing_any_more(desk: Desk) -> Non
     await desk.text("write_file", path="file", content="in time")
 
 
+_KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from services.agents.agent import Owner
+from services.agents.workspaces.workspaces import Workspaces
+
+os.rename = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+projects = Workspaces(Path(sys.argv[1]), 10 << 20)
+asyncio.run(projects.use(Owner(*sys.argv[2:]), lambda files: files.write("a/file", b"half")))
+"""
+
+
+async def test_what_a_killed_write_leaves_is_seen_by_nobody_and_swept_when_no_write_can_be_under_way(
+    root: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = (desk.owner.user_id, desk.owner.project_id)
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", _KILLED, str(root), *owner)
+    assert await killed.wait() == -signal.SIGKILL
+    [left] = set(desk.folder.parent.iterdir()) - {desk.folder}
+    assert left.read_bytes() == b"half"
+    assert await desk.text("list_directory", depth=5) == "a/"
+    assert await desk.text("search_files", pattern="half") == "`half` is in no line of 0 files."
+    # Of a write that is under way in another process no more can be seen.
+    await desk.workspaces.sweep()
+    assert left.exists()
+    monkeypatch.setattr(workspaces, "UNFINISHED_KEPT", -60.0)
+    await desk.workspaces.sweep()
+    assert list(desk.folder.parent.iterdir()) == [desk.folder]
+
+
 # What fits
 
 
@@ -184,6 +216,23 @@ async def test_file_that_does_not_fit_is_not_written(root: Path) -> None:
     assert [path.name for path in desk.folder.iterdir()] == ["first"]
     (desk.folder / "first").unlink()
     await desk.text("write_file", path="second", content="x" * 20_000)
+
+
+async def test_full_workspace_takes_what_replaces_as_much_and_nothing_that_grows(root: Path) -> None:
+    desk = await Desk.of(root, most_bytes=40_000)
+    for name in ("first", "folder/second"):
+        await desk.text("write_file", path=name, content="x" * 10_000)
+    with (desk.folder / "hole").open("wb") as file:
+        file.truncate(1 << 19)
+    desk.put("full", "x" * 24_000)
+    for name in ("first", "folder/second"):
+        await desk.text("write_file", path=name, content="y" * 12_288)
+        assert (desk.folder / name).read_text() == "y" * 12_288
+        assert "is full" in await desk.failure("write_file", path=name, content="z" * 12_289)
+    await desk.text("edit_file", path="first", old_text="y" * 12_288, new_text="")
+    for name in ("hole", "first", "third", "folder/third", "new/third"):
+        assert "is full" in await desk.failure("write_file", path=name, content="z")
+    assert not (desk.folder / "new").exists()
 
 
 async def test_bytes_are_counted_as_the_disk_does(desk: Desk) -> None:

@@ -33,23 +33,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.orchestrator.direct import Direct
 from services.orchestrator.executor import Executor, Work
 from services.orchestrator.graph import begun
+from services.orchestrator.leases import Ending, Lease, NewRun, RunLimits
 from services.orchestrator.limits import WorkLimits
-from services.orchestrator.model import (
-    Agent,
-    Ending,
-    Event,
-    Failure,
-    Lease,
-    Message,
-    Mode,
-    NewRun,
-    OnBusy,
-    Owner,
-    RunLimits,
-    RunState,
-    TaskState,
-    Usage,
-)
+from services.orchestrator.model import Agent, Event, Failure, Message, Mode, OnBusy, Owner, RunState, TaskState, Usage
 from services.orchestrator.ports import (
     Assignment,
     Choice,

@@ -1,6 +1,7 @@
 """Publishers of many runs in one process, by PublishService: `python -m tests.bench.event_publishers`.
 
-It obeys `load_process`. What it publishes carries a `mark`, and is padded to a size.
+It obeys `load_process`, and calls as the orchestrator does. What it publishes carries a `mark`, and is padded to a
+size.
 """
 
 import asyncio
@@ -12,13 +13,15 @@ from codelab.orchestrator.v1 import event_pb2
 from codelab.streams.v1 import publish_service_pb2 as pb
 from codelab.streams.v1.publish_service_pb2_grpc import PublishServiceStub
 
-from codelab_client.channel import connect
 from codelab_client.tokens import service_token
+from services.runtime.calls.channel import reach
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.ids import new_id
 from tests.bench.load_process import obey
 from tests.bench.sse_readers import mark
 
 _TOKEN_SECONDS = 3600
+_PUBLISHING = pb.DESCRIPTOR.services_by_name["PublishService"]
 
 
 class Publisher:
@@ -89,7 +92,7 @@ class Publishers:
 
     async def open(self, address: str, key: str, sessions: list[tuple[str, str, str]]) -> int:
         """A publisher for each `(project_id, session_id, user_id)`: each is admitted."""
-        channel = connect(address)
+        channel = reach(address, Neighbours(), [_PUBLISHING])
         self._channels.append(channel)
         opened = [Publisher(PublishServiceStub(channel), key, *session) for session in sessions]
         self._publishers += opened

@@ -1,7 +1,8 @@
 """A service on a real socket that answers as it is told, and one that streams for real."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,27 @@ async def _abort(context: Any, error: CodelabError) -> None:
     await context.abort(status.code, status.details, tuple(status.trailing_metadata))
 
 
-@pytest.fixture
-async def scripted() -> AsyncIterator[Scripted]:
+@asynccontextmanager
+async def answering(service: Scripted, *add: Callable[[Any, grpc.aio.Server], None]) -> AsyncIterator[None]:
+    """The service listens at its address; `add` registers what else it is."""
     server = grpc.aio.server()
-    service = Scripted()
     projects_grpc.add_ProjectServiceServicer_to_server(service, server)
     events_grpc.add_EventServiceServicer_to_server(service, server)
+    for each in add:
+        each(service, server)
     service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    yield service
-    await server.stop(None)
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Scripted]:
+    service = Scripted()
+    async with answering(service):
+        yield service
 
 
 @pytest.fixture

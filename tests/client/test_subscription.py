@@ -10,8 +10,9 @@ import pytest
 
 from codelab_client import ApiError, Client, subscription
 from services.runtime.claims import TokenExpired
-from services.runtime.errors import NotFound, ResourceExhausted
+from services.runtime.errors import DeadlineExceeded, NotFound, ResourceExhausted
 from services.runtime.ids import new_id
+from services.streams.errors import TooManyStreams
 from tests.client.conftest import Scripted
 from tests.cutting import Cut
 from tests.streams.world import ANN, World, event
@@ -190,6 +191,45 @@ async def test_waits_ever_longer_while_nobody_answers_and_as_long_as_it_is_asked
     assert max(paused[:15]) <= 15
     assert 60 <= paused[15] <= 90
     assert paused[16] <= 0.0015, "who was answered begins anew"
+
+
+async def test_who_has_too_many_streams_is_told_each_time_and_how_long_it_waits(scripted: Scripted) -> None:
+    waits: list[tuple[ApiError, float]] = []
+    full = TooManyStreams(3)
+    full.retry_after = 0.1
+    # A stream that ends early is no refusal: it is resumed.
+    scripted.streams = [[full], [full], [numbered(1), ended("rotated", True)], [full], [numbered(2)], []]
+
+    def note(error: ApiError, seconds: float) -> None:
+        waits.append((error, seconds))
+
+    async with Client(scripted.address, token="t") as client, watching(client, on_wait=note) as events:
+        assert await names(events, 2) == ["1", "2"]
+    assert [(error.reason, error.metadata["limit"]) for error, _ in waits] == [("TOO_MANY_STREAMS", "3")] * 3
+    assert all(0.1 <= seconds <= 0.15 for _, seconds in waits)
+
+
+async def test_who_does_not_want_to_wait_ends_the_subscription(scripted: Scripted) -> None:
+    def give_up(error: ApiError, seconds: float) -> None:
+        raise error
+
+    scripted.streams = [[TooManyStreams(3)]]
+    async with Client(scripted.address, token="t") as client, watching(client, on_wait=give_up) as events:
+        with pytest.raises(ApiError, match="TOO_MANY_STREAMS"):
+            await anext(events)
+
+
+async def test_who_asks_for_nothing_finds_a_reached_limit_in_the_log(
+    scripted: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = TooManyStreams(3)
+    full.retry_after = None
+    scripted.streams = [[DeadlineExceeded("slow")], [full], [numbered(1)], []]
+    async with Client(scripted.address, token="t") as client, watching(client) as events:
+        assert await names(events, 1) == ["1"]
+    [warning] = [each for each in caplog.records if each.name == "codelab_client"]
+    assert warning.levelname == "WARNING"
+    assert f"TOO_MANY_STREAMS: {full.detail}" in warning.getMessage()
 
 
 async def test_connection_that_says_nothing_is_given_up(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,21 +9,17 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.leases import Accepted, Ended, Ending, Lease, NewRun, RunLimits
 from services.orchestrator.model import (
-    Accepted,
     Agent,
     ApprovalKind,
-    Ended,
-    Ending,
     Event,
     Failure,
-    Lease,
-    NewRun,
     OnBusy,
     Owner,
     Plan,
     Question,
-    RunLimits,
+    RunState,
     Task,
     TaskState,
     Usage,
@@ -133,6 +129,10 @@ def types(events: Sequence[Event]) -> list[tuple[int, str, bool]]:
 
 async def timeline(store: RunStore, owner: Owner, run_id: str) -> list[tuple[int, str, bool]]:
     return types((await store.list_events(owner, run_id, 100, "")).elements)
+
+
+async def state_of(store: RunStore, owner: Owner, run_id: str) -> RunState:
+    return (await store.get_run(owner, run_id)).state
 
 
 def beginning(task: Task, now: datetime = NOW) -> Task:

@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from services.orchestrator.leases import Lease, NewRetry, NewRun
 from services.orchestrator.model import (
     ENDED_TASK,
     Event,
     Failure,
-    Lease,
-    NewRetry,
-    NewRun,
     OnBusy,
     Owner,
     Plan,

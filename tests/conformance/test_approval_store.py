@@ -12,14 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.orchestrator import sql_approval_store
 from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound, LeaseLost
+from services.orchestrator.leases import Decided, Ended, Lease
 from services.orchestrator.model import (
     ApprovalKind,
     ApprovalState,
-    Decided,
     Decision,
-    Ended,
     Failure,
-    Lease,
     OnBusy,
     Owner,
     Question,
@@ -225,6 +223,31 @@ async def test_parked_run_goes_on_when_one_of_its_tasks_can(stores: Stores, ann:
     kept = await stores.approvals[1].park(going_on, TWO)
     assert kept is not None
     assert [(each.task_id, each.state) for each in kept.decisions] == [("read", "approved")]
+
+
+async def test_time_in_which_a_task_waited_is_not_told_as_its_work(stores: Stores, ann: Owner, chat: str) -> None:
+    lease, runs, asked = await at_work(stores, ann, chat), stores.runs, stores.approvals[0]
+    two, one_more, of_look = (a_question("one"), a_question("two")), a_question("three"), a_question("four")
+
+    async def decide_after(seconds: int, question: Question) -> None:
+        await asked.decide(ann, question.id, Decision(True), ONE, NOW + seconds * SECOND)
+
+    # The other one waits all the time, which is its own affair.
+    lease = await asked.ask(lease, ONE, task_of(lease, "look"), [of_look], COST, NOW)
+    # It waits for two answers at once, from 1 to 31 …
+    lease = await asked.ask(lease, ONE, task_of(lease, "read"), two, COST, NOW + SECOND)
+    await decide_after(31, two[0])
+    await decide_after(11, two[1])
+    lease = await runs.standing(lease, ONE)
+    lease = await runs.advance(lease, ONE, [beginning(task_of(lease, "read"))], Usage(), NOW + 32 * SECOND)
+    # … and once more, from 40 to 45.
+    lease = await asked.ask(lease, ONE, task_of(lease, "read"), [one_more], COST, NOW + 40 * SECOND)
+    await decide_after(45, one_more)
+    lease = await runs.standing(lease, ONE)
+    begun = beginning(task_of(lease, "read"))
+    lease = await runs.advance(lease, ONE, [begun], Usage(), NOW + 45 * SECOND)
+    lease = await runs.advance(lease, ONE, [done(begun, "Read.", now=NOW + 50 * SECOND)], COST, NOW + 50 * SECOND)
+    assert lease.events[0].payload["duration_ms"] == (50 - 30 - 5) * 1000
 
 
 async def test_run_one_of_whose_tasks_can_go_on_is_not_parked(stores: Stores, ann: Owner, chat: str) -> None:

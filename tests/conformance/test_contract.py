@@ -55,11 +55,13 @@ def _exposures(method: MethodDescriptorProto) -> list[str]:
         "google.api.http": method.options.HasExtension(annotations_pb2.http),
         "internal": rules.internal,
         "grpc_only": rules.grpc_only,
+        "open": rules.open,
     }
     return [name for name, is_stated in stated.items() if is_stated]
 
 
 PUBLIC = [rpc for rpc, method in METHODS.items() if _exposures(method) != ["internal"]]
+OPEN = [rpc for rpc, method in METHODS.items() if _exposures(method) == ["open"]]
 
 
 def _reachable(name: str, seen: set[str]) -> set[str]:
@@ -82,7 +84,7 @@ def _idempotency_keys(method: MethodDescriptorProto) -> list[FieldDescriptorProt
 
 
 @pytest.mark.parametrize("rpc", METHODS)
-def test_rpc_carries_exactly_one_of_http_internal_and_grpc_only(rpc: str) -> None:
+def test_rpc_carries_exactly_one_of_http_internal_grpc_only_and_open(rpc: str) -> None:
     assert len(_exposures(METHODS[rpc])) == 1, f"{rpc} carries {_exposures(METHODS[rpc]) or 'none of them'}"
 
 
@@ -139,3 +141,7 @@ def test_every_id_of_a_request_says_which_resource_it_identifies(request_: str) 
     kinds = {name.rpartition(".")[2].lower() for name in MESSAGES}
     for field, rules in _id_fields(request_):
         assert rules.resource in kinds, f"give {request_}.{field} its (codelab.options.v1.field).resource"
+
+
+def test_nothing_but_the_tunnel_is_open_to_those_without_a_token() -> None:
+    assert OPEN == ["codelab.tunnel.v1.TunnelService.Open"]

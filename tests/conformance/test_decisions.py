@@ -9,17 +9,17 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import ApprovalDecided, ApprovalNotFound, LeaseLost, ProjectNotFound
+from services.orchestrator.leases import Decided, Lease
 from services.orchestrator.model import (
     Approval,
     ApprovalKind,
     ApprovalScope,
     ApprovalState,
-    Decided,
     Decision,
-    Lease,
     Owner,
     Question,
     RunState,
+    UnendedCall,
     Usage,
 )
 from services.orchestrator.tables import approvals, run_tasks, runs
@@ -259,6 +259,24 @@ async def test_what_a_call_did_is_noted_once_also_after_a_takeover(stores: Store
     assert [event.n for event in listed] == list(range(1, len(listed) + 1))
     with pytest.raises(LeaseLost):
         await stores.runs.note(lease, ONE, happened[0], NOW)
+
+
+async def test_calls_are_open_until_their_end_is_noted(stores: Stores, ann: Owner, chat: str) -> None:
+    lease = await at_work(stores, ann, chat)
+    for type, task_id, call_id in (
+        ("tool_started", "read", "a"),
+        ("tool_started", "look", "b"),
+        ("tool_started", "read", "c"),
+        ("tool_completed", "read", "a"),
+        ("tool_started", "read", "d"),
+    ):
+        happened = {"task_id": task_id, "call_id": call_id, "tool": f"tool {call_id}", "agent_id": "x"}
+        lease = await stores.runs.note(lease, ONE, (type, happened), NOW)
+    assert await stores.others.open_calls(lease, "read") == [
+        UnendedCall("c", "tool c", "x"),
+        UnendedCall("d", "tool d", "x"),
+    ]
+    assert await stores.others.open_calls(lease, "write") == []
 
 
 async def test_run_says_what_it_waits_for(stores: Stores, ann: Owner, chat: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from services.runtime.event_ids import EventId
 from services.streams.errors import RunSuperseded, SessionNotFound
 from services.streams.store import (
     BUFFER_EVENTS,
@@ -14,7 +15,6 @@ from services.streams.store import (
     REMEMBERED_RUNS,
     SESSION_SECONDS,
     Content,
-    EventId,
     EventStore,
     NewEvent,
     RunKey,

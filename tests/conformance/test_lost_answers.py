@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.orchestrator.model import Ended, Ending, Lease, Owner, RunState
+from services.orchestrator.leases import Ended, Ending, Lease
+from services.orchestrator.model import Owner, RunState
 from services.orchestrator.sql_run_store import SqlRunStore
 from services.orchestrator.store import RunStore
 from services.runtime.database import DatabaseUnavailable

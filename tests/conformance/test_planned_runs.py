@@ -7,19 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import (
-    Ended,
-    Ending,
-    Failure,
-    Lease,
-    Mode,
-    Owner,
-    Plan,
-    Role,
-    RunState,
-    TaskState,
-    Usage,
-)
+from services.orchestrator.leases import Ended, Ending, Lease
+from services.orchestrator.model import Failure, Mode, Owner, Plan, Role, RunState, TaskState, Usage
 from services.orchestrator.sql_run_store import MAX_TAKEOVERS
 from services.orchestrator.store import RunStore
 from services.orchestrator.tables import runs

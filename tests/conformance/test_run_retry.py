@@ -15,15 +15,8 @@ from services.orchestrator.errors import (
     TooManyQueuedRuns,
     TooManyRuns,
 )
-from services.orchestrator.model import (
-    Accepted,
-    Lease,
-    NewRetry,
-    OnBusy,
-    Owner,
-    RunState,
-    TaskState,
-)
+from services.orchestrator.leases import Accepted, Lease, NewRetry
+from services.orchestrator.model import OnBusy, Owner, RunState, TaskState
 from services.orchestrator.tables import messages, runs
 from services.runtime.errors import CodelabError, RequestIdReused
 from services.runtime.idempotency import RequestKey

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import Api, answer, problem, signed_in
+from tests.e2e.client import Api, Chat, answer, problem, signed_in
 from tests.e2e.conftest import settings
+from tests.e2e.events import Format
+from tests.e2e.polling import eventually
 from tests.e2e.suite import Layout, running
 from tests.fakes.openai_script import DEFAULT_ANSWER, Script
 from tests.fakes.openai_server import FakeModel
@@ -60,7 +62,12 @@ async def test_same_key_retries_once_however_often_it_is_asked(ann: Api, model: 
 
 @pytest.mark.one_layout
 async def test_user_who_has_too_much_at_once_is_told_when_to_come_again(folder: Path, model: FakeModel) -> None:
-    given = {**settings(Layout.ONE, model), "CODELAB_USER_ACTIVE_RUNS": "2", "CODELAB_USER_QUEUED_RUNS": "1"}
+    given = {
+        **settings(Layout.ONE, model),
+        "CODELAB_USER_ACTIVE_RUNS": "2",
+        "CODELAB_USER_QUEUED_RUNS": "1",
+        "CODELAB_USER_STREAMS": "1",
+    }
     async with (
         running(Layout.ONE, folder, **given) as suite,
         signed_in(suite.url, await suite.token(str(uuid.uuid4()))) as api,
@@ -78,8 +85,24 @@ async def test_user_who_has_too_much_at_once_is_told_when_to_come_again(folder: 
         refused = await chats[1].send("I do not.")
         assert problem(refused, 429, "TOO_MANY_QUEUED_RUNS")["metadata"] == {"limit": "1"}
         assert refused.headers["retry-after"] == "5"
-        await answer((await another.new_chat()).send("Hello."))
+        theirs = await another.new_chat()
+        await answer(theirs.send("Hello."))
+        async with chats[0].watch() as open_already:
+            await open_already.read()
+            # Also of another session, and whichever way it is asked for.
+            for accept in Format:
+                refused = await api.http.get(f"{chats[1].path}/events", headers={"accept": accept})
+                assert problem(refused, 429, "TOO_MANY_STREAMS")["metadata"] == {"limit": "1"}
+                assert refused.headers["retry-after"] == "5"
+            async with theirs.watch() as stream:
+                await stream.read()
+        await eventually(lambda: _is_let_in(chats[1]), what="the place of the stream that was closed")
         model.open_gate(gate)
         for chat, run in ((chats[0], held[0]), (chats[1], held[1]), (chats[0], waiting)):
             await chat.run_after(run["id"], "succeeded")
         await answer(chats[2].send("Now?"))
+
+
+async def _is_let_in(chat: Chat) -> bool:
+    async with chat.http.stream("GET", f"{chat.path}/events") as response:
+        return response.status_code == 200

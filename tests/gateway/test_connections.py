@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import httpx
@@ -110,6 +111,29 @@ async def test_connection_that_says_nothing_is_closed_without_a_word(
     async with asyncio.timeout(30):
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_client_that_vanishes_without_a_word_is_missed_by_the_kernel(
+    wire: Wire, client: httpx.AsyncClient
+) -> None:
+    await wire.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    await wire.reader.readuntil(b"\r\n\r\n")
+    here = wire.writer.get_extra_info("sockname")
+    [connection] = [
+        each.transport.get_extra_info("socket")
+        for each in client.server._server.server_state.connections  # type: ignore[attr-defined]
+        if each.transport.get_extra_info("peername") == here
+    ]
+
+    def option(name: int) -> int:
+        value: int = connection.getsockopt(socket.IPPROTO_TCP, name)
+        return value
+
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    # Asked for the first time when it has been quiet for half the time, and then often enough to be sure by its end.
+    assert option(socket.TCP_KEEPIDLE) + 3 * option(socket.TCP_KEEPINTVL) == connections.ABSENT_SECONDS
+    # What was sent to it, as heartbeats are, waits no longer: the kernel's own patience is a quarter of an hour.
+    assert option(socket.TCP_USER_TIMEOUT) == connections.ABSENT_SECONDS * 1000
 
 
 async def test_rubbish_after_a_request_does_not_take_its_answer(wire: Wire, garden: Garden) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from services.orchestrator import graph
-from services.orchestrator.model import Ending, Failure, Lease, Task, TaskState, Usage
+from services.orchestrator.leases import Ending, Lease
+from services.orchestrator.model import Failure, Task, TaskState, Usage
 from tests.conformance.orchestrator_stores import NOW
 
 NOTHING = Usage()

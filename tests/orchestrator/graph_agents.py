@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from services.orchestrator.model import Agent, Failure, Lease, Message, Usage
+from services.orchestrator.leases import Lease
+from services.orchestrator.model import Agent, Failure, Message, Usage
 from services.orchestrator.ports import (
     Assignment,
     Choice,

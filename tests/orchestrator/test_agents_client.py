@@ -13,7 +13,8 @@ from codelab.agents.v1 import memory_pb2, planning_service_pb2, tool_pb2, usage_
 from codelab.agents.v1.planning_service_pb2_grpc import PlanningServiceServicer
 
 from services.orchestrator.agents_client import AgentsClient
-from services.orchestrator.model import Failure, Lease, Message, Mode, Plan, Role, Task, TaskState, Usage
+from services.orchestrator.leases import Lease
+from services.orchestrator.model import Failure, Message, Mode, Plan, Role, Task, TaskState, Usage
 from services.orchestrator.ports import (
     AgentsUnreachable,
     Assignment,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.orchestrator.cursors import seen_of
+from services.orchestrator.cursors import Reached
 
 IDS = ["a-4", "a-6", "b-2", "b-9", None]
 
@@ -26,8 +26,33 @@ IDS = ["a-4", "a-6", "b-2", "b-9", None]
     ],
 )
 def test_events_up_to_the_cursor_are_seen_whether_or_not_it_is_one_of_theirs(after: str, seen: int) -> None:
-    assert seen_of(IDS, after) == seen
+    assert Reached(after).among(IDS)[0] == seen
 
 
 def test_no_event_is_no_cursor_too_far() -> None:
-    assert seen_of([], "a-1") == 0
+    assert Reached("a-1").among([])[0] == 0
+
+
+def test_of_each_epoch_the_furthest_place_is_kept_and_nothing_else_however_long_a_run_is_watched() -> None:
+    reached = Reached("start")
+    for id in [f"a-{n}" for n in range(1000)] + [f"b-{n}" for n in range(8)]:
+        reached.told(id)
+    assert [str(place) for place in reached.places] == ["b-7", "a-999"]
+
+
+@pytest.mark.parametrize(
+    ("told", "seen", "says"),
+    [
+        (["a-4", "b-2"], 3, "b-2"),
+        (["b-1", "a-6"], 2, "a-6"),  # Both say so: the one that was told last goes on.
+        (["a-6", "b-1"], 2, "b-1"),
+        (["b-9", "c-1"], 4, "b-9"),  # Nothing has its place in the new epoch yet: that says nothing of what was seen.
+        (["b-9", "b-2"], 4, "b-9"),  # The store was set back: what was told before is not told twice.
+    ],
+)
+def test_what_any_of_the_epochs_told_is_seen(told: list[str], seen: int, says: str) -> None:
+    reached = Reached("start")
+    for id in told:
+        reached.told(id)
+    number, place = reached.among(IDS)
+    assert (number, str(place)) == (seen, says)

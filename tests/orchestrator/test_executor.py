@@ -13,13 +13,11 @@ from services.orchestrator import service
 from services.orchestrator.errors import RunNeedsApproval
 from services.orchestrator.executor import HISTORY_BYTES
 from services.orchestrator.hand import Hand
+from services.orchestrator.leases import Accepted, Ending, Lease
 from services.orchestrator.model import (
-    Accepted,
     ApprovalKind,
     ApprovalState,
     Decision,
-    Ending,
-    Lease,
     Message,
     Mode,
     OnBusy,

@@ -7,13 +7,14 @@
 3. A zombie publishes after the takeover: here; who is heard in which order in test_teller.py
    (`test_zombie_and_its_successor_are_heard_in_order_and_once`); what streams refuse in
    tests/conformance/test_event_store.py (`test_an_older_epoch_is_refused_its_state_and_loses_the_rest`).
-4. Two messages at once to an idle session: here; ten of them, on both databases, in tests/conformance/test_run_store.py
+4. Two messages at once to an idle session: here; ten of them, on both databases, in
+   tests/conformance/test_run_acceptance.py
    (`test_of_messages_at_once_one_runs_and_the_rest_waits_in_order`), beside the schema's own refusal
    (`test_database_itself_refuses_a_second_active_run`).
 5. Finish against enqueue: here, in both orders.
 6. Decision against parking: tests/conformance/test_approval_store.py
    (`test_decision_against_parking_leaves_the_run_to_exactly_one`).
-7. Cancel against takeover: here, in both orders; cancel against the end in tests/conformance/test_run_store.py
+7. Cancel against takeover: here, in both orders; cancel against the end in tests/conformance/test_run_ends.py
    (`test_of_a_cancellation_and_an_end_at_once_one_wins`).
 8. A late Execute of an older epoch: tests/agents/test_interleavings.py.
 9. Side effects recorded but unfinished: tests/agents/test_interleavings.py.
@@ -32,15 +33,12 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import LeaseLost
+from services.orchestrator.leases import Accepted, Ended, Lease, NewRetry
 from services.orchestrator.model import (
-    Accepted,
     ApprovalKind,
     ApprovalState,
     Decision,
-    Ended,
     Failure,
-    Lease,
-    NewRetry,
     OnBusy,
     Owner,
     Question,

@@ -8,8 +8,9 @@ import pytest
 
 from services.orchestrator import hand
 from services.orchestrator.errors import RUN_MODEL_CALL_LIMIT, ModelTimeout, ModelUnavailable
+from services.orchestrator.leases import Lease
 from services.orchestrator.limits import LimitReached, Meter, WorkLimits
-from services.orchestrator.model import Agent, Failure, Lease, Message, Mode, Plan, PlanOrigin, Task, TaskState, Usage
+from services.orchestrator.model import Agent, Failure, Message, Mode, Plan, PlanOrigin, Task, TaskState, Usage
 from services.orchestrator.plan_approval import Terms
 from services.orchestrator.planner import Planned, Planner
 from services.orchestrator.ports import (

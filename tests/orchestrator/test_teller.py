@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from services.orchestrator import publisher
 from services.orchestrator import teller as module
 from services.orchestrator.errors import LeaseLost
-from services.orchestrator.model import Failure, Lease, OnBusy, Outbox, Owner, Usage
+from services.orchestrator.leases import Lease, Outbox
+from services.orchestrator.model import Failure, OnBusy, Owner, Usage
 from services.orchestrator.tables import run_events
 from services.orchestrator.teller import Teller
 from tests.conformance.orchestrator_stores import NOW, ONE, SECOND, TWO, Stores, lease_of, stores_in

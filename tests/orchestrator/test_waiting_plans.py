@@ -8,17 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.errors import PLAN_EXPIRED, PLAN_REJECTED
-from services.orchestrator.model import (
-    Approval,
-    ApprovalState,
-    Decision,
-    NewRetry,
-    OnBusy,
-    Owner,
-    PlanOrigin,
-    Run,
-    RunState,
-)
+from services.orchestrator.leases import NewRetry
+from services.orchestrator.model import Approval, ApprovalState, Decision, OnBusy, Owner, PlanOrigin, Run, RunState
 from services.orchestrator.ports import Assignment, Completed, Happening, Paused, PlanPolicy, Wanted
 from services.orchestrator.tables import runs
 from services.runtime.ids import new_id
@@ -250,4 +241,6 @@ async def test_time_in_which_a_task_waits_is_not_told_as_execution(database_plac
     assert (await ended(world, ann, run_id)).state is RunState.SUCCEEDED
     [completed] = [event for _, event in world.streams.heard if event.type == "orchestration_completed"]
     assert 0 < completed.payload["execution_seconds"] <= 60
+    [completed] = [event for _, event in world.streams.heard if event.type == "agent_completed"]
+    assert completed.payload["duration_ms"] == 0
     await world.executor.drain()

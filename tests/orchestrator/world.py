@@ -9,16 +9,9 @@ import pytest
 from services.orchestrator.conductor import Conductor
 from services.orchestrator.direct import Direct
 from services.orchestrator.executor import Executor
+from services.orchestrator.leases import Lease
 from services.orchestrator.limits import WorkLimits
-from services.orchestrator.model import (
-    Agent,
-    Failure,
-    Lease,
-    Message,
-    Mode,
-    Owner,
-    Usage,
-)
+from services.orchestrator.model import Agent, Failure, Message, Mode, Owner, Usage
 from services.orchestrator.planner import Planner
 from services.orchestrator.ports import (
     Assignment,

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.runtime import redis_client
+from services.runtime.event_ids import EventId
 from services.runtime.ownership import VIOLATIONS
 from services.runtime.redis_client import redis_of
 from services.streams.errors import EventsUnavailable, SessionNotFound
@@ -18,7 +19,6 @@ from services.streams.redis_scripts import LIFE, LIVE, LIVE_BYTES
 from services.streams.redis_store import RedisEventStore, redis_stores
 from services.streams.redis_wire import name_of
 from services.streams.store import (
-    EventId,
     Interrupted,
     NewEvent,
     Notice,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from services.runtime.event_ids import EventId
 from services.streams.errors import EventsUnavailable, SessionNotFound
 from services.streams.store import (
     Content,
-    EventId,
     Interrupted,
     SessionClosed,
     SessionKey,

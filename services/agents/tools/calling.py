@@ -26,6 +26,7 @@ from services.agents.tools.tool import MOST_ARGUMENTS, Caller, Output, Tool, Too
 from services.agents.tools.toolbox import ASK_AGENT, Toolbox
 from services.agents.tools.unseen import warnings_of
 from services.agents.transcript import Call
+from services.runtime.errors import Unavailable
 from services.runtime.ids import Clock
 from services.runtime.json_schema import violations
 
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 Emit = Callable[[ExecutionEvent], None]
 
 _UNKNOWN_OUTCOME = (
-    "The call began, and nobody knows how it ended, because the server stopped: it may have happened or not. Find out"
+    "The call began, and nobody knows how it ended, because the server broke off: it may have happened or not. Find out"
     " before you make it again."
 )
 # PostgreSQL takes neither, and no tool needs them.
@@ -91,21 +92,24 @@ class Calling:
         self._effects = effects
         self._clock = clock
 
-    async def offered(self, agent: Agent, rules: CallRules) -> tuple[ToolSpec, ...]:
-        """What the agent may call, asking or not. Raise ProjectNotFound."""
-        if not agent.config.tools:
-            return ()
-        policy = await self._policies.get_policy(agent.owner)
+    async def policy(self, agent: Agent) -> ToolPolicy:
+        """What the agent may do now, from the database. Raise ProjectNotFound."""
+        # Without tools it can call nothing, whatever is permitted.
+        return await self._policies.get_policy(agent.owner) if agent.config.tools else ToolPolicy()
+
+    def offered(self, agent: Agent, policy: ToolPolicy, rules: CallRules) -> tuple[ToolSpec, ...]:
+        """What the agent may call, asking or not."""
         return tuple(spec for spec in self._usable(agent) if _is_offered(spec, agent, policy, rules))
 
-    async def settle(self, caller: Caller, calls: Sequence[Call], rules: CallRules, emit: Emit) -> list[PendingCall]:
+    async def settle(
+        self, caller: Caller, calls: Sequence[Call], policy: ToolPolicy, rules: CallRules, emit: Emit
+    ) -> list[PendingCall]:
         """Give each call its result as far as can be; return those that the task has to wait for, in their order.
 
-        Calls that only look run side by side, the others each after what comes before it. Raise ExecutionSuperseded,
-        AgentNotFound, ProjectNotFound.
+        The policy must have been read since the calls were wanted. Calls that only look run side by side, the others
+        each after what comes before it. Raise ExecutionSuperseded, AgentNotFound, Unavailable if something that a tool
+        needs is out of reach.
         """
-        # Read for every turn: whoever changes the policy means the next call, not the next run.
-        policy = await self._policies.get_policy(caller.agent.owner)
         pending: list[PendingCall] = []
         looking: list[_Ready] = []
         for call in calls:
@@ -182,9 +186,13 @@ class Calling:
     async def _run_together(self, caller: Caller, ready: Sequence[_Ready], rules: CallRules, emit: Emit) -> None:
         if not ready:
             return
-        async with asyncio.TaskGroup() as group:
-            for each in ready:
-                group.create_task(self._run(caller, each, rules, emit), name=f"tool {each.call.id}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in ready:
+                    group.create_task(self._run(caller, each, rules, emit), name=f"tool {each.call.id}")
+        except ExceptionGroup as failures:
+            # One is as good as all: the attempt fails by it.
+            raise failures.exceptions[0] from None
 
     async def _run(self, caller: Caller, ready: _Ready, rules: CallRules, emit: Emit) -> None:
         call, spec, owner = ready.call, ready.tool.spec, caller.agent.owner
@@ -211,6 +219,11 @@ class Calling:
             output = await ready.tool.run(caller, ready.arguments)
         except ToolFailed as failure:
             output = Output(str(failure), success=False)
+        except Unavailable:
+            # An outage of ours is no answer for the model: the next attempt finds it over, or fails by it. Of a call
+            # with side effects no outcome is recorded, because nobody knows what of it happened before.
+            log.warning("tool out of reach", tool=name, call_id=call.id, run_id=caller.run_id)
+            raise
         except Exception:
             # The model can do without one tool; the task must not fail for it.
             log.exception("tool broke", tool=name, call_id=call.id, run_id=caller.run_id)

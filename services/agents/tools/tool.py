@@ -68,7 +68,8 @@ class Tool(Protocol):
     async def run(self, caller: Caller, arguments: Mapping[str, Any]) -> Output:
         """Do it, within time limits of its own; the arguments fit the schema.
 
-        Cancelling the caller ends it, with everything that it has started. Raise ToolFailed.
+        Cancelling the caller ends it, with everything that it has started. Raise ToolFailed; Unavailable where the
+        model could do nothing about it, and the same call may go well in another attempt at the task.
         """
 
 

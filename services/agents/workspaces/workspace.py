@@ -1,5 +1,6 @@
 """One project's files, while a call has to do with them. Everything here blocks: it runs in a thread."""
 
+import errno
 import os
 import secrets
 import stat
@@ -25,8 +26,8 @@ from services.agents.workspaces.patience import Patience
 
 MOST_FILE = 1 << 20
 """Bytes of a file that tools read or write."""
-TEMPORARY = ".codelab-"
-"""What a file is called until it is complete."""
+UNFINISHED = ".writing-"
+"""What a file is called until it is complete, beside the workspace: no agent sees it there, no command changes it."""
 
 Kind = Literal["folder", "file", "link", "other"]
 
@@ -50,14 +51,15 @@ class Content:
 
 
 class Workspace:
-    """A project's folder, by its descriptor, which its maker closes.
+    """A project's folder, by its descriptor, and by another one the folder that it is in; their opener closes them.
 
     Paths are relative to it. No link is followed, whichever part of a path it is, and nothing but regular files that
     have one name is read or written: another name may lie outside. Raise ToolFailed, with what to do about it.
     """
 
-    def __init__(self, folder: int, most_bytes: int, given_to: int | None, patience: Patience) -> None:
+    def __init__(self, folder: int, outer: int, most_bytes: int, given_to: int | None, patience: Patience) -> None:
         self._folder = folder
+        self._outer = outer
         self._most_bytes = most_bytes
         self._given_to = given_to
         self.patience = patience
@@ -110,20 +112,34 @@ class Workspace:
         if len(data) > MOST_FILE:
             raise ToolFailed(f"{len(data):,} bytes are too much for a file: at most {MOST_FILE:,} can be written.")
         with failing(path):
-            self._check_room(len(data), len(names))
+            has_folder = self._has_folder(names[:-1], path)
+            if not has_folder:
+                self._check_room(len(data), len(names))
             with self._parent(names, path, making=True) as parent:
                 before = _status(parent, names[-1])
                 if before is not None:
                     _check_regular(before, path)
                 if instead_of is not None and (before is None or _identity(before) != instead_of.identity):
                     raise ToolFailed(f"{shown(path)} was changed by somebody else meanwhile: read it again.")
+                # What takes the place of as much needs no more room, whatever else there is: no need to look.
+                if has_folder and (before is None or before.st_blocks * 512 < _on_disk(len(data))):
+                    self._check_room(len(data), 1)
                 self._put(parent, names[-1], data, 0o644 if before is None else stat.S_IMODE(before.st_mode) & 0o777)
         return before is None
 
     def _put(self, parent: int, name: str, data: bytes, mode: int) -> None:
-        temporary = f"{TEMPORARY}{secrets.token_hex(8)}.tmp"
+        try:
+            self._put_from(self._outer, parent, name, data, mode)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Somebody has mounted the workspace, or this part of it, from elsewhere.
+            self._put_from(parent, parent, name, data, mode)
+
+    def _put_from(self, made_in: int, parent: int, name: str, data: bytes, mode: int) -> None:
+        unfinished = f"{UNFINISHED}{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
+        descriptor = os.open(unfinished, flags, 0o600, dir_fd=made_in)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 give(descriptor, self._given_to)
@@ -131,13 +147,23 @@ class Workspace:
                 file.write(data)
             self.patience.check()
             # Replaces the name: a link that was put there meanwhile goes, what it led to stays.
-            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            os.rename(unfinished, name, src_dir_fd=made_in, dst_dir_fd=parent)
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=parent)
+                os.unlink(unfinished, dir_fd=made_in)
             raise
 
+    def _has_folder(self, names: tuple[str, ...], path: str) -> bool:
+        try:
+            return not names or self._is_folder(names, path)
+        except ToolFailed:
+            return False  # Nor the one that it would be in.
+
     def _check_room(self, size: int, names: int) -> None:
+        """Raise ToolFailed unless so much more fits. This looks at every file there is, which takes 5 µs each.
+
+        No sum is kept instead: commands and other replicas change what it would be of, and tell nobody.
+        """
         usage = measure(self._folder, self.patience)
         if not usage.complete or usage.entries + names > MOST_ENTRIES:
             raise ToolFailed(
@@ -145,7 +171,7 @@ class Workspace:
                 " Remove some first, with a command."
             )
         # The old content stays until the new one is complete, so both must fit.
-        if usage.bytes + -(-size // BLOCK) * BLOCK > self._most_bytes:
+        if usage.bytes + _on_disk(size) > self._most_bytes:
             raise ToolFailed(
                 f"The workspace is full: its files take {usage.bytes:,} of {self._most_bytes:,} bytes,"
                 f" and {size:,} more do not fit. Remove some first, with a command."
@@ -199,6 +225,11 @@ def _file_names(path: str, making: bool) -> tuple[str, ...]:
     if not names:
         raise ToolFailed(f"{shown(path)} is the workspace itself: name a file in it.")
     return names
+
+
+def _on_disk(size: int) -> int:
+    """Bytes that content of this size takes there."""
+    return -(-size // BLOCK) * BLOCK
 
 
 def _read(parent: int, name: str, path: str) -> Content:

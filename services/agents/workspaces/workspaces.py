@@ -20,7 +20,7 @@ from services.agents.tools.tool import ToolFailed
 from services.agents.workspaces.failures import failing
 from services.agents.workspaces.folders import give, make_folder, measure, open_unlocked, opened, remove_tree
 from services.agents.workspaces.patience import OutOfTime, Patience
-from services.agents.workspaces.workspace import Workspace
+from services.agents.workspaces.workspace import UNFINISHED, Workspace
 from services.runtime.settings import Settings
 
 log = structlog.get_logger()
@@ -35,6 +35,8 @@ SWEEPING_SECONDS = 60.0
 """Longest that a sweep takes; the rest is left to the next one."""
 TOMBSTONES_KEPT = 7 * 86_400.0
 """Seconds that a project's place stays taken after its deletion: far longer than any write can be late."""
+UNFINISHED_KEPT = 3_600.0
+"""Seconds that a file is left alone which is not complete: far longer than any write may take."""
 _GRACE = 5.0
 _AT_ONCE, _OF_ONE_USER = 3, 2
 _GOING = ".going-"
@@ -88,7 +90,7 @@ class Workspaces:
         """
 
         def count(patience: Patience) -> int:
-            with failing("."), self._opened(owner) as folder:
+            with failing("."), self._opened_user(owner) as user, self._opened(owner, user) as folder:
                 usage = measure(folder, patience)
             return usage.bytes if usage.complete else max(usage.bytes, self._most_bytes + 1)
 
@@ -102,8 +104,8 @@ class Workspaces:
         """
 
         def do(patience: Patience) -> Result:
-            with failing("."), self._opened(owner) as folder:
-                return work(Workspace(folder, self._most_bytes, self._given_to, patience))
+            with failing("."), self._opened_user(owner) as user, self._opened(owner, user) as folder:
+                return work(Workspace(folder, user, self._most_bytes, self._given_to, patience))
 
         lock = self._alone.setdefault(owner, asyncio.Lock()) if alone else nullcontext()
         own_turns = self._own_turns.setdefault(owner.user_id, asyncio.Semaphore(_OF_ONE_USER))
@@ -134,11 +136,12 @@ class Workspaces:
             await self._in_thread(remove, REMOVING_SECONDS)
 
     async def sweep(self) -> None:
-        """Housekeeping: remove what is left of deleted projects, and in the end also what keeps their places taken."""
+        """Housekeeping: remove what is left of deleted projects, in the end also what keeps their places taken, and of
+        writes that their process did not live to complete."""
         try:
             await self._in_thread(self._sweep, SWEEPING_SECONDS)
         except OutOfTime:
-            log.warning("files of deleted projects are left for the next sweep")
+            log.warning("files of deleted projects, or of broken writes, are left for the next sweep")
 
     def _sweep(self, patience: Patience) -> None:
         if not self._root.is_dir():
@@ -154,9 +157,11 @@ class Workspaces:
             if name.startswith(_GOING):
                 self._try_to_remove(user, name, patience)
                 continue
-            status = os.stat(name, dir_fd=user, follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode) and status.st_mtime < time.time() - TOMBSTONES_KEPT:
-                os.unlink(name, dir_fd=user)
+            # A write that ends meanwhile takes its file away.
+            with suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=user, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and _has_served(name, status):
+                    os.unlink(name, dir_fd=user)
 
     def _try_to_remove(self, user: int, name: str, patience: Patience) -> None:
         if name in self._removing:
@@ -181,16 +186,15 @@ class Workspaces:
             os.close(user)
 
     @contextmanager
-    def _opened(self, owner: Owner) -> Iterator[int]:
+    def _opened(self, owner: Owner, user: int) -> Iterator[int]:
         project_id = _checked(owner.project_id)
-        with self._opened_user(owner) as user:
-            try:
-                with suppress(FileExistsError):
-                    os.mkdir(project_id, 0o700, dir_fd=user)
-                # It is the commands' own: one of them may have closed it.
-                folder = open_unlocked(project_id, user)
-            except NotADirectoryError:
-                raise ToolFailed("The project was deleted, and its files with it.") from None
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(project_id, 0o700, dir_fd=user)
+            # It is the commands' own: one of them may have closed it.
+            folder = open_unlocked(project_id, user)
+        except NotADirectoryError:
+            raise ToolFailed("The project was deleted, and its files with it.") from None
         try:
             give(folder, self._given_to)
             yield folder
@@ -239,6 +243,13 @@ def _close_place(user: int, project_id: str, patience: Patience) -> tuple[str, .
         with suppress(FileExistsError):
             os.close(os.open(project_id, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=user))
             return going
+
+
+def _has_served(name: str, status: os.stat_result) -> bool:
+    """Whether nothing that the file is there for can come any more."""
+    if name.startswith(UNFINISHED):
+        return status.st_ctime < time.time() - UNFINISHED_KEPT
+    return status.st_mtime < time.time() - TOMBSTONES_KEPT
 
 
 def _names(folder: int) -> list[str]:

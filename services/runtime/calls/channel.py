@@ -1,23 +1,53 @@
-"""A channel that takes a shorter way to its server where there is one."""
+"""A channel between services: past the network within a process, through tunnels for what streams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
+from codelab.tunnel.v1 import tunnel_service_pb2
+from google.protobuf.descriptor import ServiceDescriptor
 
+from codelab_client.channel import connect, repeatable_methods
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.calls.opened import OpenCall, Shape, Way
+from services.runtime.calls.tunnel_client import Tunnels
+
+_TUNNEL = tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"]
+
+
+def reach(
+    address: str,
+    neighbours: Neighbours,
+    services: Sequence[ServiceDescriptor] = (),
+    options: Iterable[tuple[str, int | str]] = (),
+    tunnels: bool = True,
+) -> "ShortcutChannel":
+    """A channel to the service at `address`, which may be one of `neighbours`. See `connect` for the rest.
+
+    `tunnels` is whether it is known to have any; if it then has none, it is called without.
+    """
+    named = {each.full_name: each for each in (*services, _TUNNEL)}
+    beyond = connect(address, named.values(), options)
+    through = Tunnels(beyond, repeatable_methods(services)) if tunnels else None
+    return ShortcutChannel(beyond, lambda: neighbours.find(address), through)
+
+
+def has_tunnels(services: Iterable[ServiceDescriptor]) -> bool:
+    """Whether a server that offers these carries calls in tunnels."""
+    return any(each.full_name == _TUNNEL.full_name for each in services)
 
 
 class ShortcutChannel(grpc.aio.Channel):
-    """Calls over another channel, or past it. Owns that one.
+    """Calls past a channel, where there is a way, or over it. Owns it.
 
-    `way` is asked with each call, by its shape, for the way it takes; None is over the channel. So is what is called
-    with an iterator of requests: write them instead.
+    Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
+    `tunnels`, if there are any. What is called with an iterator of requests goes over the channel: write them instead.
     """
 
-    def __init__(self, beyond: grpc.aio.Channel, way: Callable[[Shape], Way | None]) -> None:
+    def __init__(self, beyond: grpc.aio.Channel, here: Callable[[], Way | None], tunnels: Tunnels | None) -> None:
         self._beyond = beyond
-        self._way = way
+        self._here = here
+        self._tunnels = tunnels
         self._calls: set[OpenCall] = set()
         self._closed = False
 
@@ -78,6 +108,12 @@ class ShortcutChannel(grpc.aio.Channel):
 
         return call
 
+    def _way(self, shape: Shape) -> Way | None:
+        here = self._here()
+        if here is not None or (shape.asks_once and shape.answers_once):
+            return here
+        return self._tunnels if self._tunnels is not None and self._tunnels.offered else None
+
     async def __aenter__(self) -> "ShortcutChannel":
         return self
 
@@ -87,9 +123,11 @@ class ShortcutChannel(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         """Close it. Calls under way are cancelled, those over the channel behind it after `grace` seconds."""
         self._closed = True
-        await self._beyond.close(grace)
         for call in tuple(self._calls):
             call.cancel()
+        if self._tunnels is not None:
+            await self._tunnels.close()
+        await self._beyond.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """The state of the channel behind it."""

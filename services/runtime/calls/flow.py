@@ -81,10 +81,12 @@ class Nobody:
 class Inbox:
     """Messages that wait for one reader. `taken` is told, in portions, how much weight was read, until it is closed."""
 
-    __slots__ = ("_closed", "_messages", "_taken", "_untold", "_waiting")
+    __slots__ = ("_closed", "_messages", "_taken", "_untold", "_waiting", "weight")
 
     def __init__(self, taken: Callable[[int], None]) -> None:
         self._messages: deque[bytes] = deque()
+        self.weight = 0
+        """Of what waits."""
         self._closed = False
         self._taken: Callable[[int], None] | None = taken
         self._untold = 0
@@ -94,6 +96,7 @@ class Inbox:
         """Add a message, unless it was closed."""
         if not self._closed:
             self._messages.append(message)
+            self.weight += weight(message)
             self._wake()
 
     def close(self) -> None:
@@ -106,6 +109,7 @@ class Inbox:
     def drop(self) -> None:
         """Close, and forget what waits."""
         self._messages.clear()
+        self.weight = 0
         self.close()
 
     @property
@@ -124,7 +128,9 @@ class Inbox:
             finally:
                 self._waiting = None
         message = self._messages.popleft()
-        self._untold += weight(message)
+        size = weight(message)
+        self.weight -= size
+        self._untold += size
         if self._taken is not None and self._untold >= WINDOW_BYTES // 2:
             untold, self._untold = self._untold, 0
             self._taken(untold)

@@ -10,12 +10,13 @@ import grpc
 import structlog
 
 from codelab_client.channel import MAX_MESSAGE_BYTES
-from services.runtime.calls.flow import Inbox, Metadata, Outcome, ToCaller, Window, weight
+from services.runtime.calls.flow import WINDOW_BYTES, Inbox, Metadata, Outcome, ToCaller, Window, weight
 from services.runtime.calls.opened import Opening
 
 log = structlog.get_logger()
 
 _METADATA_BYTES = 32 * 1024
+_MOST_WAITING_BYTES = WINDOW_BYTES + MAX_MESSAGE_BYTES
 _MISSING = Outcome(grpc.StatusCode.INTERNAL, "the request is missing")
 _UNKNOWN_METHOD = Outcome(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 _TOO_MUCH_METADATA = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the metadata is larger than it may be")
@@ -189,6 +190,9 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
 
     def message(self, message: bytes) -> None:
         """See ToServer."""
+        if self._inbox.weight > _MOST_WAITING_BYTES:
+            # It was not granted.
+            self.cancel()
         self._inbox.put(message)
 
     def finish(self) -> None:

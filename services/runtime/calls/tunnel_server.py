@@ -1,0 +1,166 @@
+"""TunnelService: calls that come side by side in one stream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from codelab.tunnel.v1 import tunnel_service_pb2 as pb
+
+from services.runtime.calls.flow import Metadata, Outcome
+from services.runtime.calls.opened import Opening
+from services.runtime.calls.served import CallServer, ServedCall
+from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, metadata_of
+from services.runtime.errors import InvalidArgument
+from services.runtime.ids import new_id
+
+INSTANCE = "codelab-instance"
+MOST_CALLS = 20_000
+"""Of one tunnel, at once."""
+_TOO_MANY = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, f"a tunnel carries at most {MOST_CALLS} calls at once")
+
+
+class TunnelServicer:
+    """TunnelService: serves the calls of all tunnels to this process."""
+
+    def __init__(self, server: CallServer) -> None:
+        self._server = server
+        self._instance = new_id()
+        self._tunnels: set[_Tunnel] = set()
+        self._leaving = False
+
+    async def Open(self, requests: AsyncIterator[pb.OpenRequest], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Carry calls, and write what is said of them."""
+        tunnel = _Tunnel(self._server, context)
+        self._tunnels.add(tunnel)
+        try:
+            await context.send_initial_metadata(((INSTANCE, self._instance),))
+            if self._leaving:
+                tunnel.leave()
+            await tunnel.run(requests)
+        finally:
+            self._tunnels.discard(tunnel)
+
+    async def leave(self) -> None:
+        """Tell the callers of all tunnels to begin no more calls; each ends when the last of its calls has."""
+        self._leaving = True
+        for tunnel in self._tunnels:
+            tunnel.leave()
+
+
+class _Tunnel:
+    """One caller's."""
+
+    def __init__(self, server: CallServer, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._server = server
+        self._context = context
+        self._calls: dict[int, ServedCall] = {}
+        self._leaving = False
+        self._outgoing: Outgoing[pb.ServerFrame] = Outgoing(self._send)
+
+    async def run(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
+        """Carry calls until the caller hangs up, or this server leaves and none is left."""
+        reading = asyncio.create_task(self._read(requests), name="read tunnel")
+        sending = asyncio.create_task(self._outgoing.run(), name="write tunnel")
+        try:
+            ended, _ = await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for call in list(self._calls.values()):
+                call.cancel()
+            reading.cancel()
+            sending.cancel()
+            await asyncio.wait((reading, sending))
+
+    def leave(self) -> None:
+        """Take no more calls than are on their way already."""
+        self._leaving = True
+        self.say(pb.ServerFrame(leaving=True))
+        self._end_if_idle()
+
+    def say(self, frame: pb.ServerFrame, size: int = 0) -> None:
+        """Send it with whatever else is to be said at the moment."""
+        self._outgoing.add(frame, size)
+
+    def forget(self, number: int) -> None:
+        """The call is over."""
+        del self._calls[number]
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._leaving and not self._calls:
+            self._outgoing.finish()
+
+    async def _send(self, frames: list[pb.ServerFrame]) -> None:
+        await self._context.write(pb.OpenResponse(frames=frames))
+
+    async def _read(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
+        async for request in requests:
+            for frame in request.frames:
+                if frame.HasField("begin"):
+                    self._begin(frame.call, frame.begin)
+                elif (call := self._calls.get(frame.call)) is not None:
+                    _take(call, frame)
+                # Else it ended while this was on its way.
+
+    def _begin(self, number: int, begin: pb.CallBegin) -> None:
+        if number in self._calls or number == 0:
+            raise InvalidArgument(("frames.call", "must be a number that no call had before"))
+        answers = _Answers(self, number)
+        opening = Opening(
+            begin.method,
+            metadata_of(begin.metadata),
+            begin.timeout if begin.HasField("timeout") else None,
+            begin.request if begin.HasField("request") else None,
+        )
+        if len(self._calls) >= MOST_CALLS:
+            answers.tell_end(_TOO_MANY)
+            return
+        # Its end may come at once.
+        self._calls[number] = call = self._server.open(opening, answers)
+        if call.done():
+            self.forget(number)
+
+
+def _take(call: ServedCall, frame: pb.CallerFrame) -> None:
+    match frame.WhichOneof("frame"):
+        case "message":
+            call.message(frame.message)
+        case "grant":
+            call.grant(frame.grant)
+        case "finish":
+            call.finish()
+        case "cancel":
+            call.cancel()
+
+
+class _Answers:
+    """The way of one call's answers into the tunnel; a ToCaller."""
+
+    __slots__ = ("_number", "_tunnel")
+
+    def __init__(self, tunnel: _Tunnel, number: int) -> None:
+        self._tunnel = tunnel
+        self._number = number
+
+    def begin(self, metadata: Metadata) -> None:
+        accepted = pb.CallAccepted(metadata=metadata_message(metadata))
+        self._tunnel.say(pb.ServerFrame(call=self._number, begin=accepted))
+
+    def message(self, message: bytes) -> None:
+        self._tunnel.say(pb.ServerFrame(call=self._number, message=message), len(message))
+
+    def grant(self, size: int) -> None:
+        self._tunnel.say(pb.ServerFrame(call=self._number, grant=size))
+
+    def end(self, outcome: Outcome) -> None:
+        self.tell_end(outcome)
+        self._tunnel.forget(self._number)
+
+    def tell_end(self, outcome: Outcome) -> None:
+        """As `end`, of a call that was none."""
+        end = pb.CallEnd(
+            code=outcome.code.value[0], details=outcome.details, trailing=metadata_message(outcome.trailing)
+        )
+        self._tunnel.say(pb.ServerFrame(call=self._number, end=end))
