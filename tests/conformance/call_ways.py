@@ -239,7 +239,7 @@ def happening_at(called: Calling) -> Happening:
 class Flood:
     """A task that writes to a call as much as that takes, until all of it or the call's end."""
 
-    def __init__(self, call: Any, most: int = 32 * MIB) -> None:
+    def __init__(self, call: Any, most: int = 8 * MIB) -> None:
         self.written = 0
         self.task = asyncio.create_task(self._write(call, most), name="flood")
 

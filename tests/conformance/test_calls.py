@@ -214,7 +214,7 @@ async def test_code_that_is_set_counts_more_than_an_answer(called: Calling) -> N
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_request_that_is_too_large_is_refused(called: Calling, shape: str) -> None:
-    large = bytes(16 * MIB)
+    large = bytes(17 * MIB)
     if shape.startswith("unary"):
         assert (await refusal(called.call(shape, large), shape)).code() is StatusCode.RESOURCE_EXHAUSTED
         return
@@ -229,10 +229,10 @@ async def test_request_that_is_too_large_is_refused(called: Calling, shape: str)
 @pytest.mark.parametrize("shape", ["unary_unary", "unary_stream"])
 async def test_answer_that_is_too_large_is_refused(called: Calling, shape: str) -> None:
     async def once(request: bytes, context: Context) -> bytes:
-        return bytes(16 * MIB)
+        return bytes(17 * MIB)
 
     async def many(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-        yield bytes(16 * MIB)
+        yield bytes(17 * MIB)
 
     called.handlers.unary_unary, called.handlers.unary_stream = once, many
     assert (await refusal(called.call(shape), shape)).code() is StatusCode.RESOURCE_EXHAUSTED
