@@ -2,6 +2,7 @@
 
 import asyncio
 import weakref
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from services.runtime.errors import Unavailable
 from tests.conformance.call_ways import (
     WAYS,
     Calling,
@@ -197,3 +199,25 @@ async def test_nothing_is_left_of_a_call_that_has_ended(
     await end(call)
     del call
     await eventually(lambda: asyncio.all_tasks() <= before and not any(each() for each in ends), within=5)
+
+
+async def test_call_that_has_ended_is_not_made_again(tmp_path: Path) -> None:
+    attempts: Counter[bytes] = Counter()
+
+    async def fail(request: bytes, context: Context) -> bytes:
+        attempts[request] += 1
+        raise Unavailable("not yet")
+
+    async with calling(WAYS["neighbours"], tmp_path) as made:
+        await made.server.start()
+        made.handlers.unary_unary = fail
+        left, late, patient = (
+            made.call("unary_unary", name, method="again", timeout=timeout)
+            for name, timeout in ((b"left", 30), (b"late", 0.05), (b"patient", 30))
+        )
+        await eventually(lambda: len(attempts) == 3)
+        assert left.cancel()
+        codes = [await each.code() for each in (left, late, patient)]
+        assert [code.name for code in codes] == ["CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"]
+        assert attempts == {b"left": 1, b"late": 1, b"patient": 4}
+        await made.server.stop()
