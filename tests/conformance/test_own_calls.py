@@ -10,7 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
+from codelab.tunnel.v1 import tunnel_service_pb2 as pb
+from codelab.tunnel.v1.tunnel_service_pb2_grpc import TunnelServiceStub
 
+from services.runtime.calls.tunnel_frames import metadata_message
 from services.runtime.errors import Unavailable
 from tests.conformance.call_ways import (
     WAYS,
@@ -220,4 +224,53 @@ async def test_call_that_has_ended_is_not_made_again(tmp_path: Path) -> None:
         codes = [await each.code() for each in (left, late, patient)]
         assert [code.name for code in codes] == ["CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"]
         assert attempts == {b"left": 1, b"late": 1, b"patient": 4}
+        await made.server.stop()
+
+
+async def test_server_that_leaves_is_not_asked_for_tunnels_without_end(tmp_path: Path) -> None:
+    drained = asyncio.Event()
+    async with calling(WAYS["tunnel"], tmp_path) as made:
+        made.server.on_drain(drained.wait)
+        await made.server.start()
+        await _to_the_end(made.call("unary_stream"))
+        with structlog.testing.capture_logs() as lines:
+            draining = asyncio.create_task(made.server.drain())
+            await asyncio.sleep(0)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await _to_the_end(made.call("unary_stream"))
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            drained.set()
+            await draining
+        await made.server.stop()
+    assert len([line for line in lines if line.get("method") == "/codelab.tunnel.v1.TunnelService/Open"]) < 10
+
+
+async def test_call_that_comes_as_a_server_leaves_is_served_or_never_begun(tmp_path: Path) -> None:
+    began: list[bytes] = []
+
+    async def answer(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        began.append(request)
+        await asyncio.sleep(0.05 * (len(began) - 1))
+        yield request
+
+    async with calling(WAYS["network"], tmp_path) as made:
+        made.handlers.unary_stream = answer
+        await made.server.start()
+        tunnel: Any = TunnelServiceStub(made.channel).Open()
+
+        async def begin(number: int) -> None:
+            begin = pb.CallBegin(method="/test.Calls/unary_stream", request=b"")
+            begin.metadata.extend(metadata_message(made.metadata()))
+            await tunnel.write(pb.OpenRequest(frames=[pb.CallerFrame(call=number, begin=begin)]))
+
+        await begin(1)
+        told: list[tuple[int, str | None]] = []
+        left = False
+        async for response in tunnel:
+            told += [(frame.call, frame.WhichOneof("frame")) for frame in response.frames if frame.call]
+            if not left and (1, "end") in told:
+                left = True
+                # It has just said something: what it says of its leaving waits a moment, in which this arrives.
+                await asyncio.gather(made.server.drain(), begin(2))
+        assert told == [(number + 1, what) for number in range(len(began)) for what in ("message", "end")]
         await made.server.stop()

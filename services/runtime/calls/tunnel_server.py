@@ -11,7 +11,7 @@ from services.runtime.calls.flow import Metadata, Outcome
 from services.runtime.calls.opened import Opening
 from services.runtime.calls.served import CallServer, ServedCall
 from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, metadata_of
-from services.runtime.errors import InvalidArgument
+from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.ids import new_id
 
 INSTANCE = "codelab-instance"
@@ -30,13 +30,14 @@ class TunnelServicer:
         self._leaving = False
 
     async def Open(self, requests: AsyncIterator[pb.OpenRequest], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        """Carry calls, and write what is said of them."""
+        """Carry calls, and write what is said of them. Raise Unavailable once this server leaves."""
+        if self._leaving:
+            # To be tried again, with pauses: others may take it, and whoever came to this one again would be sent away.
+            raise Unavailable("this server is about to stop")
         tunnel = _Tunnel(self._server, context)
         self._tunnels.add(tunnel)
         try:
             await context.send_initial_metadata(((INSTANCE, self._instance),))
-            if self._leaving:
-                tunnel.leave()
             await tunnel.run(requests)
         finally:
             self._tunnels.discard(tunnel)
@@ -55,7 +56,7 @@ class _Tunnel:
         self._server = server
         self._context = context
         self._calls: dict[int, ServedCall] = {}
-        self._leaving = False
+        self._leaving = self._ending = False
         self._outgoing: Outgoing[pb.ServerFrame] = Outgoing(self._send)
 
     async def run(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
@@ -90,6 +91,7 @@ class _Tunnel:
 
     def _end_if_idle(self) -> None:
         if self._leaving and not self._calls:
+            self._ending = True
             self._outgoing.finish()
 
     async def _send(self, frames: list[pb.ServerFrame]) -> None:
@@ -105,6 +107,9 @@ class _Tunnel:
                 # Else it ended while this was on its way.
 
     def _begin(self, number: int, begin: pb.CallBegin) -> None:
+        if self._ending:
+            # What comes now is begun elsewhere: the end of the tunnel says that it was not here.
+            return
         if number in self._calls or number == 0:
             raise InvalidArgument(("frames.call", "must be a number that no call had before"))
         answers = _Answers(self, number)
