@@ -1,7 +1,8 @@
 """Calls to the replicas of one service, side by side in one stream to each."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import copy_context
 from itertools import count
 from typing import Any
 
@@ -50,6 +51,7 @@ class Tunnels:
         self._running: set[asyncio.Task[None]] = set()
         self._absent_until = 0.0
         self._closed = False
+        self._context = copy_context()
 
     @property
     def offered(self) -> bool:
@@ -72,7 +74,7 @@ class Tunnels:
             self._waiting[carried] = None
             carried.left = lambda: self._waiting.pop(carried, None)
             if self._connecting is None:
-                self._connecting = asyncio.create_task(self._connect(), name="open tunnel")
+                self._connecting = self._run(self._connect(), "open tunnel")
 
     def may_begin_again(self, carried: "_Carried", in_order: bool) -> bool:
         """Whether a call whose tunnel ended may be begun in another."""
@@ -93,19 +95,22 @@ class Tunnels:
 
     async def _connect(self) -> None:
         """Open the first tunnel, for those who wait for one."""
+        outcome = Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time")
         try:
             await self._add()
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 log.info("the server has no tunnels")
                 self._absent_until = asyncio.get_running_loop().time() + ABSENT_SECONDS
-            self._fail_waiting(Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or ""))
+            outcome = Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or "")
         except TimeoutError:
-            self._fail_waiting(Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time"))
+            log.debug("no tunnel in time")
         finally:
+            # First, for whoever hears that their call failed may make another, which then connects anew.
             self._connecting = None
+            self._fail_waiting(_CLOSED if self._closed else outcome)
         if self._tunnels and self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name="look for replicas")
+            self._looking = self._run(self._look(), "look for replicas")
 
     async def _look(self) -> None:
         """Find the replicas, now and again."""
@@ -138,13 +143,17 @@ class Tunnels:
             return False
         tunnel = _Tunnel(call, self.place, self.may_begin_again)
         self._tunnels[instance] = tunnel
-        running = asyncio.create_task(tunnel.run(lambda: self._leave(instance, tunnel)), name="tunnel")
+        running = self._run(tunnel.run(lambda: self._leave(instance, tunnel)), "tunnel")
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         waiting, self._waiting = self._waiting, {}
         for carried in waiting:
             tunnel.begin(carried)
         return True
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """A task that lives longer than the call that it is begun with, and holds nothing of who makes that."""
+        return asyncio.get_running_loop().create_task(work, name=name, context=self._context.copy())
 
     def _leave(self, instance: str, tunnel: "_Tunnel") -> None:
         """Begin no more calls there."""
