@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import grpc
+import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.wrappers_pb2 import BytesValue
@@ -23,6 +24,7 @@ from tests.e2e.ports import free_ports
 ANN, BOB = new_id(), new_id()
 KIB = 1024
 MIB = 1024 * KIB
+SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -276,3 +278,30 @@ async def rest(call: Any) -> AsyncIterator[Any]:
     """What is left to be read of a call."""
     while (answer := await call.read()) is not grpc.aio.EOF:
         yield answer
+
+
+def does(called: Calling, shape: str, act: Callable[[Context], Awaitable[None]]) -> None:
+    """Let the method of this shape do that, and answer nothing but what it must."""
+
+    async def once(asked: Any, context: Context) -> bytes:
+        await act(context)
+        return b""
+
+    async def many(asked: Any, context: Context) -> None:
+        await act(context)
+
+    setattr(called.handlers, shape, once if shape.endswith("unary") else many)
+
+
+async def ended(call: Any, shape: str) -> Any:
+    """What the call answers, as a list if it streams."""
+    if shape.startswith("stream"):
+        await call.done_writing()
+    return await call if shape.endswith("unary") else [answer async for answer in call]
+
+
+async def refusal(call: Any, shape: str) -> grpc.aio.AioRpcError:
+    """What the call is refused with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ended(call, shape)
+    return caught.value

@@ -13,12 +13,15 @@ from services.runtime.errors import NotFound
 from tests.conformance.call_ways import (
     KIB,
     MIB,
+    SHAPES,
     WAYS,
     Calling,
     Context,
     Flood,
     Happening,
     calling,
+    does,
+    refusal,
     rest,
     say,
     soon,
@@ -33,7 +36,7 @@ ENDED_IN_WRITING = StatusCode.INTERNAL
 # Cancelled by the caller
 
 
-@pytest.mark.parametrize("shape", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+@pytest.mark.parametrize("shape", SHAPES)
 async def test_cancel_before_any_answer_reaches_both_ends(called: Calling, happening: Happening, shape: str) -> None:
     call = called.call(shape)
     waiting = asyncio.ensure_future(_heard(call, shape))
@@ -56,7 +59,7 @@ async def _heard(call: Any, shape: str) -> Any:
     return await call if shape.endswith("unary") else await call.read()
 
 
-@pytest.mark.parametrize("shape", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+@pytest.mark.parametrize("shape", SHAPES)
 async def test_call_that_is_cancelled_at_once_leaves_nothing_running(
     called: Calling, happening: Happening, shape: str
 ) -> None:
@@ -68,7 +71,7 @@ async def test_call_that_is_cancelled_at_once_leaves_nothing_running(
         await soon(happening.cancelled)
 
 
-@pytest.mark.parametrize("shape", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+@pytest.mark.parametrize("shape", SHAPES)
 async def test_cancelled_task_that_waits_for_an_answer_ends_the_call(
     called: Calling, happening: Happening, shape: str
 ) -> None:
@@ -207,6 +210,60 @@ async def test_handler_that_is_cancelled_cleans_up_undisturbed(called: Calling) 
     await stopping
     await soon(clean)
     await eventually(lambda: told == [True])
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_deadline_ends_the_call_at_both_ends(called: Calling, shape: str) -> None:
+    happening = Happening()
+    remaining: list[float | None] = []
+
+    async def act(context: Context) -> None:
+        remaining.append(context.time_remaining())
+        await happening.wait()
+
+    does(called, shape, act)
+    call = called.call(shape, timeout=0.2)
+    assert 0 < call.time_remaining() <= 0.2
+    assert (await refusal(call, shape)).code() is StatusCode.DEADLINE_EXCEEDED
+    # On a machine that is too busy it may have passed before the handler began.
+    if happening.began.is_set():
+        await soon(happening.cancelled)
+        assert remaining[0] is not None
+        assert 0 <= remaining[0] < 2
+
+
+async def test_call_without_a_deadline_has_none(called: Calling) -> None:
+    remaining: list[float | None] = []
+
+    async def act(context: Context) -> None:
+        remaining.append(context.time_remaining())
+
+    does(called, "unary_unary", act)
+    call = called.call("unary_unary", timeout=None)
+    assert call.time_remaining() is None
+    await call
+    assert remaining == [None]
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+async def test_call_whose_deadline_has_passed_is_over(called: Calling, timeout: float) -> None:
+    happening = Happening()
+    does(called, "unary_unary", lambda context: happening.wait())
+    error = await refusal(called.call("unary_unary", timeout=timeout), "unary_unary")
+    assert error.code() is StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_deadline_passes_for_answers_that_nobody_read(called: Calling) -> None:
+    passed = asyncio.Event()
+    call = called.call("unary_stream", timeout=0.2)
+    call.add_done_callback(lambda _: passed.set())
+    await soon(passed)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
 
 
 # Ended by the handler

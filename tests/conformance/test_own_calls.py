@@ -149,6 +149,21 @@ async def test_handler_that_ignores_its_cancellation_can_say_nothing_more(called
     assert [type(each) for each in tried] == [asyncio.CancelledError, type(None), grpc.aio.UsageError]
 
 
+@pytest.mark.parametrize("timeout", [0, -1])
+async def test_call_whose_deadline_has_passed_does_not_begin(called_ours: Calling, timeout: float) -> None:
+    began: list[bytes] = []
+
+    async def answer(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        began.append(request)
+        yield b""
+
+    called_ours.handlers.unary_stream = answer
+    late, other = called_ours.call("unary_stream", b"late", timeout=timeout), called_ours.call("unary_stream", b"other")
+    assert await late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert [each async for each in other] == [b""]
+    assert began == [b"other"]
+
+
 async def _to_the_end(call: Any) -> None:
     assert len([answer async for answer in call]) == 3
 
