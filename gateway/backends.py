@@ -91,6 +91,9 @@ class Backend:
         else:
             if answer.status != health_pb2.HealthCheckResponse.SERVING:
                 return "not_serving"
+            # Calls go over a connection of their own, which may be a moment later to find a server that was away.
+            if self._calling.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                return "unreachable"
         return "ready" if self.reached else "starting"
 
     async def lost(self, timeout: float) -> None:

@@ -5,6 +5,7 @@ it appears.
 """
 
 import asyncio
+import itertools
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterable
@@ -21,6 +22,8 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from codelab_client import ApiError, connect
 from gateway.reflection import describe
 from services.runtime.auth import Keys
+from services.runtime.calls.channel import reach
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.settings import Settings
 from tests.e2e.client import Api, Chat, answer, problem
 from tests.e2e.events import Watch
@@ -40,6 +43,10 @@ class Rpc:
     channel: grpc.aio.Channel
     internal: bool
     takes_stream: bool
+    in_tunnel: bool
+
+    def __str__(self) -> str:
+        return f"{self.path} in a tunnel" if self.in_tunnel else self.path
 
     async def refusal(self, authorization: Iterable[str]) -> ApiError | None:
         """How it is refused; None if it answers."""
@@ -47,8 +54,11 @@ class Rpc:
         # On the wire every answer is a stream.
         kind: Any = self.channel.stream_stream if self.takes_stream else self.channel.unary_stream
         # A stream of requests that ends at once: writing to a call that is refused meanwhile would break it here.
-        call = kind(self.path)(_nothing() if self.takes_stream else b"", metadata=metadata, timeout=30)
+        nothing = None if self.in_tunnel else _nothing()
+        call = kind(self.path)(nothing if self.takes_stream else b"", metadata=metadata, timeout=30)
         try:
+            if self.in_tunnel:
+                await call.done_writing()
             if await call.read() is not grpc.aio.EOF:
                 return None
             code = await call.code()
@@ -96,14 +106,18 @@ class Doors:
 @pytest_asyncio.fixture(scope="session")
 async def doors(suite: Suite) -> AsyncIterator[Doors]:
     rpcs = []
-    channels = [connect(suite.grpc_address(name)) for name in SERVICES]
-    for channel in channels:
+    addresses = [suite.grpc_address(name) for name in SERVICES]
+    channels = [(connect(address), reach(address, Neighbours())) for address in addresses]
+    for network, tunnel in channels:
         # A service may have been restarted a moment ago, and gRPC still be waiting before it connects again.
-        await asyncio.wait_for(channel.channel_ready(), 10)
-        for each in (await describe(channel, 10)).descriptors():
+        await asyncio.wait_for(network.channel_ready(), 10)
+        for each in (await describe(network, 10)).descriptors():
             for method in each.methods:
-                path, internal = f"/{each.full_name}/{method.name}", _rules(method).internal
-                rpcs.append(Rpc(path, channel, internal, method.client_streaming))
+                path, rules = f"/{each.full_name}/{method.name}", _rules(method)
+                # What is open to all is the tunnel itself.
+                if not rules.open:
+                    rpcs.append(Rpc(path, network, rules.internal, method.client_streaming, in_tunnel=False))
+                    rpcs.append(Rpc(path, tunnel, rules.internal, method.client_streaming, in_tunnel=True))
     async with httpx.AsyncClient(base_url=suite.url, timeout=30) as http:
         described = (await http.get("/openapi.json")).json()
         routes = [
@@ -113,7 +127,7 @@ async def doors(suite: Suite) -> AsyncIterator[Doors]:
             if path.startswith("/my") and method in ("get", "post", "put", "patch", "delete")
         ]
         yield Doors(suite, Keys.of(Settings.load(suite.environment)), rpcs, routes, http)
-    for channel in channels:
+    for channel in itertools.chain(*channels):
         await channel.close()
 
 
@@ -125,15 +139,15 @@ def _rules(method: Any) -> options_pb2.MethodRules:
 
 def test_doors_are_found(doors: Doors) -> None:
     assert len(doors.routes) >= 20
-    assert len(doors.public) >= 20
-    assert len(doors.internal) >= 7
+    assert len(doors.public) >= 40
+    assert len(doors.internal) >= 14
     assert {rpc.path.split(".")[1] for rpc in doors.rpcs} == set(SERVICES)
 
 
 def wrong_refusals(name: str, bad: Bad, rpc: Rpc, refused: ApiError | None) -> list[str]:
     if refused is None or refused.code is not grpc.StatusCode.UNAUTHENTICATED or refused.reason != bad.reason:
-        return [f"{rpc.path} with {name}: {refused!r}"]
-    return [f"{rpc.path} echoes {name}" for secret in bad.secrets() if secret in repr(refused)]
+        return [f"{rpc} with {name}: {refused!r}"]
+    return [f"{rpc} echoes {name}" for secret in bad.secrets() if secret in repr(refused)]
 
 
 def wrong_answers(name: str, bad: Bad, door: str, answer: httpx.Response) -> list[str]:
@@ -151,11 +165,10 @@ def wrong_answers(name: str, bad: Bad, door: str, answer: httpx.Response) -> lis
 
 async def test_every_bad_token_is_refused_by_each_service_and_the_gateway_and_logged_by_none(doors: Doors) -> None:
     table = bad_tokens(doors.keys)
-    one_each = {rpc.path.split(".")[1]: rpc for rpc in doors.public}
-    internal_too = {f"internal {rpc.path.split('.')[1]}": rpc for rpc in doors.internal}
+    one_each = {(rpc.path.split(".")[1], rpc.in_tunnel, rpc.internal): rpc for rpc in doors.rpcs}
     wrong = []
     for name, bad in table.items():
-        for rpc in (one_each | internal_too).values():
+        for rpc in one_each.values():
             wrong += wrong_refusals(name, bad, rpc, await rpc.refusal(bad.authorization))
         wrong += wrong_answers(name, bad, "GET /my", await doors.ask("GET", "/my", bad.authorization))
     assert wrong == []
@@ -177,15 +190,15 @@ async def test_every_rpc_and_every_route_refuses(doors: Doors, name: str) -> Non
 
 async def test_users_are_admitted_by_every_public_rpc_and_no_internal_one(doors: Doors) -> None:
     token = [f"Bearer {signed(doors.keys.user_secret, sub=str(uuid.uuid4()))}"]
-    refused = {rpc.path: await rpc.refusal(token) for rpc in doors.rpcs}
+    refused = {str(rpc): await rpc.refusal(token) for rpc in doors.rpcs}
     denied = {path for path, error in refused.items() if error is not None and error.code.name in NOT_ADMITTED}
-    assert denied == {rpc.path for rpc in doors.internal}
+    assert denied == {str(rpc) for rpc in doors.internal}
     assert {refused[path].code.name for path in denied} == {"PERMISSION_DENIED"}  # type: ignore[union-attr]
 
 
 async def test_services_are_admitted_by_every_rpc_and_no_route(doors: Doors) -> None:
     token = f"Bearer {service(doors.keys.service_secret, sub=str(uuid.uuid4()))}"
-    refused = {rpc.path: await rpc.refusal([token]) for rpc in doors.rpcs}
+    refused = {str(rpc): await rpc.refusal([token]) for rpc in doors.rpcs}
     assert {path for path, error in refused.items() if error is not None and error.code.name in NOT_ADMITTED} == set()
     bad, wrong = Bad((token,), "TOKEN_INVALID"), []
     for method, path in doors.routes:
