@@ -1,7 +1,7 @@
 """What a tunnel takes from whoever opens one, and how calls in it fare when a server leaves or falls silent."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from grpc import StatusCode
 
 from codelab_client import connect
 from services.runtime.calls.tunnel_frames import metadata_message
-from tests.conformance.call_ways import Calling, Context, Happening, Place, soon
+from tests.conformance.call_ways import KIB, Calling, Context, Happening, Place, say, soon
 
 
 class Peer:
@@ -96,6 +96,16 @@ async def meeting(folder: Path) -> AsyncIterator[Meeting]:
             await made.server.stop()
 
 
+async def stands_still(count: Callable[[], int]) -> int:
+    """What it counts to, once it counts no more."""
+    last, same = -1, 0
+    while same < 10:
+        same = same + 1 if count() == last else 0
+        last = count()
+        await asyncio.sleep(0.02)
+    return last
+
+
 @pytest.fixture
 async def met(tmp_path: Path) -> AsyncIterator[Meeting]:
     async with meeting(tmp_path) as made:
@@ -141,3 +151,153 @@ async def test_call_that_begins_as_an_idle_server_leaves_does_not_run(met: Meeti
     # It ended in order: whoever began the call begins it elsewhere.
     assert all(not frame.HasField("end") for frame in await peer.rest())
     assert not ran.is_set()
+
+
+async def test_tunnel_whose_caller_says_no_more_lets_its_calls_finish(met: Meeting) -> None:
+    peer = met.peer()
+    await peer.say(peer.begin(1, "unary_stream", b"a"))
+    await peer.tunnel.done_writing()
+    answers = [BytesValue.FromString(frame.message).value for frame in await peer.rest() if frame.HasField("message")]
+    assert answers == [b"a0", b"a1", b"a2"]
+
+
+# What nobody says by mistake
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/codelab.tunnel.v1.TunnelService/Open",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/",
+        "//\n",
+        "/test.Calls/unary_unary/",
+        "/TEST.Calls/unary_unary",
+    ],
+)
+async def test_what_is_no_method_of_the_services_is_not_there_in_a_tunnel(met: Meeting, method: str) -> None:
+    peer = met.peer()
+    await peer.say(peer.begin(1, method, b""), peer.begin(2, "unary_unary", b""))
+    assert (await peer.end_of(1)).code == StatusCode.UNIMPLEMENTED.value[0]
+    assert (await peer.end_of(2)).code == StatusCode.OK.value[0]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_number_that_is_none_or_taken_ends_the_tunnel_and_its_calls(met: Meeting, number: int) -> None:
+    happening = Happening()
+
+    async def act(asked: bytes, context: Context) -> bytes:
+        await happening.wait()
+        return b""
+
+    met.handlers.unary_unary = act
+    peer = met.peer()
+    await peer.say(peer.begin(1, "unary_unary", b""))
+    await soon(happening.began)
+    await peer.say(peer.begin(number, "unary_unary", b""))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.rest()
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+    await soon(happening.cancelled)
+
+
+async def test_what_is_said_of_no_call_is_passed_over(met: Meeting) -> None:
+    peer = met.peer()
+    of_none = [pb.CallerFrame(call=call, grant=2**32 - 1) for call in (0, 1, 2**32 - 1)]
+    of_none += [pb.CallerFrame(call=1, message=b"x"), pb.CallerFrame(call=1, finish=True), pb.CallerFrame(cancel=True)]
+    await peer.say(*of_none, peer.begin(1, "unary_unary", b""))
+    assert (await peer.end_of(1)).code == StatusCode.OK.value[0]
+    await peer.say(*of_none, pb.CallerFrame(ping=True))
+    assert (await peer.hear()).ping
+
+
+@pytest.mark.parametrize("metadata", [[("x", "x" * 40 * KIB)], [("", "")] * 2000])
+async def test_metadata_beyond_the_limit_is_refused(met: Meeting, metadata: list[tuple[str, str | bytes]]) -> None:
+    peer = met.peer()
+    begin = peer.begin(1, "unary_unary", b"")
+    begin.begin.metadata.extend(metadata_message(tuple(metadata)))
+    await peer.say(begin)
+    assert (await peer.end_of(1)).code == StatusCode.RESOURCE_EXHAUSTED.value[0]
+
+
+async def test_name_in_upper_case_or_in_lines_is_not_the_one_that_admits(met: Meeting) -> None:
+    peer = met.peer()
+    for call, name in enumerate(("Authorization", "authorization\n", "authorization-bin"), 1):
+        begin = peer.begin(call, "unary_unary", b"", token=False)
+        value: str | bytes = dict(met.called.metadata())["authorization"]
+        begin.begin.metadata.extend(metadata_message(((name, value),)))
+        await peer.say(begin)
+        assert (await peer.end_of(call)).code == StatusCode.UNAUTHENTICATED.value[0]
+
+
+async def test_call_ends_at_its_deadline_though_its_caller_says_nothing(met: Meeting) -> None:
+    happening = Happening()
+
+    async def act(asked: bytes, context: Context) -> bytes:
+        await happening.wait()
+        return b""
+
+    met.handlers.unary_unary = act
+    peer = met.peer()
+    begin = peer.begin(1, "unary_unary", b"")
+    begin.begin.timeout = 200
+    await peer.say(begin)
+    assert (await peer.end_of(1)).code == StatusCode.DEADLINE_EXCEEDED.value[0]
+    assert happening.cancelled.is_set()
+
+
+# How much waits for whom
+
+
+class Answering:
+    """A handler that answers without end, and how much it wrote."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    async def answer(self, asked: bytes, context: Context) -> None:
+        while True:
+            await say(context, bytes(16 * KIB))
+            self.written += 16 * KIB
+
+
+async def test_window_is_never_larger_whatever_is_granted(met: Meeting) -> None:
+    answering = Answering()
+    met.handlers.unary_stream = answering.answer
+    peer = met.peer()
+    await peer.say(peer.begin(1, "unary_stream", b""))
+    for _ in range(3):
+        await peer.say(*[pb.CallerFrame(call=1, grant=2**32 - 1)] * 10)
+    # Each time all that was said has been taken, and written as much as there is room for.
+    assert await stands_still(lambda: answering.written) <= 4 * 80 * KIB
+
+
+async def test_callers_that_do_not_read_their_tunnel_do_not_fill_the_server(met: Meeting) -> None:
+    answering = Answering()
+    met.handlers.unary_stream = answering.answer
+    peer = met.peer()
+    await peer.tunnel.initial_metadata()
+    await peer.say(*(peer.begin(call, "unary_stream", b"") for call in range(1, 401)))
+    # Their windows have room for three times as much.
+    assert await stands_still(lambda: answering.written) <= 10 * 1024 * KIB
+
+
+async def test_requests_beyond_the_window_end_the_call_and_no_other(met: Meeting) -> None:
+    happening = Happening()
+
+    async def act(asked: AsyncIterator[bytes], context: Context) -> bytes:
+        await happening.wait()
+        return b""
+
+    met.handlers.stream_unary = act
+    peer = met.peer()
+    await peer.say(peer.begin(1, "stream_unary"), peer.begin(2, "unary_unary"))
+    await soon(happening.began)
+    message = pb.CallerFrame(call=1, message=BytesValue(value=bytes(60 * KIB)).SerializeToString())
+    await peer.say(message, message)
+    assert not happening.cancelled.is_set()
+    await peer.say(message)
+    assert (await peer.end_of(1)).code == StatusCode.CANCELLED.value[0]
+    await peer.say(pb.CallerFrame(call=2, message=b""))
+    assert (await peer.end_of(2)).code == StatusCode.OK.value[0]

@@ -24,6 +24,7 @@ _TOO_MUCH_METADATA = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the metadata i
 _TOO_LARGE = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is larger than a message may be")
 _STOPPED = Outcome(grpc.StatusCode.UNAVAILABLE, "the server has stopped")
 _CANCELLED = Outcome(grpc.StatusCode.CANCELLED, "the call was cancelled")
+_EXPIRED = Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
 
 class CallServer:
@@ -181,6 +182,8 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         self._callbacks: list[Any] = []
         loop = asyncio.get_running_loop()
         self._deadline = None if opening.timeout is None else loop.time() + opening.timeout
+        # The caller keeps it too, and says so; but it may be frozen, or anybody.
+        self._timer = None if opening.timeout is None else loop.call_later(opening.timeout, self.cut_off, _EXPIRED)
         if opening.request is not None:
             self._inbox.put(opening.request)
             self._inbox.close()
@@ -226,6 +229,8 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         """End it. Idempotent."""
         if not self._over:
             self._over = True
+            if self._timer is not None:
+                self._timer.cancel()
             self._inbox.drop()
             self._window.abandon()
             self._caller.end(outcome)

@@ -14,6 +14,7 @@ from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, met
 
 SILENT_SECONDS = 1.0
 """After a call began, and nothing was heard of the replica. It may be frozen, or just have nothing to say."""
+_LONGEST_MILLISECONDS = 2**32 - 1
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 CLOSED = Outcome(grpc.StatusCode.CANCELLED, "the channel is closed")
@@ -46,7 +47,7 @@ class Carried:
         opening = self.opening
         begin = pb.CallBegin(method=opening.method, metadata=metadata_message(opening.metadata))
         if (timeout := self.call.time_remaining()) is not None:
-            begin.timeout = timeout
+            begin.timeout = min(_LONGEST_MILLISECONDS, round(timeout * 1000))
         size = begin.ByteSize()
         if opening.request is not None:
             begin.request = opening.request

@@ -144,7 +144,7 @@ class _Tunnel:
         opening = Opening(
             begin.method,
             metadata_of(begin.metadata),
-            begin.timeout if begin.HasField("timeout") else None,
+            begin.timeout / 1000 if begin.HasField("timeout") else None,
             begin.request if begin.HasField("request") else None,
         )
         call = self._server.open(opening, answers)
