@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codelab.options.v1 import options_pb2
 from google.api import field_behavior_pb2
@@ -29,7 +29,9 @@ SINGLE_LINE = rf"[^\s{_CONTROL}]([^{_CONTROL}]*[^\s{_CONTROL}])?"
 MAX_VIOLATIONS = 50
 
 Violation = tuple[str, str]
-Check = Callable[[Message, str], Iterable[Violation]]
+Check = Callable[[Message, str, "Found"], None]
+"""Adds to what is found what is wrong in a message, whose fields' paths begin with a prefix. No generator: what streams
+is checked a thousand times a second."""
 ValueCheck = Callable[[object], str | None]
 
 _STRUCT = "google.protobuf.Struct"
@@ -53,8 +55,22 @@ def validate(request: Message) -> list[Violation]:
     are.
     """
     mask = _update_mask(request)
-    found = _checker(request.DESCRIPTOR)(request, "") if mask is None else _masked_violations(request, mask)
-    return list(islice(found, MAX_VIOLATIONS))
+    if mask is not None:
+        return list(islice(_masked_violations(request, mask), MAX_VIOLATIONS))
+    found = Found(MAX_VIOLATIONS)
+    _checker(request.DESCRIPTOR)(request, "", found)
+    return found[:MAX_VIOLATIONS]
+
+
+class Found(list[Violation]):
+    """What is wrong. Once it is `full`, no more need be looked for."""
+
+    def __init__(self, enough: float) -> None:
+        self._enough = enough
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= self._enough
 
 
 def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]:
@@ -62,11 +78,14 @@ def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]
         check = _field_check(field)
         if check is None:
             continue
+        # What the mask leaves out must not hide the rest.
+        found = Found(math.inf)
+        check(request, "", found)
         if field.message_type is not None and not _is_well_known(field.message_type):
             yield from _unknown_paths(mask, field.message_type)
-            yield from (each for each in check(request, "") if _is_masked(each[0], field.name, mask))
+            yield from (each for each in found if _is_masked(each[0], field.name, mask))
         else:
-            yield from check(request, "")
+            yield from found
 
 
 def mask_paths(mask: FieldMask, descriptor: "AnyDescriptor") -> set[str]:
@@ -86,9 +105,15 @@ def _is_required(field: "AnyField") -> bool:
 
 
 def _update_mask(request: Message) -> list[str] | None:
-    for field in request.DESCRIPTOR.fields:
+    name = _mask_field(request.DESCRIPTOR)
+    return None if name is None else list(getattr(request, name).paths)
+
+
+@cache
+def _mask_field(descriptor: "AnyDescriptor") -> str | None:
+    for field in descriptor.fields:
         if field.message_type is not None and field.message_type.full_name == "google.protobuf.FieldMask":
-            return list(getattr(request, field.name).paths)
+            return field.name
     return None
 
 
@@ -139,13 +164,13 @@ def _checker(descriptor: "AnyDescriptor") -> Check:
         and (check := _field_check(field)) is not None
     ]
 
-    def check_all(message: Message, prefix: str) -> Iterable[Violation]:
+    def check_all(message: Message, prefix: str, found: Found) -> None:
         for check in checks:
-            yield from check(message, prefix)
+            check(message, prefix, found)
         for name, members in chosen.items():
             member = message.WhichOneof(name)
             if member is not None and (check_member := members[member]) is not None:
-                yield from check_member(message, prefix)
+                check_member(message, prefix, found)
 
     return check_all
 
@@ -168,34 +193,38 @@ def _field_check(field: "AnyField") -> Check | None:
     if not required and wrong_value is None and most is None and not walked:
         return None
 
-    def check(message: Message, prefix: str) -> Iterable[Violation]:
-        path = f"{prefix}{name}"
+    def check_each(values: Any, path: str, found: Found) -> None:
+        if most is not None and len(values) > most:
+            found.append((path, f"must have at most {most} elements"))
+        # A vector has a thousand numbers, and an import a thousand vectors.
+        if only_finite and all(map(math.isfinite, values)):
+            return
+        for index, element in enumerate(values):
+            if found.full:
+                return
+            if isinstance(element, Message):
+                _checker(element.DESCRIPTOR)(element, f"{path}[{index}].", found)
+            elif wrong_value is not None and (wrong := wrong_value(element)):
+                found.append((f"{path}[{index}]", wrong))
+
+    def check(message: Message, prefix: str, found: Found) -> None:
         value = getattr(message, name)
         if field.is_repeated:
-            if most is not None and len(value) > most:
-                yield path, f"must have at most {most} elements"
-            # A vector has a thousand numbers, and an import a thousand vectors.
-            if only_finite and all(map(math.isfinite, value)):
-                return
-            for index, element in enumerate(value):
-                if isinstance(element, Message):
-                    yield from _checker(element.DESCRIPTOR)(element, f"{path}[{index}].")
-                elif wrong_value is not None and (wrong := wrong_value(element)):
-                    yield f"{path}[{index}]", wrong
+            check_each(value, f"{prefix}{name}", found)
             return
         absent = not message.HasField(name) if field.has_presence else not value
         if absent and required:
-            yield path, "is required"
+            found.append((f"{prefix}{name}", "is required"))
         # Zero is a value to a number without presence: it is held against its rules.
         elif absent and (field.has_presence or isinstance(value, str)):
             return
         elif wrong_value is not None:
             if wrong := wrong_value(value):
-                yield path, wrong
+                found.append((f"{prefix}{name}", wrong))
         elif holds_json and most is not None:
-            yield from wrong_json(value, path, most)
-        elif inner is not None:
-            yield from _checker(inner)(value, f"{path}.")
+            found.extend(islice(wrong_json(value, f"{prefix}{name}", most), MAX_VIOLATIONS))
+        elif walked and inner is not None:
+            _checker(inner)(value, f"{prefix}{name}.", found)
 
     return check
 

@@ -74,6 +74,8 @@ class _Reader:
     beat_at: float
     rotate_at: float
     cut_at: float | None = None
+    due_at: float = 0.0
+    """Before then there is nothing to be done with it, unless it ends."""
 
 
 class StreamService:
@@ -200,25 +202,28 @@ class StreamService:
         """Do what is due by the clock: heartbeats, ends of tokens, rotation, cutting off who does not read."""
         now = self._clock()
         for reader in self._readers:
-            if reader.subscription.ended:
-                if reader.cut_at is None:
-                    reader.cut_at = now + self._limits.stalled_seconds
-                elif reader.cut_at <= now:
-                    log.info(
-                        "stalled reader cut off",
-                        session_id=reader.subscription.session.session_id,
-                        reason=reader.subscription.ended.text,
-                    )
-                    reader.cut()
-            elif reader.subscription.expires_at <= now:
-                reader.subscription.end(EndReason.TOKEN_EXPIRED)
-            elif reader.rotate_at <= now:
-                # So that what its filter held back is not between the reader and its return.
-                reader.subscription.beat()
-                reader.subscription.end(EndReason.ROTATED)
-            elif reader.beat_at <= now:
-                reader.subscription.beat()
-                reader.beat_at = now + self._limits.heartbeat_seconds
+            if reader.due_at <= now or reader.subscription.ended is not None:
+                self._look_after(reader, now)
+
+    def _look_after(self, reader: _Reader, now: float) -> None:
+        subscription = reader.subscription
+        if subscription.ended:
+            if reader.cut_at is None:
+                reader.cut_at = now + self._limits.stalled_seconds
+            elif reader.cut_at <= now:
+                session_id, reason = subscription.session.session_id, subscription.ended.text
+                log.info("stalled reader cut off", session_id=session_id, reason=reason)
+                reader.cut()
+        elif subscription.expires_at <= now:
+            subscription.end(EndReason.TOKEN_EXPIRED)
+        elif reader.rotate_at <= now:
+            # So that what its filter held back is not between the reader and its return.
+            subscription.beat()
+            subscription.end(EndReason.ROTATED)
+        elif reader.beat_at <= now:
+            subscription.beat()
+            reader.beat_at = now + self._limits.heartbeat_seconds
+        reader.due_at = min(subscription.expires_at, reader.rotate_at, reader.beat_at)
 
     async def stop(self) -> None:
         """End every stream, so that the server need not wait for any; take no new ones. Publishers see ShuttingDown."""

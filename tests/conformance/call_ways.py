@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.wrappers_pb2 import BytesValue
 
@@ -73,6 +74,7 @@ class Handlers:
         coding: Any = (BytesValue.FromString, BytesValue.SerializeToString)
         methods: dict[str, Any] = {
             "unary_unary": grpc.unary_unary_rpc_method_handler(unary_unary, *coding),
+            "again": grpc.unary_unary_rpc_method_handler(unary_unary, *coding),
             "unary_stream": grpc.unary_stream_rpc_method_handler(cast(Any, unary_stream), *coding),
             "stream_unary": grpc.stream_unary_rpc_method_handler(cast(Any, stream_unary), *coding),
             "stream_stream": grpc.stream_stream_rpc_method_handler(cast(Any, stream_stream), *coding),
@@ -99,10 +101,20 @@ async def say(context: Context, answer: bytes) -> None:
     await context.write(BytesValue(value=answer))
 
 
-class _Service:
-    """As much of a ServiceDescriptor as a server looks at."""
+def _described() -> ServiceDescriptor:
+    """As much of the service as servers and channels ask for: its name, and that `again` may be called again."""
+    file = descriptor_pb2.FileDescriptorProto(name="test_calls.proto", package="test", syntax="proto3")
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    type_name = ".google.protobuf.BytesValue"
+    method = file.service.add(name="Calls").method.add(name="again", input_type=type_name, output_type=type_name)
+    method.options.idempotency_level = descriptor_pb2.MethodOptions.IDEMPOTENT
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return pool.FindServiceByName("test.Calls")
 
-    full_name = "test.Calls"
+
+SERVICE = _described()
 
 
 class Place:
@@ -126,7 +138,7 @@ class Way(Protocol):
 
 @asynccontextmanager
 async def network(place: Place) -> AsyncIterator[tuple[ServiceServer, grpc.aio.Channel]]:
-    async with connect(place.address) as channel:
+    async with connect(place.address, [SERVICE]) as channel:
         yield place.make(), channel
 
 
@@ -134,14 +146,14 @@ async def network(place: Place) -> AsyncIterator[tuple[ServiceServer, grpc.aio.C
 async def neighbours(place: Place) -> AsyncIterator[tuple[ServiceServer, grpc.aio.Channel]]:
     with together():
         server, here = place.make(), Neighbours()
-    async with reach(place.address, here) as channel:
+    async with reach(place.address, here, [SERVICE]) as channel:
         yield server, channel
 
 
 @asynccontextmanager
 async def tunnel(place: Place) -> AsyncIterator[tuple[ServiceServer, grpc.aio.Channel]]:
     # Only what streams goes through it, the rest over the network.
-    async with reach(place.address, Neighbours()) as channel:
+    async with reach(place.address, Neighbours(), [SERVICE]) as channel:
         yield place.make(), channel
 
 
@@ -155,7 +167,7 @@ class Calling:
         self.server = server
         self.channel = channel
         self.handlers = Handlers()
-        server.add(lambda handlers, to: handlers.register(to), self.handlers, cast(ServiceDescriptor, _Service))
+        server.add(lambda handlers, to: handlers.register(to), self.handlers, SERVICE)
         self._minter = TokenMinter(place.keys)
 
     def metadata(self, user_id: str = ANN) -> tuple[tuple[str, str | bytes], ...]:
@@ -218,3 +230,49 @@ async def soon(event: asyncio.Event) -> None:
     """Wait for what must happen."""
     async with asyncio.timeout(20):
         await event.wait()
+
+
+def happening_at(called: Calling) -> Happening:
+    """What the methods do from now on: wait before they answer anything, and before they read anything."""
+    happening = Happening()
+
+    async def once(asked: Any, context: Context) -> bytes:
+        await happening.wait()
+        return b"done"
+
+    async def many(asked: Any, context: Context) -> None:
+        await happening.wait()
+
+    called.handlers.unary_unary = called.handlers.stream_unary = once
+    called.handlers.unary_stream = called.handlers.stream_stream = many
+    return happening
+
+
+class Flood:
+    """A task that writes to a call as much as that takes, until all of it or the call's end."""
+
+    def __init__(self, call: Any, most: int = 8 * MIB) -> None:
+        self.written = 0
+        self.task = asyncio.create_task(self._write(call, most), name="flood")
+
+    async def _write(self, call: Any, most: int) -> None:
+        while self.written < most:
+            await call.write(bytes(64 * KIB))
+            self.written += 64 * KIB
+        await call.done_writing()
+
+
+async def stands_still(count: Callable[[], int]) -> int:
+    """What it counts to, once it counts no more."""
+    last, same = -1, 0
+    while same < 10:
+        same = same + 1 if count() == last else 0
+        last = count()
+        await asyncio.sleep(0.01)
+    return last
+
+
+async def rest(call: Any) -> AsyncIterator[Any]:
+    """What is left to be read of a call."""
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        yield answer

@@ -7,6 +7,7 @@ import pytest
 
 from services.agents.memory.store import MemoryStore
 from services.orchestrator.model import Owner
+from tests.conformance.call_ways import WAYS, Calling, Happening, calling, happening_at
 from tests.conformance.memory_stores import BACKENDS
 from tests.conformance.orchestrator_stores import Stores, stores_in
 from tests.databases import Place
@@ -37,3 +38,18 @@ async def ann(stores: Stores) -> Owner:
 async def chat(stores: Stores, ann: Owner) -> str:
     """A session of hers."""
     return await stores.session(ann)
+
+
+@pytest.fixture(params=WAYS)
+async def called(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Calling]:
+    """A server that is found by each way, started."""
+    async with calling(WAYS[request.param], tmp_path) as made:
+        await made.server.start()
+        yield made
+        await made.server.stop()
+
+
+@pytest.fixture
+def happening(called: Calling) -> Happening:
+    """Everything that a test calls waits."""
+    return happening_at(called)

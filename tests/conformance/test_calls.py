@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,22 +11,13 @@ from grpc import StatusCode
 
 from codelab_client import ApiError
 from services.runtime.auth import current_caller
-from services.runtime.errors import NotFound
+from services.runtime.errors import NotFound, Unavailable
 from services.runtime.telemetry import current_traceparent
-from tests.conformance.call_ways import ANN, BOB, MIB, WAYS, Calling, Context, Happening, calling, say, soon
+from tests.conformance.call_ways import ANN, BOB, MIB, Calling, Context, Happening, rest, say, soon
 
 SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 _asked_for: ContextVar[str] = ContextVar("asked_for", default="nobody")
-
-
-@pytest.fixture(params=WAYS)
-async def called(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Calling]:
-    """A server that is found by each way, started."""
-    async with calling(WAYS[request.param], tmp_path) as made:
-        await made.server.start()
-        yield made
-        await made.server.stop()
 
 
 def does(called: Calling, shape: str, act: Callable[[Context], Awaitable[None]]) -> None:
@@ -126,15 +116,10 @@ async def test_who_wants_to_know_of_the_end_is_told_once(called: Calling) -> Non
     call.add_done_callback(told.append)
     assert await call.read() == b"a0"
     assert told == []
-    assert [answer async for answer in _rest(call)] == [b"a1", b"a2"]
+    assert [answer async for answer in rest(call)] == [b"a1", b"a2"]
     assert told == [call]
     call.add_done_callback(told.append)
     assert told == [call, call]
-
-
-async def _rest(call: Any) -> AsyncIterator[Any]:
-    while (answer := await call.read()) is not grpc.aio.EOF:
-        yield answer
 
 
 # Refusals
@@ -224,12 +209,35 @@ async def test_code_that_is_set_counts_more_than_an_answer(called: Calling) -> N
     assert (error.code(), error.details()) == (StatusCode.DATA_LOSS, "half of it")
 
 
+@pytest.mark.parametrize(("method", "attempts"), [("again", 3), ("unary_unary", 1)])
+async def test_only_what_may_be_called_again_is_while_the_server_is_unavailable(
+    called: Calling, method: str, attempts: int
+) -> None:
+    remaining: list[float] = []
+
+    async def answer(request: bytes, context: Context) -> bytes:
+        remaining.append(context.time_remaining())
+        if len(remaining) < 3:
+            raise Unavailable("not yet")
+        return request
+
+    called.handlers.unary_unary = answer
+    call = called.call("unary_unary", b"a", method=method)
+    if attempts == 1:
+        assert (await refusal(call, "unary_unary")).code() is StatusCode.UNAVAILABLE
+    else:
+        assert await call == b"a"
+    assert len(remaining) == attempts
+    # Of the network, by another clock.
+    assert all(20 < each < 31 for each in remaining)
+
+
 # Messages of any size
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_request_that_is_too_large_is_refused(called: Calling, shape: str) -> None:
-    large = bytes(16 * MIB)
+    large = bytes(17 * MIB)
     if shape.startswith("unary"):
         assert (await refusal(called.call(shape, large), shape)).code() is StatusCode.RESOURCE_EXHAUSTED
         return
@@ -244,10 +252,10 @@ async def test_request_that_is_too_large_is_refused(called: Calling, shape: str)
 @pytest.mark.parametrize("shape", ["unary_unary", "unary_stream"])
 async def test_answer_that_is_too_large_is_refused(called: Calling, shape: str) -> None:
     async def once(request: bytes, context: Context) -> bytes:
-        return bytes(16 * MIB)
+        return bytes(17 * MIB)
 
     async def many(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
-        yield bytes(16 * MIB)
+        yield bytes(17 * MIB)
 
     called.handlers.unary_unary, called.handlers.unary_stream = once, many
     assert (await refusal(called.call(shape), shape)).code() is StatusCode.RESOURCE_EXHAUSTED
@@ -334,14 +342,14 @@ async def test_deadline_ends_the_call_at_both_ends(called: Calling, shape: str) 
         await happening.wait()
 
     does(called, shape, act)
-    call = called.call(shape, timeout=0.3)
-    assert 0 < call.time_remaining() <= 0.3
+    call = called.call(shape, timeout=0.2)
+    assert 0 < call.time_remaining() <= 0.2
     assert (await refusal(call, shape)).code() is StatusCode.DEADLINE_EXCEEDED
     # On a machine that is too busy it may have passed before the handler began.
     if happening.began.is_set():
         await soon(happening.cancelled)
         assert remaining[0] is not None
-        assert 0 <= remaining[0] <= 0.3
+        assert 0 <= remaining[0] < 2
 
 
 async def test_call_without_a_deadline_has_none(called: Calling) -> None:
@@ -371,7 +379,7 @@ async def test_call_whose_deadline_has_passed_does_not_begin(called: Calling, ti
 
 async def test_deadline_passes_for_answers_that_nobody_read(called: Calling) -> None:
     passed = asyncio.Event()
-    call = called.call("unary_stream", timeout=0.3)
+    call = called.call("unary_stream", timeout=0.2)
     call.add_done_callback(lambda _: passed.set())
     await soon(passed)
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -1,6 +1,6 @@
 """A channel between services: past the network within a process, through tunnels for what streams."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -10,6 +10,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 from codelab_client.channel import connect, repeatable_methods
 from services.runtime.calls.neighbours import Neighbours
 from services.runtime.calls.opened import OpenCall, Shape, Way
+from services.runtime.calls.repeated import Repeated
+from services.runtime.calls.served import CallServer
 from services.runtime.calls.tunnel_client import Tunnels
 
 _TUNNEL = tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"]
@@ -28,8 +30,9 @@ def reach(
     """
     named = {each.full_name: each for each in (*services, _TUNNEL)}
     beyond = connect(address, named.values(), options)
-    through = Tunnels(beyond, repeatable_methods(services)) if tunnels else None
-    return ShortcutChannel(beyond, lambda: neighbours.find(address), through)
+    repeatable = frozenset(repeatable_methods(services))
+    through = Tunnels(beyond, repeatable) if tunnels else None
+    return ShortcutChannel(beyond, lambda: neighbours.find(address), through, repeatable)
 
 
 def has_tunnels(services: Iterable[ServiceDescriptor]) -> bool:
@@ -40,14 +43,22 @@ def has_tunnels(services: Iterable[ServiceDescriptor]) -> bool:
 class ShortcutChannel(grpc.aio.Channel):
     """Calls past a channel, where there is a way, or over it. Owns it.
 
-    Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
-    `tunnels`, if there are any. What is called with an iterator of requests goes over the channel: write them instead.
+    Calls of a server that `here` finds in this process are made directly, and again if they are `repeatable`. Of
+    others, those that stream go through `tunnels`, if there are any. What is called with an iterator of requests goes
+    over the channel: write them instead.
     """
 
-    def __init__(self, beyond: grpc.aio.Channel, here: Callable[[], Way | None], tunnels: Tunnels | None) -> None:
+    def __init__(
+        self,
+        beyond: grpc.aio.Channel,
+        here: Callable[[], CallServer | None],
+        tunnels: Tunnels | None,
+        repeatable: Collection[str] = (),
+    ) -> None:
         self._beyond = beyond
         self._here = here
         self._tunnels = tunnels
+        self._repeatable = repeatable
         self._calls: set[OpenCall] = set()
         self._closed = False
 
@@ -86,7 +97,15 @@ class ShortcutChannel(grpc.aio.Channel):
             answers_once,
         )
 
-        def call(request: Any = None, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+        def call(
+            request: Any = None,
+            timeout: float | None = None,
+            metadata: Any = None,
+            *,
+            request_iterator: Any = None,
+            **options: Any,
+        ) -> Any:
+            request = request_iterator if request is None else request
             way = self._way(shape) if asks_once or request is None else None
             if way is None:
                 return long_way(request, timeout=timeout, metadata=metadata, **options)
@@ -102,8 +121,10 @@ class ShortcutChannel(grpc.aio.Channel):
 
     def _way(self, shape: Shape) -> Way | None:
         here = self._here()
-        if here is not None or (shape.asks_once and shape.answers_once):
-            return here
+        if here is not None:
+            return Repeated(here) if shape.asks_once and shape.method in self._repeatable else here
+        if shape.asks_once and shape.answers_once:
+            return None
         return self._tunnels if self._tunnels is not None and self._tunnels.offered else None
 
     async def __aenter__(self) -> "ShortcutChannel":

@@ -86,7 +86,7 @@ class Nobody:
 
 
 class Inbox:
-    """Messages that wait for one reader. `taken` is told, in portions, how much weight was read."""
+    """Messages that wait for one reader. `taken` is told, in portions, how much weight was read, until it is closed."""
 
     __slots__ = ("_closed", "_messages", "_taken", "_untold", "_waiting", "weight")
 
@@ -95,7 +95,7 @@ class Inbox:
         self.weight = 0
         """Of what waits."""
         self._closed = False
-        self._taken = taken
+        self._taken: Callable[[int], None] | None = taken
         self._untold = 0
         self._waiting: asyncio.Future[None] | None = None
 
@@ -109,6 +109,8 @@ class Inbox:
     def close(self) -> None:
         """Take no more messages; those that wait can be read. Idempotent."""
         self._closed = True
+        # Nobody sends what it would make room for; and whoever is done with a call is not to be kept by it.
+        self._taken = None
         self._wake()
 
     def drop(self) -> None:
@@ -132,7 +134,7 @@ class Inbox:
         while not self._messages:
             if self._closed:
                 return None
-            self._waiting = asyncio.get_running_loop().create_future()
+            self._waiting = _only_one(self._waiting)
             try:
                 await self._waiting
             finally:
@@ -141,7 +143,7 @@ class Inbox:
         size = weight(message)
         self.weight -= size
         self._untold += size
-        if self._untold >= WINDOW_BYTES // 2:
+        if self._taken is not None and self._untold >= WINDOW_BYTES // 2:
             untold, self._untold = self._untold, 0
             self._taken(untold)
         return message
@@ -183,7 +185,7 @@ class Window:
     async def room(self) -> None:
         """Return when a message may be sent."""
         while not self.has_room:
-            self._waiting = asyncio.get_running_loop().create_future()
+            self._waiting = _only_one(self._waiting)
             try:
                 await self._waiting
             finally:
@@ -192,3 +194,10 @@ class Window:
     def _wake(self) -> None:
         if self.has_room and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
+
+
+def _only_one(waiting: "asyncio.Future[None] | None") -> "asyncio.Future[None]":
+    """What to wait for, if nobody else does. Raise UsageError, as gRPC would: one of two would wait for ever."""
+    if waiting is not None:
+        raise grpc.aio.UsageError("another task reads or writes here")
+    return asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ import grpc
 from codelab_client.channel import MAX_MESSAGE_BYTES
 from services.runtime.calls.flow import Inbox, Metadata, Nobody, Outcome, ToServer, Window, weight
 
+_NOBODY = Nobody()
 _CANCELLED = Outcome(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
 _EXPIRED = Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 _TOO_LARGE = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is larger than a message may be")
@@ -68,7 +69,7 @@ class OpenCall(grpc.aio.Call):
         self._callbacks: list[tuple[Callable[[Any], None], Context]] = []
         self._inbox = Inbox(self._taken)
         self._window = Window()
-        self._server: ToServer = Nobody()
+        self._server: ToServer = _NOBODY
         self._deadline = None if timeout is None else self._loop.time() + timeout
         self._timer: asyncio.TimerHandle | None = None
         first = self._bytes_of(request) if shape.asks_once else None
@@ -79,7 +80,9 @@ class OpenCall(grpc.aio.Call):
         else:
             if timeout is not None:
                 self._timer = self._loop.call_later(timeout, self._give_up, _EXPIRED)
-            self._server = way.open(Opening(shape.method, metadata, timeout, first), self)
+            server = way.open(Opening(shape.method, metadata, timeout, first), self)
+            if self._outcome is None:
+                self._server = server
 
     # What the server says.
 
@@ -225,8 +228,12 @@ class OpenCall(grpc.aio.Call):
         return (await self._ended()).details
 
     async def wait_for_connection(self) -> None:
-        """Return when the server has accepted the call. Raise AioRpcError if it did not."""
-        await self.initial_metadata()
+        """As gRPC's: return when what it begins with is answered; a call that is still to be written to begins at once.
+
+        Raise AioRpcError if it failed.
+        """
+        if self._shape.asks_once:
+            await (self._ended() if self._shape.answers_once else self.initial_metadata())
         if self._outcome is not None:
             self._raise_for(self._outcome)
 
@@ -234,15 +241,18 @@ class OpenCall(grpc.aio.Call):
         """End it from here."""
         if self._outcome is not None:
             return False
+        server = self._server
         self._inbox.drop()
         self._settle(outcome)
         if self._ending is None:
-            self._server.cancel()
+            server.cancel()
         return True
 
     def _settle(self, outcome: Outcome) -> None:
         """This is how it ended."""
         self._outcome = outcome
+        # The two ends know each other only as long as they must: nothing is left for a collector of cycles to find.
+        self._server = _NOBODY
         if self._timer is not None:
             self._timer.cancel()
         self._inbox.close()

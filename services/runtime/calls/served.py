@@ -81,6 +81,8 @@ class CallServer:
         del self._calls[call]
         # One that is cancelled before its first step never gets to its end.
         call.close(call.broken or _CANCELLED)
+        # Such a task holds an error, that its frame, and that the call.
+        call.task = None
 
     async def _serve(self, call: "ServedCall") -> None:
         outcome = _CANCELLED

@@ -1,8 +1,10 @@
 """Calls to the replicas of one service, side by side in one stream to each."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 import grpc
 import structlog
@@ -14,6 +16,8 @@ from services.runtime.calls.tunnel_calls import CLOSED, Carried, Tunnel
 from services.runtime.calls.tunnel_server import INSTANCE
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 OPEN_SECONDS = 10.0
 """How long a server may take to open a tunnel, which needs nothing but itself."""
@@ -54,6 +58,7 @@ class Tunnels:
         self._running: set[asyncio.Task[None]] = set()
         self._absent_until = 0.0
         self._closed = False
+        self._context = copy_context()
 
     @property
     def offered(self) -> bool:
@@ -76,7 +81,7 @@ class Tunnels:
             self._waiting[carried] = None
             carried.left = lambda: self._waiting.pop(carried, None)
             if self._connecting is None:
-                self._connecting = asyncio.create_task(self._connect(), name="open tunnel")
+                self._connecting = self._run(self._connect(), "open tunnel")
 
     def _choose(self) -> Tunnel:
         """The tunnel for a call."""
@@ -105,7 +110,7 @@ class Tunnels:
 
     async def _connect(self) -> None:
         """Open a tunnel, for those who wait for one."""
-        failure = Outcome(grpc.StatusCode.INTERNAL, "no tunnel was opened")
+        outcome = Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time")
         now = asyncio.get_running_loop().time
         try:
             while self._waiting:
@@ -116,15 +121,16 @@ class Tunnels:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 log.info("the server has no tunnels")
                 self._absent_until = now() + ABSENT_SECONDS
-            failure = Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or "")
+            outcome = Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or "")
         except TimeoutError:
-            failure = Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time")
+            log.debug("no tunnel in time")
         finally:
+            # First, for whoever hears that their call failed may make another, which then connects anew.
             self._connecting = None
-            self._fail_waiting(failure)
+            self._fail_waiting(CLOSED if self._closed else outcome)
         self._look_soon.set()
         if self._tunnels and self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name="look for replicas")
+            self._looking = self._run(self._look(), "look for replicas")
 
     async def _add_first(self) -> None:
         """Open a tunnel to whichever replica opens one. Raise AioRpcError or TimeoutError."""
@@ -183,13 +189,17 @@ class Tunnels:
             return False
         tunnel = Tunnel(call, self.place, self.may_begin_again)
         self._tunnels[instance] = tunnel
-        running = asyncio.create_task(tunnel.run(lambda: self._leave(instance, tunnel)), name="tunnel")
+        running = self._run(tunnel.run(lambda: self._leave(instance, tunnel)), "tunnel")
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         waiting, self._waiting = self._waiting, {}
         for carried in waiting:
             tunnel.begin(carried)
         return True
+
+    def _run(self, work: Coroutine[Any, Any, Result], name: str) -> "asyncio.Task[Result]":
+        """A task that lives longer than the call that it is begun with, and holds nothing of who makes that."""
+        return asyncio.get_running_loop().create_task(work, name=name, context=self._context.copy())
 
     def _leave(self, instance: str, tunnel: Tunnel) -> None:
         """Begin no more calls there."""

@@ -11,7 +11,7 @@ from services.runtime.calls.flow import Metadata, Outcome
 from services.runtime.calls.opened import Opening
 from services.runtime.calls.served import CallServer, ServedCall
 from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, metadata_of
-from services.runtime.errors import InvalidArgument
+from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.ids import new_id
 
 INSTANCE = "codelab-instance"
@@ -32,13 +32,14 @@ class TunnelServicer:
         self._leaving = False
 
     async def Open(self, requests: AsyncIterator[pb.OpenRequest], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        """Carry calls, and write what is said of them."""
+        """Carry calls, and write what is said of them. Raise Unavailable once this server leaves."""
+        if self._leaving:
+            # To be tried again, with pauses: others may take it, and whoever came to this one again would be sent away.
+            raise Unavailable("this server is about to stop")
         tunnel = _Tunnel(self._server, context)
         self._tunnels.add(tunnel)
         try:
             await context.send_initial_metadata(((INSTANCE, self._instance),))
-            if self._leaving:
-                tunnel.leave()
             await tunnel.run(requests)
         finally:
             self._tunnels.discard(tunnel)
@@ -119,14 +120,14 @@ class _Tunnel:
                     self.say(pb.ServerFrame(ping=True))
                 # Else it ended while this was on its way.
                 if number % _FRAMES_AT_A_TIME == 0:
-                    await self._let_others()
-            await self._let_others()
+                    await asyncio.sleep(0)
+                    await self._until_read()
+            await self._until_read()
         self._leaving = True
         self._end_if_idle()
 
-    async def _let_others(self) -> None:
-        """Give others their turn; and wait for a caller who asks and asks and does not read what it is answered."""
-        await asyncio.sleep(0)
+    async def _until_read(self) -> None:
+        """Wait for a caller who asks and asks and does not read what it is answered."""
         while not self.has_room:
             await self.room()
 
