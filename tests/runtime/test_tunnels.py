@@ -14,8 +14,13 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from grpc import StatusCode
 
 from codelab_client import connect
+from services.runtime.calls import tunnel_client
+from services.runtime.calls.channel import reach
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.calls.tunnel_frames import metadata_message
-from tests.conformance.call_ways import KIB, Calling, Context, Happening, Place, say, soon
+from services.runtime.calls.tunnel_server import INSTANCE
+from tests.conformance.call_ways import KIB, WAYS, Calling, Context, Happening, Place, calling, say, soon
+from tests.e2e.polling import eventually
 
 
 class Peer:
@@ -301,3 +306,120 @@ async def test_requests_beyond_the_window_end_the_call_and_no_other(met: Meeting
     assert (await peer.end_of(1)).code == StatusCode.CANCELLED.value[0]
     await peer.say(pb.CallerFrame(call=2, message=b""))
     assert (await peer.end_of(2)).code == StatusCode.OK.value[0]
+
+
+# Callers and replicas
+
+
+class Mute:
+    """A replica that is frozen: it opens tunnels, if at all, and says nothing else."""
+
+    def __init__(self, opens: bool) -> None:
+        self.asked = asyncio.Event()
+        self.address = ""
+        self._opens = opens
+        self._server = grpc.aio.server()
+        handler = grpc.stream_stream_rpc_method_handler(
+            self._open, pb.OpenRequest.FromString, pb.OpenResponse.SerializeToString
+        )
+        name = pb.DESCRIPTOR.services_by_name["TunnelService"].full_name
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Open": handler}),))
+
+    async def _open(self, requests: AsyncIterator[pb.OpenRequest], context: Context) -> None:
+        if self._opens:
+            await context.send_initial_metadata(((INSTANCE, "mute"),))
+        self.asked.set()
+        async for _ in requests:
+            pass
+
+    async def start(self) -> None:
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop(0)
+
+
+@asynccontextmanager
+async def beside(mute: Mute, folder: Path) -> AsyncIterator[Calling]:
+    """A server that is not started, and a channel to it and to one that is mute."""
+    place = Place(folder)
+    await mute.start()
+    async with reach(f"{mute.address}+{place.address}", Neighbours()) as channel:
+        called = Calling(place, place.make(), channel)
+        try:
+            yield called
+        finally:
+            await channel.close()
+            await called.server.stop()
+            await mute.stop()
+
+
+async def answers(call: Any) -> list[bytes]:
+    return [answer async for answer in call]
+
+
+async def test_replica_that_opens_no_tunnel_does_not_hold_up_the_calls_to_another(tmp_path: Path) -> None:
+    mute = Mute(opens=False)
+    async with beside(mute, tmp_path) as called:
+        calling = asyncio.ensure_future(answers(called.call("unary_stream", b"a", timeout=60)))
+        await soon(mute.asked)
+        await called.server.start()
+        assert await calling == [b"a0", b"a1", b"a2"]
+
+
+async def test_replica_that_falls_silent_gets_no_more_calls_while_there_is_another(tmp_path: Path) -> None:
+    mute, happening = Mute(opens=True), Happening()
+
+    async def act(asked: bytes, context: Context) -> None:
+        if asked == b"wait":
+            await happening.wait()
+
+    async with beside(mute, tmp_path) as called:
+        called.handlers.unary_stream = act
+        await called.server.start()
+        waiting: list[Any] = []
+        while not (mute.asked.is_set() and happening.began.is_set()):
+            # From then on the mute one has the fewest calls.
+            waiting.append(called.call("unary_stream", b"wait"))
+            await asyncio.sleep(0.05)
+        waiting += [called.call("unary_stream", b"wait") for _ in range(10)]
+
+        async def is_answered() -> bool:
+            with suppress(grpc.aio.AioRpcError):
+                return await answers(called.call("unary_stream", timeout=1)) == []
+            return False
+
+        await eventually(is_answered)
+        for _ in range(3):
+            assert await is_answered()
+        for call in waiting:
+            call.cancel()
+
+
+async def test_many_calls_with_large_metadata_begin_at_once(tmp_path: Path) -> None:
+    async with calling(WAYS["tunnel"], tmp_path) as called:
+        await called.server.start()
+        large = (("x", "x" * 30 * KIB),)
+        # Together more than a message may be.
+        calls = [called.call("unary_stream", b"a", metadata=large) for _ in range(600)]
+        assert await asyncio.gather(*map(answers, calls)) == [[b"a0", b"a1", b"a2"]] * 600
+        await called.server.stop()
+
+
+async def test_tunnel_without_calls_is_closed_and_the_next_call_opens_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnel_client, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(tunnel_client, "BESIDE_SECONDS", 0.1)
+    async with calling(WAYS["tunnel"], tmp_path) as called:
+        await called.server.start()
+        for _ in range(2):
+            assert len(await answers(called.call("unary_stream"))) == 3
+            assert "tunnel" in names_of_tasks()
+            await eventually(lambda: "tunnel" not in names_of_tasks())
+        await called.server.stop()
+
+
+def names_of_tasks() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
