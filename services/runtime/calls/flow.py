@@ -47,7 +47,14 @@ class ToServer(Protocol):
 
 
 class ToCaller(Protocol):
-    """The way from a server's end of a call to the caller's. Nothing here waits or raises."""
+    """The way from a server's end of a call to the caller's. Nothing here raises, and nothing but `room` waits."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the way, which others may share, takes a message."""
+
+    async def room(self) -> None:
+        """Return when it does."""
 
     def begin(self, metadata: Metadata) -> None:
         """The call is accepted. Comes at most once, and before any message."""
@@ -113,6 +120,11 @@ class Inbox:
         self.close()
 
     @property
+    def full(self) -> bool:
+        """Whether nobody who keeps to the window puts anything in."""
+        return self.weight + self._untold >= WINDOW_BYTES
+
+    @property
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._messages
@@ -161,8 +173,8 @@ class Window:
         self._left -= size
 
     def add(self, size: int) -> None:
-        """So much was taken."""
-        self._left += size
+        """So much was taken. More than there ever was is not given back, whatever the reader says."""
+        self._left = min(WINDOW_BYTES, self._left + size)
         self._wake()
 
     def abandon(self) -> None:

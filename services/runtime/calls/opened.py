@@ -86,6 +86,12 @@ class OpenCall(grpc.aio.Call):
 
     # What the server says.
 
+    has_room = True
+    """Of a way that nobody shares; see ToCaller."""
+
+    async def room(self) -> None:
+        """See ToCaller."""
+
     def begin(self, metadata: Metadata) -> None:
         """See ToCaller."""
         if self._initial is None:

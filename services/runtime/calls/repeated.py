@@ -51,6 +51,12 @@ class _Attempts:
         self._served: ToServer = Nobody()
         self._try()
 
+    has_room = True
+    """See ToCaller."""
+
+    async def room(self) -> None:
+        """See ToCaller."""
+
     def begin(self, metadata: Metadata) -> None:
         """See ToCaller."""
         self._left = 0

@@ -10,19 +10,21 @@ import grpc
 import structlog
 
 from codelab_client.channel import MAX_MESSAGE_BYTES
-from services.runtime.calls.flow import WINDOW_BYTES, Inbox, Metadata, Outcome, ToCaller, Window, weight
+from services.runtime.calls.flow import Inbox, Metadata, Outcome, ToCaller, Window, weight
 from services.runtime.calls.opened import Opening
 
 log = structlog.get_logger()
 
 _METADATA_BYTES = 32 * 1024
-_MOST_WAITING_BYTES = WINDOW_BYTES + MAX_MESSAGE_BYTES
+_METADATA_ENTRY_BYTES = 32
+"""What an entry weighs beside its text, as in HTTP/2."""
 _MISSING = Outcome(grpc.StatusCode.INTERNAL, "the request is missing")
 _UNKNOWN_METHOD = Outcome(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 _TOO_MUCH_METADATA = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the metadata is larger than it may be")
 _TOO_LARGE = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the message is larger than a message may be")
 _STOPPED = Outcome(grpc.StatusCode.UNAVAILABLE, "the server has stopped")
 _CANCELLED = Outcome(grpc.StatusCode.CANCELLED, "the call was cancelled")
+_EXPIRED = Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
 
 class CallServer:
@@ -98,7 +100,7 @@ class CallServer:
             call.close(outcome)
 
     async def _outcome_of(self, call: "ServedCall") -> Outcome:
-        if sum(len(name) + len(value) for name, value in call.metadata) > _METADATA_BYTES:
+        if sum(len(name) + len(value) + _METADATA_ENTRY_BYTES for name, value in call.metadata) > _METADATA_BYTES:
             return _TOO_MUCH_METADATA
         handler = await self._handler(call)
         if handler is None:
@@ -182,6 +184,8 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         self._callbacks: list[Any] = []
         loop = asyncio.get_running_loop()
         self._deadline = None if opening.timeout is None else loop.time() + opening.timeout
+        # The caller keeps it too, and says so; but it may be frozen, or anybody.
+        self._timer = None if opening.timeout is None else loop.call_later(opening.timeout, self.cut_off, _EXPIRED)
         if opening.request is not None:
             self._inbox.put(opening.request)
             self._inbox.close()
@@ -190,7 +194,7 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
 
     def message(self, message: bytes) -> None:
         """See ToServer."""
-        if self._inbox.weight > _MOST_WAITING_BYTES:
+        if self._inbox.full:
             # It was not granted.
             self.cancel()
         self._inbox.put(message)
@@ -227,6 +231,8 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         """End it. Idempotent."""
         if not self._over:
             self._over = True
+            if self._timer is not None:
+                self._timer.cancel()
             self._inbox.drop()
             self._window.abandon()
             self._caller.end(outcome)
@@ -252,6 +258,8 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
             self._fail(_TOO_LARGE)
         if not self._window.has_room:
             await self._window.room()
+        while not self._caller.has_room:
+            await self._caller.room()
         self._check_open()
         self._begun = True
         self._window.spend(weight(data))

@@ -1,53 +1,60 @@
 """Calls to the replicas of one service, side by side in one stream to each."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from contextvars import copy_context
-from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import structlog
-from codelab.tunnel.v1 import tunnel_service_pb2 as pb
 from codelab.tunnel.v1.tunnel_service_pb2_grpc import TunnelServiceStub
 
-from services.runtime.calls.flow import Metadata, Outcome, ToServer
+from services.runtime.calls.flow import Outcome, ToServer
 from services.runtime.calls.opened import OpenCall, Opening
-from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, metadata_of
+from services.runtime.calls.tunnel_calls import CLOSED, Carried, Tunnel
 from services.runtime.calls.tunnel_server import INSTANCE
 
 log = structlog.get_logger()
 
+Result = TypeVar("Result")
+
 OPEN_SECONDS = 10.0
 """How long a server may take to open a tunnel, which needs nothing but itself."""
+BESIDE_SECONDS = 1.0
+"""A replica that has not opened a tunnel by then may be frozen: another is tried beside it."""
+REOPEN_SECONDS = 0.1
+"""At least, between two tries to open a first tunnel: one that is about to stop opens tunnels, too, and leaves them."""
 LOOK_SECONDS = 30.0
 """Between two looks for replicas that have come since."""
+LOOK_TIMES = 3
+"""So many tunnels are tried in a look: other calls on the channel take their turns among the replicas, too."""
 ABSENT_SECONDS = 60.0
 """How long a server that has no tunnels is called without one before it is asked again."""
 MOST_ATTEMPTS = 4
 """Of a call that may be repeated, and was not answered before its tunnel broke."""
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-_BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
-_CLOSED = Outcome(grpc.StatusCode.CANCELLED, "the channel is closed")
 
 
 class Tunnels:
     """The way through tunnels; a Way. `close` it.
 
-    The first call opens a tunnel, and others are looked for until one leads to a replica that is known: a channel calls
-    its replicas in turn. A new call takes the tunnel with the fewest. A tunnel that breaks ends its calls as
-    UNAVAILABLE, but those that nothing was heard of yet are begun again elsewhere, if they are `repeatable`, or if the
-    server ended the tunnel in order and so never began them.
+    The first call opens a tunnel, and others are looked for until they lead to replicas that are known: a channel calls
+    its replicas in turn. A new call takes the tunnel with the fewest, of those that are not silent if there are any.
+    When none has had a call for a while, all are closed. A tunnel that breaks ends its calls as UNAVAILABLE, but those
+    that nothing was heard of yet are begun again elsewhere, if they are `repeatable`, or if the server says, or shows
+    by ending the tunnel in order, that it never began them.
     """
 
     def __init__(self, channel: grpc.aio.Channel, repeatable: Iterable[str]) -> None:
         """`channel` leads to the service; `repeatable` are the `/package.Service/Method`s that may be called twice."""
         self._open = TunnelServiceStub(channel).Open
         self._repeatable = frozenset(repeatable)
-        self._tunnels: dict[str, _Tunnel] = {}
-        self._waiting: dict[_Carried, None] = {}
+        self._tunnels: dict[str, Tunnel] = {}
+        self._waiting: dict[Carried, None] = {}
         self._connecting: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._look_soon = asyncio.Event()
+        self._tried_at = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self._absent_until = 0.0
         self._closed = False
@@ -60,28 +67,36 @@ class Tunnels:
 
     def open(self, opening: Opening, call: OpenCall) -> ToServer:
         """See Way."""
-        carried = _Carried(opening, call)
+        carried = Carried(opening, call)
         self.place(carried)
         return carried
 
-    def place(self, carried: "_Carried") -> None:
+    def place(self, carried: Carried) -> None:
         """Let a call begin, in a tunnel that stands or as soon as one does."""
         if self._closed:
-            carried.call.end(_CLOSED)
+            carried.call.end(CLOSED)
         elif self._tunnels:
-            min(self._tunnels.values(), key=_Tunnel.fullness).begin(carried)
+            self._choose().begin(carried)
         else:
             self._waiting[carried] = None
             carried.left = lambda: self._waiting.pop(carried, None)
             if self._connecting is None:
                 self._connecting = self._run(self._connect(), "open tunnel")
 
-    def may_begin_again(self, carried: "_Carried", in_order: bool) -> bool:
+    def _choose(self) -> Tunnel:
+        """The tunnel for a call."""
+        silent = [tunnel for tunnel in self._tunnels.values() if tunnel.is_silent()]
+        if len(silent) == len(self._tunnels):
+            self._look_soon.set()
+            return min(silent, key=Tunnel.fullness)
+        return min((each for each in self._tunnels.values() if each not in silent), key=Tunnel.fullness)
+
+    def may_begin_again(self, carried: Carried, in_order: bool) -> bool:
         """Whether a call whose tunnel ended may be begun in another."""
         if self._closed or not carried.untouched:
             return False
         carried.attempts += 1
-        return in_order or (carried.opening.method in self._repeatable and carried.attempts < MOST_ATTEMPTS)
+        return carried.attempts < MOST_ATTEMPTS and (in_order or carried.opening.method in self._repeatable)
 
     async def close(self) -> None:
         """End all calls and tunnels."""
@@ -91,40 +106,71 @@ class Tunnels:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._fail_waiting(_CLOSED)
+        self._fail_waiting(CLOSED)
 
     async def _connect(self) -> None:
-        """Open the first tunnel, for those who wait for one."""
+        """Open a tunnel, for those who wait for one."""
         outcome = Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time")
+        now = asyncio.get_running_loop().time
         try:
-            await self._add()
+            while self._waiting:
+                await asyncio.sleep(self._tried_at + REOPEN_SECONDS - now())
+                self._tried_at = now()
+                await self._add_first()
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 log.info("the server has no tunnels")
-                self._absent_until = asyncio.get_running_loop().time() + ABSENT_SECONDS
+                self._absent_until = now() + ABSENT_SECONDS
             outcome = Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or "")
         except TimeoutError:
             log.debug("no tunnel in time")
         finally:
             # First, for whoever hears that their call failed may make another, which then connects anew.
             self._connecting = None
-            self._fail_waiting(_CLOSED if self._closed else outcome)
+            self._fail_waiting(CLOSED if self._closed else outcome)
+        self._look_soon.set()
         if self._tunnels and self._looking is None:
             self._looking = self._run(self._look(), "look for replicas")
 
+    async def _add_first(self) -> None:
+        """Open a tunnel to whichever replica opens one. Raise AioRpcError or TimeoutError."""
+        attempts: list[asyncio.Task[bool]] = []
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                while not any(each.done() for each in attempts):
+                    attempts.append(asyncio.create_task(self._add(), name="open tunnel"))
+                    await asyncio.wait(attempts, timeout=BESIDE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in attempts:
+                each.cancel()
+            results = await asyncio.gather(*attempts, return_exceptions=True)
+        if True not in results:
+            _raise_first(results)
+
     async def _look(self) -> None:
-        """Find the replicas, now and again."""
+        """Find the replicas, now and again, until there is nothing to do for them."""
         try:
             while self._tunnels:
-                try:
-                    while await self._add():
-                        pass
-                except (grpc.aio.AioRpcError, TimeoutError):
-                    # One of several may be away: the next look finds it.
-                    log.debug("no further tunnel")
-                await asyncio.sleep(LOOK_SECONDS)
+                self._look_soon.clear()
+                found: list[bool | BaseException] = [True]
+                while True in found:
+                    found = await asyncio.gather(*(self._add() for _ in range(LOOK_TIMES)), return_exceptions=True)
+                # One of several may be away: the next look finds it.
+                _raise_first(each for each in found if not isinstance(each, grpc.aio.AioRpcError | TimeoutError))
+                await asyncio.sleep(BESIDE_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._look_soon.wait()
+                if all(tunnel.idle_seconds() >= LOOK_SECONDS for tunnel in self._tunnels.values()):
+                    self._hang_up()
         finally:
             self._looking = None
+
+    def _hang_up(self) -> None:
+        """End all tunnels, in which there are no calls."""
+        tunnels, self._tunnels = self._tunnels, {}
+        for tunnel in tunnels.values():
+            tunnel.hang_up()
 
     async def _add(self) -> bool:
         """Open a tunnel. Return whether it leads to a replica to which there was none. Raise AioRpcError."""
@@ -141,7 +187,7 @@ class Tunnels:
         if instance in self._tunnels:
             call.cancel()
             return False
-        tunnel = _Tunnel(call, self.place, self.may_begin_again)
+        tunnel = Tunnel(call, self.place, self.may_begin_again)
         self._tunnels[instance] = tunnel
         running = self._run(tunnel.run(lambda: self._leave(instance, tunnel)), "tunnel")
         self._running.add(running)
@@ -151,11 +197,11 @@ class Tunnels:
             tunnel.begin(carried)
         return True
 
-    def _run(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    def _run(self, work: Coroutine[Any, Any, Result], name: str) -> "asyncio.Task[Result]":
         """A task that lives longer than the call that it is begun with, and holds nothing of who makes that."""
         return asyncio.get_running_loop().create_task(work, name=name, context=self._context.copy())
 
-    def _leave(self, instance: str, tunnel: "_Tunnel") -> None:
+    def _leave(self, instance: str, tunnel: Tunnel) -> None:
         """Begin no more calls there."""
         if self._tunnels.get(instance) is tunnel:
             del self._tunnels[instance]
@@ -166,152 +212,7 @@ class Tunnels:
             carried.call.end(outcome)
 
 
-class _Carried:
-    """A call on its way; a ToServer. What is said before it has a tunnel waits here."""
-
-    __slots__ = ("_early", "_say", "attempts", "call", "left", "opening", "untouched")
-
-    def __init__(self, opening: Opening, call: OpenCall) -> None:
-        self.opening = opening
-        self.call = call
-        self.attempts = 0
-        self.untouched = True
-        """Whether nothing was heard of it, nor said that would have to be said again."""
-        self.left: Callable[[], object] = _nothing
-        """Called when its caller leaves it."""
-        self._say: Callable[[pb.CallerFrame, int], None] | None = None
-        self._early: list[tuple[pb.CallerFrame, int]] = []
-
-    def attach(self, number: int, say: Callable[[pb.CallerFrame, int], None]) -> None:
-        """Begin in a tunnel, as its call of this number."""
-
-        def numbered(frame: pb.CallerFrame, size: int) -> None:
-            frame.call = number
-            say(frame, size)
-
-        opening = self.opening
-        begin = pb.CallBegin(method=opening.method, metadata=metadata_message(opening.metadata))
-        if (timeout := self.call.time_remaining()) is not None:
-            begin.timeout = timeout
-        if opening.request is not None:
-            begin.request = opening.request
-        numbered(pb.CallerFrame(begin=begin), len(opening.request or b""))
-        self._say = numbered
-        early, self._early = self._early, []
-        self.untouched = not early
-        for frame, size in early:
-            numbered(frame, size)
-
-    def detach(self) -> None:
-        """The tunnel is gone."""
-        self._say = None
-
-    def message(self, message: bytes) -> None:
-        self.untouched = self.untouched and self._say is None
-        self._tell(pb.CallerFrame(message=message), len(message))
-
-    def finish(self) -> None:
-        self.untouched = self.untouched and self._say is None
-        self._tell(pb.CallerFrame(finish=True))
-
-    def grant(self, size: int) -> None:
-        self._tell(pb.CallerFrame(grant=size))
-
-    def cancel(self) -> None:
-        if self._say is not None:
-            self._say(pb.CallerFrame(cancel=True), 0)
-        self.left()
-
-    def _tell(self, frame: pb.CallerFrame, size: int = 0) -> None:
-        if self._say is None:
-            self._early.append((frame, size))
-        else:
-            self._say(frame, size)
-
-
-class _Tunnel:
-    """A stream to one replica, and the calls in it."""
-
-    def __init__(
-        self, call: Any, place: Callable[[_Carried], None], may_begin_again: Callable[[_Carried, bool], bool]
-    ) -> None:
-        self._call = call
-        self._place = place
-        self._may_begin_again = may_begin_again
-        self._numbers = count(1)
-        self._calls: dict[int, _Carried] = {}
-        self._outgoing: Outgoing[pb.CallerFrame] = Outgoing(self._send)
-
-    def fullness(self) -> int:
-        """How many calls are in it."""
-        return len(self._calls)
-
-    def begin(self, carried: _Carried) -> None:
-        """Begin a call here."""
-        number = next(self._numbers)
-        self._calls[number] = carried
-        carried.left = lambda: self._calls.pop(number, None)
-        carried.attach(number, self._outgoing.add)
-
-    async def run(self, leave: Callable[[], None]) -> None:
-        """Carry what is said, until the tunnel ends. `leave` is called when no more calls are to begin here."""
-        sending = asyncio.create_task(self._outgoing.run(), name="write tunnel")
-        in_order, outcome = False, _CLOSED
-        try:
-            async for response in self._call:
-                for frame in response.frames:
-                    if frame.leaving:
-                        leave()
-                    else:
-                        self._take(frame)
-            in_order = True
-            outcome = Outcome(grpc.StatusCode.UNAVAILABLE, "the server left")
-        except grpc.aio.AioRpcError as error:
-            code = grpc.StatusCode.UNAVAILABLE if error.code() in _BROKEN else error.code()
-            outcome = Outcome(code, f"the tunnel broke: {error.details()}")
-        finally:
-            leave()
-            self._call.cancel()
-            sending.cancel()
-            await asyncio.wait([sending])
-            self._end_all(in_order, outcome)
-
-    async def _send(self, frames: list[pb.CallerFrame]) -> None:
-        try:
-            await self._call.write(pb.OpenRequest(frames=frames))
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # The tunnel is over: who reads it hears why.
-
-    def _take(self, frame: pb.ServerFrame) -> None:
-        carried = self._calls.get(frame.call)
-        if carried is None:
-            return
-        carried.untouched = False
-        match frame.WhichOneof("frame"):
-            case "message":
-                carried.call.message(frame.message)
-            case "begin":
-                carried.call.begin(metadata_of(frame.begin.metadata))
-            case "grant":
-                carried.call.grant(frame.grant)
-            case "end":
-                del self._calls[frame.call]
-                carried.detach()
-                carried.call.end(_outcome(frame.end))
-
-    def _end_all(self, in_order: bool, outcome: Outcome) -> None:
-        calls, self._calls = self._calls, {}
-        for carried in calls.values():
-            carried.detach()
-            if self._may_begin_again(carried, in_order):
-                self._place(carried)
-            else:
-                carried.call.end(outcome)
-
-
-def _outcome(end: pb.CallEnd) -> Outcome:
-    trailing: Metadata = metadata_of(end.trailing)
-    return Outcome(_CODES.get(end.code, grpc.StatusCode.UNKNOWN), end.details, trailing)
-
-
-def _nothing() -> None: ...
+def _raise_first(results: Iterable[bool | BaseException]) -> None:
+    for each in results:
+        if isinstance(each, Exception):
+            raise each

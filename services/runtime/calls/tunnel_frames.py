@@ -1,7 +1,7 @@
 """Frames of many calls that go to the other end of a tunnel together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from codelab.tunnel.v1.tunnel_service_pb2 import CallMetadata
@@ -17,6 +17,10 @@ _MOMENT_SECONDS = 0.003
 """What is so nearly over is not waited for: a wake-up costs more than it would save."""
 _MESSAGE_BYTES = 1024 * 1024
 """A message takes no more frames from here on."""
+_FRAME_BYTES = 16
+"""What a frame takes beside what it carries."""
+_MOST_UNSENT_BYTES = 4 * 1024 * 1024
+"""When so much waits to be sent, who can wait does."""
 
 
 class Outgoing(Generic[Frame]):
@@ -25,17 +29,34 @@ class Outgoing(Generic[Frame]):
     def __init__(self, send: Callable[[list[Frame]], Awaitable[None]]) -> None:
         self._send = send
         self._frames: list[tuple[Frame, int]] = []
+        self._unsent = 0
+        self._roomy = asyncio.Event()
+        self._roomy.set()
         self._finished = False
         self._waiting: asyncio.Future[None] | None = None
 
     def add(self, frame: Frame, size: int = 0) -> None:
         """Say it; `size` is that of what it carries, in bytes."""
-        self._frames.append((frame, size))
+        taken = size + _FRAME_BYTES
+        self._frames.append((frame, taken))
+        self._unsent += taken
+        if not self.has_room:
+            self._roomy.clear()
         self._wake()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether little enough waits to be sent."""
+        return self._unsent < _MOST_UNSENT_BYTES or self._finished
+
+    async def room(self) -> None:
+        """Return when so little waits; then look again, as others may have been there first."""
+        await self._roomy.wait()
+
     def finish(self) -> None:
-        """Let `run` end when all is said."""
+        """Let `run` end when all is said, and nobody wait for room."""
         self._finished = True
+        self._roomy.set()
         self._wake()
 
     async def run(self) -> None:
@@ -53,24 +74,28 @@ class Outgoing(Generic[Frame]):
                 await asyncio.sleep(early)
             sent_at = loop.time()
             frames, self._frames = self._frames, []
-            for some in _portions(frames):
+            for some, size in _portions(frames):
                 await self._send(some)
+                self._unsent -= size
+                if self.has_room:
+                    self._roomy.set()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
 
-def _portions(frames: list[tuple[Frame, int]]) -> list[list[Frame]]:
-    portions: list[list[Frame]] = [[]]
+def _portions(frames: list[tuple[Frame, int]]) -> Iterator[tuple[list[Frame], int]]:
+    """The frames in messages, and the size of each."""
+    portion: list[Frame] = []
     filled = 0
     for frame, size in frames:
-        if filled + size > _MESSAGE_BYTES and portions[-1]:
-            portions.append([])
-            filled = 0
-        portions[-1].append(frame)
+        if filled + size > _MESSAGE_BYTES and portion:
+            yield portion, filled
+            portion, filled = [], 0
+        portion.append(frame)
         filled += size
-    return portions
+    yield portion, filled
 
 
 def metadata_message(metadata: Metadata) -> list[CallMetadata]:

@@ -17,6 +17,8 @@ from services.runtime.ids import new_id
 INSTANCE = "codelab-instance"
 MOST_CALLS = 20_000
 """Of one tunnel, at once."""
+_FRAMES_AT_A_TIME = 256
+"""So many are taken before others have their turn: a message has room for millions."""
 _TOO_MANY = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, f"a tunnel carries at most {MOST_CALLS} calls at once")
 
 
@@ -56,18 +58,20 @@ class _Tunnel:
         self._server = server
         self._context = context
         self._calls: dict[int, ServedCall] = {}
-        self._leaving = self._ending = False
+        self._leaving = False
         self._outgoing: Outgoing[pb.ServerFrame] = Outgoing(self._send)
 
     async def run(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
-        """Carry calls until the caller hangs up, or this server leaves and none is left."""
+        """Carry calls until the caller hangs up, or says no more or this server leaves, and none is left."""
         reading = asyncio.create_task(self._read(requests), name="read tunnel")
         sending = asyncio.create_task(self._outgoing.run(), name="write tunnel")
         try:
             ended, _ = await asyncio.wait((reading, sending), return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                task.result()
+            if reading in ended:
+                reading.result()
+            await sending
         finally:
+            self._outgoing.finish()
             for call in list(self._calls.values()):
                 call.cancel()
             reading.cancel()
@@ -75,10 +79,19 @@ class _Tunnel:
             await asyncio.wait((reading, sending))
 
     def leave(self) -> None:
-        """Take no more calls than are on their way already."""
+        """Begin no more calls."""
         self._leaving = True
         self.say(pb.ServerFrame(leaving=True))
         self._end_if_idle()
+
+    @property
+    def has_room(self) -> bool:
+        """See ToCaller."""
+        return self._outgoing.has_room
+
+    async def room(self) -> None:
+        """See ToCaller."""
+        await self._outgoing.room()
 
     def say(self, frame: pb.ServerFrame, size: int = 0) -> None:
         """Send it with whatever else is to be said at the moment."""
@@ -86,12 +99,11 @@ class _Tunnel:
 
     def forget(self, number: int) -> None:
         """The call is over."""
-        del self._calls[number]
+        self._calls.pop(number, None)
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
         if self._leaving and not self._calls:
-            self._ending = True
             self._outgoing.finish()
 
     async def _send(self, frames: list[pb.ServerFrame]) -> None:
@@ -99,33 +111,47 @@ class _Tunnel:
 
     async def _read(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
         async for request in requests:
-            for frame in request.frames:
+            for number, frame in enumerate(request.frames, 1):
                 if frame.HasField("begin"):
                     self._begin(frame.call, frame.begin)
                 elif (call := self._calls.get(frame.call)) is not None:
                     _take(call, frame)
+                elif frame.ping:
+                    self.say(pb.ServerFrame(ping=True))
                 # Else it ended while this was on its way.
+                if number % _FRAMES_AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+                    await self._until_read()
+            await self._until_read()
+        self._leaving = True
+        self._end_if_idle()
+
+    async def _until_read(self) -> None:
+        """Wait for a caller who asks and asks and does not read what it is answered."""
+        while not self.has_room:
+            await self.room()
 
     def _begin(self, number: int, begin: pb.CallBegin) -> None:
-        if self._ending:
-            # What comes now is begun elsewhere: the end of the tunnel says that it was not here.
-            return
         if number in self._calls or number == 0:
             raise InvalidArgument(("frames.call", "must be a number that no call had before"))
+        if self._leaving:
+            # Were it begun, the tunnel might end before it does, and the caller begin it elsewhere.
+            self.say(pb.ServerFrame(call=number, unbegun=True))
+            return
         answers = _Answers(self, number)
-        opening = Opening(
-            begin.method,
-            metadata_of(begin.metadata),
-            begin.timeout if begin.HasField("timeout") else None,
-            begin.request if begin.HasField("request") else None,
-        )
         if len(self._calls) >= MOST_CALLS:
             answers.tell_end(_TOO_MANY)
             return
-        # Its end may come at once.
-        self._calls[number] = call = self._server.open(opening, answers)
-        if call.done():
-            self.forget(number)
+        opening = Opening(
+            begin.method,
+            metadata_of(begin.metadata),
+            begin.timeout / 1000 if begin.HasField("timeout") else None,
+            begin.request if begin.HasField("request") else None,
+        )
+        call = self._server.open(opening, answers)
+        # It may have ended at once.
+        if not call.done():
+            self._calls[number] = call
 
 
 def _take(call: ServedCall, frame: pb.CallerFrame) -> None:
@@ -149,9 +175,16 @@ class _Answers:
         self._tunnel = tunnel
         self._number = number
 
+    @property
+    def has_room(self) -> bool:
+        return self._tunnel.has_room
+
+    async def room(self) -> None:
+        await self._tunnel.room()
+
     def begin(self, metadata: Metadata) -> None:
         accepted = pb.CallAccepted(metadata=metadata_message(metadata))
-        self._tunnel.say(pb.ServerFrame(call=self._number, begin=accepted))
+        self._tunnel.say(pb.ServerFrame(call=self._number, begin=accepted), accepted.ByteSize())
 
     def message(self, message: bytes) -> None:
         self._tunnel.say(pb.ServerFrame(call=self._number, message=message), len(message))
@@ -168,4 +201,4 @@ class _Answers:
         end = pb.CallEnd(
             code=outcome.code.value[0], details=outcome.details, trailing=metadata_message(outcome.trailing)
         )
-        self._tunnel.say(pb.ServerFrame(call=self._number, end=end))
+        self._tunnel.say(pb.ServerFrame(call=self._number, end=end), end.ByteSize())
