@@ -287,5 +287,6 @@ async def test_call_that_comes_as_a_server_leaves_is_served_or_never_begun(tmp_p
                 left = True
                 # It has just said something: what it says of its leaving waits a moment, in which this arrives.
                 await asyncio.gather(made.server.drain(), begin(2))
-        assert told == [(number + 1, what) for number in range(len(began)) for what in ("message", "end")]
+        served = [(number + 1, what) for number in range(len(began)) for what in ("message", "end")]
+        assert told in (served, [*served, (len(began) + 1, "unbegun")])
         await made.server.stop()

@@ -31,7 +31,7 @@ def reach(
     named = {each.full_name: each for each in (*services, _TUNNEL)}
     beyond = connect(address, named.values(), options)
     repeatable = frozenset(repeatable_methods(services))
-    through = Tunnels(beyond, repeatable) if tunnels else None
+    through = Tunnels(beyond) if tunnels else None
     return ShortcutChannel(beyond, lambda: neighbours.find(address), through, repeatable)
 
 
@@ -43,9 +43,9 @@ def has_tunnels(services: Iterable[ServiceDescriptor]) -> bool:
 class ShortcutChannel(grpc.aio.Channel):
     """Calls past a channel, where there is a way, or over it. Owns it.
 
-    Calls of a server that `here` finds in this process are made directly, and again if they are `repeatable`. Of
-    others, those that stream go through `tunnels`, if there are any. What is called with an iterator of requests goes
-    over the channel: write them instead.
+    Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
+    `tunnels`, if there are any. Either are made again while the server is UNAVAILABLE, if they are `repeatable`. What
+    is called with an iterator of requests goes over the channel: write them instead.
     """
 
     def __init__(
@@ -120,12 +120,10 @@ class ShortcutChannel(grpc.aio.Channel):
         return call
 
     def _way(self, shape: Shape) -> Way | None:
-        here = self._here()
-        if here is not None:
-            return Repeated(here) if shape.asks_once and shape.method in self._repeatable else here
-        if shape.asks_once and shape.answers_once:
-            return None
-        return self._tunnels if self._tunnels is not None and self._tunnels.offered else None
+        way: Way | None = self._here()
+        if way is None and not (shape.asks_once and shape.answers_once):
+            way = self._tunnels if self._tunnels is not None and self._tunnels.offered else None
+        return Repeated(way) if way is not None and shape.asks_once and shape.method in self._repeatable else way
 
     async def __aenter__(self) -> "ShortcutChannel":
         return self

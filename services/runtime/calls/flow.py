@@ -28,6 +28,8 @@ class Outcome:
     code: grpc.StatusCode
     details: str = ""
     trailing: Metadata = ()
+    tried: bool = False
+    """Whether it came after as many tries as are of use."""
 
 
 class ToServer(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import grpc
 
 from codelab_client.channel import MAX_MESSAGE_BYTES
-from services.runtime.calls.flow import Inbox, Metadata, Nobody, Outcome, ToServer, Window, weight
+from services.runtime.calls.flow import Inbox, Metadata, Nobody, Outcome, ToCaller, ToServer, Window, weight
 
 _NOBODY = Nobody()
 _CANCELLED = Outcome(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
@@ -30,7 +30,7 @@ class Opening:
 class Way(Protocol):
     """How calls get to a server."""
 
-    def open(self, opening: Opening, call: "OpenCall") -> ToServer:
+    def open(self, opening: Opening, call: ToCaller) -> ToServer:
         """Begin a call, whose server says to `call` what it has to say. Neither waits nor raises."""
 
 

@@ -4,12 +4,11 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 import grpc
 
 from services.runtime.calls.flow import Metadata, Nobody, Outcome, ToCaller, ToServer
-from services.runtime.calls.opened import Opening
+from services.runtime.calls.opened import Opening, Way
 
 # As in codelab_client.channel: what a call may cost must not depend on the way that it takes.
 _MOST_ATTEMPTS = 4
@@ -17,22 +16,15 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
-class Server(Protocol):
-    """Who serves a call, whoever makes it."""
-
-    def open(self, opening: Opening, call: ToCaller) -> ToServer:
-        """See Way."""
-
-
 class Repeated:
-    """The way to a server, of calls that ask once and may be made again; a Way."""
+    """Another way, of calls that ask once and may be made again; a Way."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, way: Way) -> None:
+        self._way = way
 
     def open(self, opening: Opening, call: ToCaller) -> ToServer:
         """See Way. `call` hears of the last attempt only."""
-        return _Attempts(self._server.open, opening, call)
+        return _Attempts(self._way.open, opening, call)
 
 
 class _Attempts:
@@ -51,11 +43,14 @@ class _Attempts:
         self._served: ToServer = Nobody()
         self._try()
 
-    has_room = True
-    """See ToCaller."""
+    @property
+    def has_room(self) -> bool:
+        """See ToCaller."""
+        return self._call.has_room
 
     async def room(self) -> None:
         """See ToCaller."""
+        await self._call.room()
 
     def begin(self, metadata: Metadata) -> None:
         """See ToCaller."""
@@ -78,7 +73,7 @@ class _Attempts:
         """See ToCaller."""
         self._trying = False
         self._served = Nobody()
-        if outcome.code is grpc.StatusCode.UNAVAILABLE and self._left:
+        if outcome.code is grpc.StatusCode.UNAVAILABLE and self._left and not outcome.tried:
             # Spread out, so that those whom one outage struck do not come back all at once.
             self._next = self._loop.call_later(self._pause * random.uniform(0.8, 1.2), self._try)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 from codelab.tunnel.v1 import tunnel_service_pb2 as pb
 
-from services.runtime.calls.flow import Metadata, Outcome
-from services.runtime.calls.opened import OpenCall, Opening
+from services.runtime.calls.flow import Metadata, Outcome, ToCaller
+from services.runtime.calls.opened import Opening
 from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, metadata_of
 
 SILENT_SECONDS = 1.0
@@ -24,11 +24,12 @@ _LEFT = Outcome(grpc.StatusCode.UNAVAILABLE, "the server left")
 class Carried:
     """A call on its way; a ToServer. What is said before it has a tunnel waits here."""
 
-    __slots__ = ("_early", "_say", "attempts", "call", "left", "opening", "untouched")
+    __slots__ = ("_deadline", "_early", "_say", "attempts", "call", "left", "opening", "untouched")
 
-    def __init__(self, opening: Opening, call: OpenCall) -> None:
+    def __init__(self, opening: Opening, call: ToCaller) -> None:
         self.opening = opening
         self.call = call
+        self._deadline = None if opening.timeout is None else asyncio.get_running_loop().time() + opening.timeout
         self.attempts = 0
         self.untouched = True
         """Whether nothing was heard of it, nor said that would have to be said again."""
@@ -37,17 +38,18 @@ class Carried:
         self._say: Callable[[pb.CallerFrame, int], None] | None = None
         self._early: list[tuple[pb.CallerFrame, int]] = []
 
-    def attach(self, number: int, say: Callable[[pb.CallerFrame, int], None]) -> None:
+    def attach(self, number: int, outgoing: Outgoing[pb.CallerFrame]) -> None:
         """Begin in a tunnel, as its call of this number."""
 
         def numbered(frame: pb.CallerFrame, size: int) -> None:
             frame.call = number
-            say(frame, size)
+            outgoing.add(frame, size, urgent=frame.grant > 0)
 
         opening = self.opening
         begin = pb.CallBegin(method=opening.method, metadata=metadata_message(opening.metadata))
-        if (timeout := self.call.time_remaining()) is not None:
-            begin.timeout = min(_LONGEST_MILLISECONDS, round(timeout * 1000))
+        if self._deadline is not None:
+            left = max(0.0, self._deadline - asyncio.get_running_loop().time())
+            begin.timeout = min(_LONGEST_MILLISECONDS, round(left * 1000))
         size = begin.ByteSize()
         if opening.request is not None:
             begin.request = opening.request
@@ -89,9 +91,7 @@ class Carried:
 class Tunnel:
     """A stream to one replica, and the calls in it."""
 
-    def __init__(
-        self, call: Any, place: Callable[[Carried], None], may_begin_again: Callable[[Carried, bool], bool]
-    ) -> None:
+    def __init__(self, call: Any, place: Callable[[Carried], None], may_begin_again: Callable[[Carried], bool]) -> None:
         self._call = call
         self._place = place
         self._may_begin_again = may_begin_again
@@ -132,7 +132,7 @@ class Tunnel:
         if self._asked_at is None:
             self._asked_at = self._now()
         carried.left = lambda: self._forget(number)
-        carried.attach(number, self._outgoing.add)
+        carried.attach(number, self._outgoing)
 
     async def run(self, leave: Callable[[], None]) -> None:
         """Carry what is said, until the tunnel ends. `leave` is called when no more calls are to begin here."""
@@ -147,7 +147,6 @@ class Tunnel:
                     else:
                         self._take(frame)
             in_order = True
-            outcome = _LEFT
         except grpc.aio.AioRpcError as error:
             code = grpc.StatusCode.UNAVAILABLE if error.code() in _BROKEN else error.code()
             outcome = Outcome(code, f"the tunnel broke: {error.details()}")
@@ -170,7 +169,7 @@ class Tunnel:
             return
         if frame.unbegun:
             self._forget(frame.call)
-            self._end_or_begin_again(carried, True, _LEFT)
+            self._begin_again(carried)
             return
         carried.untouched = False
         match frame.WhichOneof("frame"):
@@ -193,14 +192,19 @@ class Tunnel:
     def _end_all(self, in_order: bool, outcome: Outcome) -> None:
         calls, self._calls = self._calls, {}
         for carried in calls.values():
-            self._end_or_begin_again(carried, in_order, outcome)
+            if in_order:
+                self._begin_again(carried)
+            else:
+                carried.detach()
+                carried.call.end(outcome)
 
-    def _end_or_begin_again(self, carried: Carried, in_order: bool, outcome: Outcome) -> None:
+    def _begin_again(self, carried: Carried) -> None:
+        """Begin elsewhere what was not begun here, if that is still of use."""
         carried.detach()
-        if self._may_begin_again(carried, in_order):
+        if self._may_begin_again(carried):
             self._place(carried)
         else:
-            carried.call.end(outcome)
+            carried.call.end(_LEFT)
 
 
 def _outcome(end: pb.CallEnd) -> Outcome:

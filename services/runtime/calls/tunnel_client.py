@@ -10,8 +10,8 @@ import grpc
 import structlog
 from codelab.tunnel.v1.tunnel_service_pb2_grpc import TunnelServiceStub
 
-from services.runtime.calls.flow import Outcome, ToServer
-from services.runtime.calls.opened import OpenCall, Opening
+from services.runtime.calls.flow import Outcome, ToCaller, ToServer
+from services.runtime.calls.opened import Opening
 from services.runtime.calls.tunnel_calls import CLOSED, Carried, Tunnel
 from services.runtime.calls.tunnel_server import INSTANCE
 
@@ -32,7 +32,7 @@ LOOK_TIMES = 3
 ABSENT_SECONDS = 60.0
 """How long a server that has no tunnels is called without one before it is asked again."""
 MOST_ATTEMPTS = 4
-"""Of a call that may be repeated, and was not answered before its tunnel broke."""
+"""To begin a call that no server that leaves has begun."""
 
 
 class Tunnels:
@@ -40,15 +40,13 @@ class Tunnels:
 
     The first call opens a tunnel, and others are looked for until they lead to replicas that are known: a channel calls
     its replicas in turn. A new call takes the tunnel with the fewest, of those that are not silent if there are any.
-    When none has had a call for a while, all are closed. A tunnel that breaks ends its calls as UNAVAILABLE, but those
-    that nothing was heard of yet are begun again elsewhere, if they are `repeatable`, or if the server says, or shows
-    by ending the tunnel in order, that it never began them.
+    When none has had a call for a while, all are closed. A tunnel that breaks ends its calls as UNAVAILABLE. Those of
+    which the server says, or shows by ending the tunnel in order, that it never began them are begun elsewhere.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, repeatable: Iterable[str]) -> None:
-        """`channel` leads to the service; `repeatable` are the `/package.Service/Method`s that may be called twice."""
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """`channel` leads to the service, and repeats what opens a tunnel."""
         self._open = TunnelServiceStub(channel).Open
-        self._repeatable = frozenset(repeatable)
         self._tunnels: dict[str, Tunnel] = {}
         self._waiting: dict[Carried, None] = {}
         self._connecting: asyncio.Task[None] | None = None
@@ -65,7 +63,7 @@ class Tunnels:
         """Whether the server has tunnels, as far as is known."""
         return not self._absent_until or asyncio.get_running_loop().time() >= self._absent_until
 
-    def open(self, opening: Opening, call: OpenCall) -> ToServer:
+    def open(self, opening: Opening, call: ToCaller) -> ToServer:
         """See Way."""
         carried = Carried(opening, call)
         self.place(carried)
@@ -91,12 +89,10 @@ class Tunnels:
             return min(silent, key=Tunnel.fullness)
         return min((each for each in self._tunnels.values() if each not in silent), key=Tunnel.fullness)
 
-    def may_begin_again(self, carried: Carried, in_order: bool) -> bool:
-        """Whether a call whose tunnel ended may be begun in another."""
-        if self._closed or not carried.untouched:
-            return False
+    def may_begin_again(self, carried: Carried) -> bool:
+        """Whether a call that was not begun may be begun in another tunnel."""
         carried.attempts += 1
-        return carried.attempts < MOST_ATTEMPTS and (in_order or carried.opening.method in self._repeatable)
+        return not self._closed and carried.untouched and carried.attempts < MOST_ATTEMPTS
 
     async def close(self) -> None:
         """End all calls and tunnels."""
@@ -110,7 +106,7 @@ class Tunnels:
 
     async def _connect(self) -> None:
         """Open a tunnel, for those who wait for one."""
-        outcome = Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time")
+        outcome = Outcome(grpc.StatusCode.UNAVAILABLE, "the server opened no tunnel in time", tried=True)
         now = asyncio.get_running_loop().time
         try:
             while self._waiting:
@@ -121,7 +117,7 @@ class Tunnels:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 log.info("the server has no tunnels")
                 self._absent_until = now() + ABSENT_SECONDS
-            outcome = Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or "")
+            outcome = Outcome(grpc.StatusCode.UNAVAILABLE, error.details() or "", tried=True)
         except TimeoutError:
             log.debug("no tunnel in time")
         finally:

@@ -15,6 +15,8 @@ GATHER_SECONDS = 0.01
 first goes at once."""
 _MOMENT_SECONDS = 0.003
 """What is so nearly over is not waited for: a wake-up costs more than it would save."""
+_ENOUGH_BYTES = 32 * 1024
+"""So much is not kept waiting for more: it is the half of a call's window."""
 _MESSAGE_BYTES = 1024 * 1024
 """A message takes no more frames from here on."""
 _FRAME_BYTES = 16
@@ -33,16 +35,18 @@ class Outgoing(Generic[Frame]):
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._finished = False
+        self._gathering = False
         self._waiting: asyncio.Future[None] | None = None
 
-    def add(self, frame: Frame, size: int = 0) -> None:
-        """Say it; `size` is that of what it carries, in bytes."""
+    def add(self, frame: Frame, size: int = 0, *, urgent: bool = False) -> None:
+        """Say it; `size` is that of what it carries, in bytes. What is urgent goes at once: somebody waits for it."""
         taken = size + _FRAME_BYTES
         self._frames.append((frame, taken))
         self._unsent += taken
         if not self.has_room:
             self._roomy.clear()
-        self._wake()
+        if urgent or not self._gathering or self._unsent >= _ENOUGH_BYTES:
+            self._wake()
 
     @property
     def has_room(self) -> bool:
@@ -67,11 +71,15 @@ class Outgoing(Generic[Frame]):
             if not self._frames:
                 if self._finished:
                     return
-                self._waiting = loop.create_future()
-                await self._waiting
+                await self._woken()
                 continue
-            if (early := sent_at + GATHER_SECONDS - loop.time()) > _MOMENT_SECONDS:
-                await asyncio.sleep(early)
+            early = sent_at + GATHER_SECONDS - loop.time()
+            if early > _MOMENT_SECONDS and self._unsent < _ENOUGH_BYTES:
+                enough = loop.call_later(early, self._wake)
+                self._gathering = True
+                await self._woken()
+                self._gathering = False
+                enough.cancel()
             sent_at = loop.time()
             frames, self._frames = self._frames, []
             for some, size in _portions(frames):
@@ -79,6 +87,10 @@ class Outgoing(Generic[Frame]):
                 self._unsent -= size
                 if self.has_room:
                     self._roomy.set()
+
+    async def _woken(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
