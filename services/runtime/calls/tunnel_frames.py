@@ -35,7 +35,7 @@ class Outgoing(Generic[Frame]):
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._finished = False
-        self._gathering = False
+        self._gathering = self._hurried = False
         self._waiting: asyncio.Future[None] | None = None
 
     def add(self, frame: Frame, size: int = 0, *, urgent: bool = False) -> None:
@@ -45,7 +45,8 @@ class Outgoing(Generic[Frame]):
         self._unsent += taken
         if not self.has_room:
             self._roomy.clear()
-        if urgent or not self._gathering or self._unsent >= _ENOUGH_BYTES:
+        self._hurried = self._hurried or urgent or self._unsent >= _ENOUGH_BYTES
+        if self._hurried or not self._gathering:
             self._wake()
 
     @property
@@ -74,14 +75,14 @@ class Outgoing(Generic[Frame]):
                 await self._woken()
                 continue
             early = sent_at + GATHER_SECONDS - loop.time()
-            if early > _MOMENT_SECONDS and self._unsent < _ENOUGH_BYTES:
+            if early > _MOMENT_SECONDS and not self._hurried:
                 enough = loop.call_later(early, self._wake)
                 self._gathering = True
                 await self._woken()
                 self._gathering = False
                 enough.cancel()
             sent_at = loop.time()
-            frames, self._frames = self._frames, []
+            frames, self._frames, self._hurried = self._frames, [], False
             for some, size in _portions(frames):
                 await self._send(some)
                 self._unsent -= size
