@@ -159,11 +159,17 @@ async def test_call_that_begins_as_an_idle_server_leaves_does_not_run(met: Meeti
 
 
 async def test_tunnel_whose_caller_says_no_more_lets_its_calls_finish(met: Meeting) -> None:
+    async def act(asked: bytes, context: Context) -> None:
+        # Longer than it takes to hear that nothing follows.
+        await asyncio.sleep(0.1)
+        await say(context, asked)
+
+    met.handlers.unary_stream = act
     peer = met.peer()
     await peer.say(peer.begin(1, "unary_stream", b"a"))
     await peer.tunnel.done_writing()
-    answers = [BytesValue.FromString(frame.message).value for frame in await peer.rest() if frame.HasField("message")]
-    assert answers == [b"a0", b"a1", b"a2"]
+    answered = [BytesValue.FromString(frame.message).value for frame in await peer.rest() if frame.HasField("message")]
+    assert answered == [b"a"]
 
 
 # What nobody says by mistake
