@@ -120,42 +120,26 @@ async def met(tmp_path: Path) -> AsyncIterator[Meeting]:
 # What a server that leaves does with calls that begin
 
 
-async def test_call_that_begins_while_the_server_stops_does_not_break_those_under_way(met: Meeting) -> None:
-    happening = Happening()
+async def test_call_that_begins_once_the_server_leaves_does_not_run_and_breaks_none_under_way(met: Meeting) -> None:
+    happening, ran = Happening(), []
 
     async def act(asked: bytes, context: Context) -> bytes:
+        ran.append(asked)
         await happening.wait()
-        return b"done"
+        return asked
 
     met.handlers.unary_unary = act
     peer = met.peer()
-    await peer.say(peer.begin(1, "unary_unary", b""))
+    await peer.say(peer.begin(1, "unary_unary", b"first"))
     await soon(happening.began)
-    stopping = asyncio.ensure_future(met.server.stop())
-    assert (await peer.hear()).leaving
-    await peer.say(peer.begin(2, "unary_unary", b""))
-    assert (await peer.hear()).call == 2
-    happening.may_end.set()
-    assert BytesValue.FromString((await peer.hear()).message).value == b"done"
-    assert (await peer.end_of(1)).code == StatusCode.OK.value[0]
-    await stopping
-
-
-async def test_call_that_begins_as_an_idle_server_leaves_does_not_run(met: Meeting) -> None:
-    ran = asyncio.Event()
-
-    async def act(asked: bytes, context: Context) -> bytes:
-        ran.set()
-        return b""
-
-    met.handlers.unary_unary = act
-    peer = met.peer()
-    await peer.tunnel.initial_metadata()
     await met.server.drain()
-    await peer.say(peer.begin(1, "unary_unary", b""))
-    # It ended in order: whoever began the call begins it elsewhere.
-    assert all(not frame.HasField("end") for frame in await peer.rest())
-    assert not ran.is_set()
+    assert (await peer.hear()).leaving
+    await peer.say(peer.begin(2, "unary_unary", b"second"))
+    assert await peer.hear() == pb.ServerFrame(call=2, unbegun=True)
+    happening.may_end.set()
+    assert BytesValue.FromString((await peer.hear()).message).value == b"first"
+    assert [frame.end.code for frame in await peer.rest()] == [StatusCode.OK.value[0]]
+    assert ran == [b"first"]
 
 
 async def test_tunnel_whose_caller_says_no_more_lets_its_calls_finish(met: Meeting) -> None:
@@ -256,6 +240,16 @@ async def test_call_ends_at_its_deadline_though_its_caller_says_nothing(met: Mee
     await peer.say(begin)
     assert (await peer.end_of(1)).code == StatusCode.DEADLINE_EXCEEDED.value[0]
     assert happening.cancelled.is_set()
+
+
+async def test_calls_that_never_ask_do_not_pile_up_and_keep_out_nobody_who_asks(met: Meeting) -> None:
+    peer = met.peer()
+    await peer.say(*(peer.begin(call, "unary_unary", token=False) for call in range(1, 1002)))
+    assert (await peer.end_of(1001)).code == StatusCode.RESOURCE_EXHAUSTED.value[0]
+    await peer.say(peer.begin(1002, "unary_unary", b""), pb.CallerFrame(call=1, cancel=True))
+    assert (await peer.end_of(1002)).code == StatusCode.OK.value[0]
+    await peer.say(peer.begin(1003, "unary_unary"), pb.CallerFrame(call=1003, message=b""))
+    assert (await peer.end_of(1003)).code == StatusCode.OK.value[0]
 
 
 # How much waits for whom

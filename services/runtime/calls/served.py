@@ -18,6 +18,9 @@ log = structlog.get_logger()
 _METADATA_BYTES = 32 * 1024
 _METADATA_ENTRY_BYTES = 32
 """What an entry weighs beside its text, as in HTTP/2."""
+_MOST_UNASKED = 1000
+"""So many calls may wait for their only request, which comes with them as a rule: until then they are anybody's."""
+_UNASKED = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for their requests: send them together")
 _MISSING = Outcome(grpc.StatusCode.INTERNAL, "the request is missing")
 _UNKNOWN_METHOD = Outcome(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 _TOO_MUCH_METADATA = Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, "the metadata is larger than it may be")
@@ -39,6 +42,7 @@ class CallServer:
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self._calls: dict[ServedCall, asyncio.Task[None]] = {}
+        self._unasked = 0
         self._context: contextvars.Context | None = None
 
     def add_registered_method_handlers(
@@ -107,10 +111,27 @@ class CallServer:
             return _UNKNOWN_METHOD
         call.serialize = handler.response_serializer
         call.deserialize = handler.request_deserializer
+        asked: Any = _Requests(call)
+        if not handler.request_streaming:
+            if call.unasked and self._unasked >= _MOST_UNASKED:
+                return _UNASKED
+            asked = await self._only_request(call)
+            if asked is grpc.aio.EOF:
+                return _MISSING
         try:
-            return await _handled(handler, call)
+            return await _handled(handler, call, asked)
         except grpc.aio.AbortError:
             return call.outcome()
+
+    async def _only_request(self, call: "ServedCall") -> Any:
+        """Read it, or EOF."""
+        if not call.unasked:
+            return await call.read()
+        self._unasked += 1
+        try:
+            return await call.read()
+        finally:
+            self._unasked -= 1
 
     async def _handler(self, call: "ServedCall") -> Any:
         async def found(details: grpc.HandlerCallDetails) -> Any:
@@ -131,12 +152,7 @@ class _Details(grpc.HandlerCallDetails):
         self.invocation_metadata = metadata
 
 
-async def _handled(handler: Any, call: "ServedCall") -> Outcome:
-    asked: Any = _Requests(call)
-    if not handler.request_streaming:
-        asked = await call.read()
-        if asked is grpc.aio.EOF:
-            return _MISSING
+async def _handled(handler: Any, call: "ServedCall", asked: Any) -> Outcome:
     if not handler.response_streaming:
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
         await call.write(await behaviour(asked, call))
@@ -241,6 +257,11 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
                     callback(self)
                 except Exception:
                     log.exception("unforeseen error", method=self.method)
+
+    @property
+    def unasked(self) -> bool:
+        """Whether nothing that its caller asked waits."""
+        return self._inbox.empty
 
     # What its handler does.
 
