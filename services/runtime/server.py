@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from codelab_client.channel import TRANSPORT_BYTES
 from services.runtime.auth import AuthInterceptor, TokenVerifier
+from services.runtime.calls.call_server import CallServer
 from services.runtime.calls.neighbours import Neighbours
-from services.runtime.calls.served import CallServer
 from services.runtime.calls.tunnel_server import TunnelServicer
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings

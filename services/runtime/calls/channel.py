@@ -8,10 +8,10 @@ from codelab.tunnel.v1 import tunnel_service_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
 from codelab_client.channel import connect, repeatable_methods
+from services.runtime.calls.call_server import CallServer
 from services.runtime.calls.neighbours import Neighbours
 from services.runtime.calls.opened import OpenCall, Shape, Way
 from services.runtime.calls.repeated import Repeated
-from services.runtime.calls.served import CallServer
 from services.runtime.calls.tunnel_client import Tunnels
 
 _TUNNEL = tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from services.runtime.calls.served import CallServer
+from services.runtime.calls.call_server import CallServer
 
 _here: ContextVar["dict[str, CallServer] | None"] = ContextVar("neighbours", default=None)
 

@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 from codelab.tunnel.v1 import tunnel_service_pb2 as pb
 
+from services.runtime.calls.call_server import CallServer
 from services.runtime.calls.flow import Metadata, Outcome
 from services.runtime.calls.opened import Opening
-from services.runtime.calls.served import CallServer, ServedCall
+from services.runtime.calls.served import ServedCall
 from services.runtime.calls.tunnel_frames import Outgoing, metadata_message, metadata_of
 from services.runtime.errors import InvalidArgument, Unavailable
 from services.runtime.ids import new_id
