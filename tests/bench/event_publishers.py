@@ -21,6 +21,7 @@ from tests.bench.load_process import obey
 from tests.bench.sse_readers import mark
 
 _TOKEN_SECONDS = 3600
+_READY_SECONDS = 10.0
 _PUBLISHING = pb.DESCRIPTOR.services_by_name["PublishService"]
 
 
@@ -29,8 +30,7 @@ class Publisher:
 
     def __init__(self, stub: PublishServiceStub, key: str, project_id: str, session_id: str, user_id: str) -> None:
         token = service_token("orchestrator", user_id, key, _TOKEN_SECONDS)
-        # The service may have been started anew, and the old connection be remembered.
-        self._call = stub.Publish(metadata=(("authorization", f"Bearer {token}"),), wait_for_ready=True)
+        self._call = stub.Publish(metadata=(("authorization", f"Bearer {token}"),))
         self._opening = pb.PublishOpen(project_id=project_id, session_id=session_id, run_id=new_id(), epoch=1)
         self._message_id = new_id()
         self._offset = self._n = 0
@@ -94,6 +94,9 @@ class Publishers:
         """A publisher for each `(project_id, session_id, user_id)`: each is admitted."""
         channel = reach(address, Neighbours(), [_PUBLISHING])
         self._channels.append(channel)
+        # The service may have been started anew, and the old connection be remembered.
+        async with asyncio.timeout(_READY_SECONDS):
+            await channel.channel_ready()
         opened = [Publisher(PublishServiceStub(channel), key, *session) for session in sessions]
         self._publishers += opened
         await asyncio.gather(*(publisher.open() for publisher in opened))

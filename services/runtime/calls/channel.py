@@ -45,7 +45,8 @@ class ShortcutChannel(grpc.aio.Channel):
 
     Calls of a server that `here` finds in this process are made directly. Of others, those that stream go through
     `tunnels`, if there are any. Either are made again while the server is UNAVAILABLE, if they are `repeatable`. What
-    is called with an iterator of requests goes over the channel: write them instead.
+    is called with an iterator of requests (write them instead), with credentials, or with a wish to wait or to compress
+    goes over the channel.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class ShortcutChannel(grpc.aio.Channel):
             **options: Any,
         ) -> Any:
             request = request_iterator if request is None else request
-            way = self._way(shape) if asks_once or request is None else None
+            way = self._way(shape) if (asks_once or request is None) and not any(options.values()) else None
             if way is None:
                 return long_way(request, timeout=timeout, metadata=metadata, **options)
             if self._closed:

@@ -43,7 +43,8 @@ class Carried:
 
         def numbered(frame: pb.CallerFrame, size: int) -> None:
             frame.call = number
-            outgoing.add(frame, size, urgent=frame.grant > 0)
+            # As at the other end.
+            outgoing.add(frame, size, urgent=not frame.HasField("message"))
 
         opening = self.opening
         begin = pb.CallBegin(method=opening.method, metadata=metadata_message(opening.metadata))

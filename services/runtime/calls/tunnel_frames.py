@@ -10,9 +10,9 @@ from services.runtime.calls.flow import Metadata
 
 Frame = TypeVar("Frame")
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """Between two messages of a tunnel: so long what is to be said waits for what else there is. After a quiet moment, the
-first goes at once."""
+first goes at once, and so does what is urgent."""
 _MOMENT_SECONDS = 0.003
 """What is so nearly over is not waited for: a wake-up costs more than it would save."""
 _ENOUGH_BYTES = 32 * 1024
@@ -39,7 +39,7 @@ class Outgoing(Generic[Frame]):
         self._waiting: asyncio.Future[None] | None = None
 
     def add(self, frame: Frame, size: int = 0, *, urgent: bool = False) -> None:
-        """Say it; `size` is that of what it carries, in bytes. What is urgent goes at once: somebody waits for it."""
+        """Say it; `size` is that of what it carries, in bytes. What is urgent goes at once, with what came before."""
         taken = size + _FRAME_BYTES
         self._frames.append((frame, taken))
         self._unsent += taken

@@ -94,9 +94,9 @@ class _Tunnel:
         """See ToCaller."""
         await self._outgoing.room()
 
-    def say(self, frame: pb.ServerFrame, size: int = 0, *, urgent: bool = False) -> None:
-        """Send it with whatever else is to be said at the moment."""
-        self._outgoing.add(frame, size, urgent=urgent)
+    def say(self, frame: pb.ServerFrame, size: int = 0) -> None:
+        """Send it with whatever else is to be said. Somebody waits for all but the messages in the midst of a call."""
+        self._outgoing.add(frame, size, urgent=not frame.HasField("message"))
 
     def forget(self, number: int) -> None:
         """The call is over."""
@@ -191,7 +191,7 @@ class _Answers:
         self._tunnel.say(pb.ServerFrame(call=self._number, message=message), len(message))
 
     def grant(self, size: int) -> None:
-        self._tunnel.say(pb.ServerFrame(call=self._number, grant=size), urgent=True)
+        self._tunnel.say(pb.ServerFrame(call=self._number, grant=size))
 
     def end(self, outcome: Outcome) -> None:
         self.tell_end(outcome)
