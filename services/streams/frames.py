@@ -34,7 +34,7 @@ def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int 
     if n is None and event.final:
         raise InvalidArgument(("event.n", "is required of a final event"))
     if not event.HasField("timestamp"):
-        event.timestamp.CopyFrom(_timestamp(now))
+        _set(event.timestamp, now)
     match type:
         case "message_delta":
             return _delta(run, event.message_delta, _seconds(event.timestamp))
@@ -48,19 +48,24 @@ def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int 
 
 def to_wire(session: SessionKey, frame: Frame, now: float) -> bytes:
     """The SubscribeResponse of a frame, serialised: what all readers are sent alike is made once."""
-    if isinstance(frame, StoredEvent | TextDelta | TextSnapshot):
-        if frame.frame is None:
-            frame.frame = _wire(_shared(session, frame))
-        return frame.frame
-    return _wire(_own(session, frame, now))
+    response = event_service_pb2.SubscribeResponse()
+    if not isinstance(frame, StoredEvent | TextDelta | TextSnapshot):
+        _tell_one(response.event, session, frame, now)
+        return response.SerializeToString()
+    if frame.frame is None:
+        _tell_all(response.event, session, frame)
+        frame.frame = response.SerializeToString()
+    return frame.frame
 
 
-def _shared(session: SessionKey, frame: StoredEvent | Text) -> event_pb2.Event:
+def _tell_all(event: event_pb2.Event, session: SessionKey, frame: StoredEvent | Text) -> None:
     if isinstance(frame, StoredEvent):
-        event = event_pb2.Event.FromString(frame.payload)
+        event.MergeFromString(frame.payload)
         event.id = str(frame.id)
-        return event
-    event = event_pb2.Event(session_id=session.session_id, run_id=frame.run_id, timestamp=_timestamp(frame.timestamp))
+        return
+    event.session_id = session.session_id
+    event.run_id = frame.run_id
+    _set(event.timestamp, frame.timestamp)
     if isinstance(frame, TextDelta):
         event.message_delta.offset = frame.offset
     body = event.message_delta if isinstance(frame, TextDelta) else event.message_snapshot
@@ -71,11 +76,13 @@ def _shared(session: SessionKey, frame: StoredEvent | Text) -> event_pb2.Event:
         body.agent_id = frame.agent_id
     body.generation = frame.generation
     body.text = frame.text
-    return event
 
 
-def _own(session: SessionKey, frame: Heartbeat | ResyncRequired | StreamEnded, now: float) -> event_pb2.Event:
-    event = event_pb2.Event(session_id=session.session_id, timestamp=_timestamp(now))
+def _tell_one(
+    event: event_pb2.Event, session: SessionKey, frame: Heartbeat | ResyncRequired | StreamEnded, now: float
+) -> None:
+    event.session_id = session.session_id
+    _set(event.timestamp, now)
     match frame:
         case Heartbeat(id):
             event.heartbeat.SetInParent()
@@ -87,11 +94,6 @@ def _own(session: SessionKey, frame: Heartbeat | ResyncRequired | StreamEnded, n
         case StreamEnded(reason):
             event.stream_ended.reason = reason.text
             event.stream_ended.resumable = reason.resumable
-    return event
-
-
-def _wire(event: event_pb2.Event) -> bytes:
-    return event_service_pb2.SubscribeResponse(event=event).SerializeToString()
 
 
 def _delta(run: RunKey, delta: event_pb2.MessageDelta, at: float) -> TextDelta:
@@ -119,8 +121,10 @@ def _snapshot(run: RunKey, snapshot: event_pb2.MessageSnapshot, at: float) -> Te
     )
 
 
-def _timestamp(seconds: float) -> Timestamp:
-    return Timestamp(seconds=int(seconds), nanos=int(seconds % 1 * 1_000) * 1_000_000)
+def _set(timestamp: Timestamp, seconds: float) -> None:
+    whole = int(seconds)
+    timestamp.seconds = whole
+    timestamp.nanos = int((seconds - whole) * 1_000) * 1_000_000
 
 
 def _seconds(timestamp: Timestamp) -> float:

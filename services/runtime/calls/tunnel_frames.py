@@ -10,7 +10,7 @@ from services.runtime.calls.flow import Metadata
 
 Frame = TypeVar("Frame")
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.01
 """Between two messages of a tunnel: so long what is to be said waits for what else there is. After a quiet moment, the
 first goes at once, and so does what is urgent."""
 _MOMENT_SECONDS = 0.003
