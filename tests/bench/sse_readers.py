@@ -15,7 +15,8 @@ from tests.bench.load_process import obey
 # `mark` puts it into a text; neither JSON nor SSE has another word for it.
 _MARK = re.compile(rb"@(\d+\.\d+)@")
 _ENDED = re.compile(rb'event: (?:stream_ended|problem)\ndata: [^\n]*"reason":"(\w+)"')
-_TEXT = re.compile(rb'"offset":\d+,"text":"([^"]*)"')
+# More of a text, or what there was of it before its reader came.
+_TEXT = re.compile(rb'"generation":\d+,(?:"offset":\d+,)?"text":"([^"]*)"')
 _BEGINNINGS = (b"\nid: ", b"\ndata: ", b": begun")
 _AT_ONCE = 50
 
