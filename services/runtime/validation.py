@@ -70,6 +70,7 @@ class Found(list[Violation]):
 
     @property
     def full(self) -> bool:
+        """Whether that is enough."""
         return len(self) >= self._enough
 
 
