@@ -267,6 +267,10 @@ async def held_at_the_last_batch(suite: Suite, endpoint: FakeModel) -> AsyncIter
             await process.wait()
 
 
+def broken_off(endpoint: FakeModel) -> bool:
+    return [each.outcome for each in endpoint.embeddings(GATE)] == ["closed_by_client"]
+
+
 def assert_only_the_last_batch_is_embedded_again(estate: Estate, endpoint: FakeModel, before: Sequence[str]) -> None:
     again = embedded(endpoint)[len(before) :]
     assert 0 < len(again) <= 32
@@ -279,6 +283,8 @@ async def test_kill_in_the_middle_costs_one_batch(estate: Estate, folder: Path) 
         async with held_at_the_last_batch(suite, endpoint) as process:
             process.kill()
             await process.wait()
+        # The endpoint learns of it later: it would answer what nobody waits for any more.
+        await eventually(lambda: broken_off(endpoint), what="the end of the last batch")
         before = embedded(endpoint)
         endpoint.open_gate(GATE)
         assert (await migrate(suite)).code == 0
@@ -295,6 +301,7 @@ async def test_endpoint_that_goes_away_in_the_middle_is_one_line_and_the_command
         async with held_at_the_last_batch(suite, endpoint) as process:
             endpoint.stop()
             out, err = await process.communicate()
+        assert broken_off(endpoint)
         assert process.returncode is not None
         line = one_line(Result(process.returncode, out.decode(), err.decode()))
         assert "cannot be reached" in line
