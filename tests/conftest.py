@@ -64,8 +64,8 @@ async def database_place(request: pytest.FixtureRequest, tmp_path: Path) -> Asyn
 def pytest_collection() -> Generator[None, object, object]:
     """Let the garbage collector pass over what stays to the end.
 
-    Else it looks through all of it again and again, and so long everything here stands still, the fake servers too: on a
-    busy machine for up to three seconds.
+    Else it looks through all of it again and again, and so long everything here stands still, the fake servers too: up
+    to three seconds on a busy machine.
     """
     gc.disable()
     try:

@@ -334,9 +334,7 @@ async def test_callers_that_vanish_at_any_moment_leave_nothing_behind(
 # The queue
 
 
-async def test_agent_is_busy_from_its_first_task_to_its_last(
-    answering: Agents, user: User, model: FakeModel
-) -> None:
+async def test_agent_is_busy_from_its_first_task_to_its_last(answering: Agents, user: User, model: FakeModel) -> None:
     agent_id = await make(answering, user, concurrency_limit=2)
     instruction = Script(gate="all are there").directive()
     calls = [answering.execute(user, agent_id, instruction) for _ in range(2)]
