@@ -293,7 +293,7 @@ async def test_without_redis_nobody_enters_who_runs_goes_on_and_leaving_is_no_fa
 async def test_redis_that_does_not_answer_keeps_nobody_waiting_for_long(
     world: World, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_client, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(redis_client, "ANSWER_SECONDS", 0.6)
     ann = await world.replica(own_redis)
     running = await world.runs(ann, 1)
     own_redis.send(signal.SIGSTOP)
