@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from codelab_client.channel import connect
 from tests.e2e.approving import asking, call, waiting
-from tests.e2e.client import Api, Chat, answer, signed_in
+from tests.e2e.client import FINAL_STATES, Api, Chat, answer, signed_in
 from tests.e2e.contract import Answer, Ids, Position, Rpc, ask_grpc, ask_http, every_rpc
 from tests.e2e.polling import eventually
 from tests.e2e.suite import SERVICES, Suite
@@ -64,7 +64,9 @@ class Person:
         return [await self.grpc(rpc, ids), *routes]
 
     async def possessions(self) -> dict[str, str]:
-        """What every RPC that reads says of both projects."""
+        """What every RPC that reads says of both projects, once nothing goes on in them."""
+        for estate in (self.estate, self.other):
+            await eventually(lambda chat=estate.chat: is_still(chat), what="the end of all runs")
         found = {}
         for estate, rpc in itertools.product((self.estate, self.other), PUBLIC):
             if rpc.reads and not rpc.descriptor.server_streaming:
@@ -73,6 +75,21 @@ class Person:
                 assert said.status == "OK", (str(rpc), said)
                 found[f"{rpc} of {estate.resources['project']}"] = said.text
         return found
+
+
+async def is_still(chat: Chat) -> bool:
+    """Whether nothing goes on in the project: no run, and no agent that is busy.
+
+    Nor is there an event that is to be recorded as published: with that a session's last_event_id moves.
+    """
+    runs = (await answer(chat.http.get(f"{chat.project_path}/runs", params={"page_size": 200})))["runs"]
+    events = [event for run in runs for event in await chat.timeline(run["id"])]
+    agents = (await answer(chat.http.get(f"{chat.project_path}/agents")))["agents"]
+    return (
+        all(run["state"] in {*FINAL_STATES, "waiting_approval"} for run in runs)
+        and all(event["id"] for event in events)
+        and all(each["status"] == "ready" for each in agents)
+    )
 
 
 async def estate_of(api: Api) -> Estate:
@@ -84,21 +101,11 @@ async def estate_of(api: Api) -> Estate:
     [approval, _] = await waiting(asks, waits["id"])
     await answer(chat.send("Hello."))
     reply = await answer(chat.send("Hello again."))
-    # Whatever can be done with a run can be done with one that is cancelled.
-    run = await chat.start(f"Never mind. {Script(fault='hang').directive()}")
+    # Whatever can be done with a run can be done with one that is cancelled. Who tries it again is answered.
+    run = await chat.start(f"Never mind. {Script(fault='hang', times=1, key=chat.session_id).directive()}")
     await answer(chat.cancel(run["id"]))
 
-    async def still() -> bool:
-        events = [
-            event
-            for of, run_id in ((chat, reply["run_id"]), (chat, run["id"]), (asks, waits["id"]))
-            for event in await of.timeline(run_id)
-        ]
-        agents = (await answer(api.http.get(f"{chat.project_path}/agents")))["agents"]
-        return all(event["id"] for event in events) and all(each["status"] == "ready" for each in agents)
-
-    # Until its events are recorded as published, a session's last_event_id moves, and its agent may be busy.
-    await eventually(still)
+    await eventually(lambda: is_still(chat))
     resources = {
         "project": chat.project_id,
         "session": chat.session_id,
