@@ -105,7 +105,11 @@ class Executor:
     @asynccontextmanager
     async def working(self, lease_seconds: float) -> AsyncIterator[None]:
         """Keep leases and take over what nobody works on while the block runs; what there is already at once."""
-        await self._adopt_orphans()
+        try:
+            await self._adopt_orphans()
+        except DatabaseUnavailable as error:
+            # No reason not to start: they are looked for again.
+            log.warning("runs are taken over later", cause=error.cause)
         async with (
             repeating("renew leases", self._renew, lease_seconds / 3, wake=self._changed_elsewhere),
             repeating("take over runs", self._adopt_orphans, lease_seconds / 2),

@@ -30,6 +30,7 @@ from services.orchestrator.model import (
 from services.orchestrator.service import RunService
 from services.orchestrator.tables import run_tasks
 from services.orchestrator.waiting import Waiting
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.ids import new_id
 from tests.conformance.orchestrator_stores import NOW, ONE, TWO, Stores, a_message, lease_of, stores_in
 from tests.databases import Place
@@ -234,6 +235,23 @@ async def test_all_that_nobody_works_on_is_taken_however_much_it_is(
         await world.stores.expire((await world.stores.running(ann, await world.stores.session(ann))).run_id)
     await world.executor._adopt_orphans()
     await world.agents.until(lambda: len(world.agents.began) == 8)
+
+
+async def test_database_that_is_away_as_the_process_starts_puts_off_what_is_taken_over_and_not_the_start(
+    world: World, ann: Owner, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, orphaned = await world.stores.running(ann, chat), world.stores.runs.orphaned
+    await world.stores.expire(left.run_id)
+    outages = iter([DatabaseUnavailable("restarting")])
+
+    async def later(limit: int) -> list[str]:
+        for outage in outages:
+            raise outage
+        return await orphaned(limit)
+
+    monkeypatch.setattr(world.stores.runs, "orphaned", later)
+    async with world.executor.working(lease_seconds=0.2):
+        await world.agents.until(lambda: [each.run_id for each in world.agents.began] == [left.run_id])
 
 
 async def test_run_that_cannot_be_taken_does_not_keep_others_from_it(
