@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
 from services.runtime.interceptors import Call, Interceptor
+from services.runtime.interceptors import Check as RequestCheck
 from services.runtime.resource_ids import settle_ids
 from services.runtime.struct_rules import wrong_json
 
@@ -40,12 +41,15 @@ _STRUCT = "google.protobuf.Struct"
 class ValidationInterceptor(Interceptor):
     """Refuses requests whose values break the rules, naming every field that does. Ids pass in their one form."""
 
-    def check(self, call: Call, request: Message) -> None:
+    def check_of(self, call: Call) -> RequestCheck:
         """Raise InvalidArgument with all violations."""
-        violations = tuple(validate(request))
-        if violations:
-            raise InvalidArgument(*violations)
-        settle_ids(request)
+        return _admit
+
+
+def _admit(request: Message) -> None:
+    if violations := validate(request):
+        raise InvalidArgument(*violations)
+    settle_ids(request)
 
 
 def validate(request: Message) -> list[Violation]:
@@ -57,7 +61,7 @@ def validate(request: Message) -> list[Violation]:
     mask = _update_mask(request)
     if mask is not None:
         return list(islice(_masked_violations(request, mask), MAX_VIOLATIONS))
-    found = Found(MAX_VIOLATIONS)
+    found = Found()
     _checker(request.DESCRIPTOR)(request, "", found)
     return found[:MAX_VIOLATIONS]
 
@@ -65,13 +69,12 @@ def validate(request: Message) -> list[Violation]:
 class Found(list[Violation]):
     """What is wrong. Once it is `full`, no more need be looked for."""
 
-    def __init__(self, enough: float) -> None:
-        self._enough = enough
+    enough: float = MAX_VIOLATIONS
 
     @property
     def full(self) -> bool:
         """Whether that is enough."""
-        return len(self) >= self._enough
+        return len(self) >= self.enough
 
 
 def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]:
@@ -80,7 +83,8 @@ def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]
         if check is None:
             continue
         # What the mask leaves out must not hide the rest.
-        found = Found(math.inf)
+        found = Found()
+        found.enough = math.inf
         check(request, "", found)
         if field.message_type is not None and not _is_well_known(field.message_type):
             yield from _unknown_paths(mask, field.message_type)

@@ -9,6 +9,7 @@ from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_s
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.auth import TokenMinter, current_caller
+from services.runtime.calls.served import ServedCall
 from services.runtime.errors import InvalidArgument
 from services.runtime.tickets import resources_of
 from services.streams.errors import ReaderStalled
@@ -55,6 +56,9 @@ class EventServicer:
             async with self._service.subscribe(
                 session, after, _filter(request), caller.expires_at, cut
             ) as subscription:
+                if isinstance(context, ServedCall):
+                    write_now = context.write_now
+                    subscription.pass_to(lambda frame: write_now(to_wire(session, frame, self._clock())))
                 async for frame in subscription:
                     # Waits here for a reader that takes nothing. Yielding would leave a call that is cut off meanwhile
                     # without an end: who reads on later would wait for ever.
