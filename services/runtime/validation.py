@@ -195,6 +195,7 @@ def _field_check(field: "AnyField") -> Check | None:
     only_finite = field.cpp_type in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT) and not bounded
     holds_json = most is not None and field.message_type is not None and field.message_type.full_name == _STRUCT
     walked = inner is not None and _has_rules(inner, frozenset())
+    has_presence = field.has_presence
     if not required and wrong_value is None and most is None and not walked:
         return None
 
@@ -212,26 +213,33 @@ def _field_check(field: "AnyField") -> Check | None:
             elif wrong_value is not None and (wrong := wrong_value(element)):
                 found.append((f"{path}[{index}]", wrong))
 
-    def check(message: Message, prefix: str, found: Found) -> None:
+    def check_repeated(message: Message, prefix: str, found: Found) -> None:
+        check_each(getattr(message, name), f"{prefix}{name}", found)
+
+    def check_message(message: Message, prefix: str, found: Found) -> None:
+        if message.HasField(name):
+            if walked and inner is not None:
+                _checker(inner)(getattr(message, name), f"{prefix}{name}.", found)
+        elif required:
+            found.append((f"{prefix}{name}", "is required"))
+
+    def check_value(message: Message, prefix: str, found: Found) -> None:
         value = getattr(message, name)
-        if field.is_repeated:
-            check_each(value, f"{prefix}{name}", found)
-            return
-        absent = not message.HasField(name) if field.has_presence else not value
+        absent = not message.HasField(name) if has_presence else not value
         if absent and required:
             found.append((f"{prefix}{name}", "is required"))
         # Zero is a value to a number without presence: it is held against its rules.
-        elif absent and (field.has_presence or isinstance(value, str)):
+        elif absent and (has_presence or isinstance(value, str)):
             return
         elif wrong_value is not None:
             if wrong := wrong_value(value):
                 found.append((f"{prefix}{name}", wrong))
         elif holds_json and most is not None:
             found.extend(islice(wrong_json(value, f"{prefix}{name}", most), MAX_VIOLATIONS))
-        elif walked and inner is not None:
-            _checker(inner)(value, f"{prefix}{name}.", found)
 
-    return check
+    if field.is_repeated:
+        return check_repeated
+    return check_value if inner is None else check_message
 
 
 def _has_rules(descriptor: "AnyDescriptor", within: frozenset[str]) -> bool:

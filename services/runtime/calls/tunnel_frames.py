@@ -11,7 +11,7 @@ from services.runtime.calls.flow import Metadata
 Frame = TypeVar("Frame")
 Added = TypeVar("Added", covariant=True)
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """Between two messages of a tunnel: so long what is to be said waits for what else there is. After a quiet moment, the
 first goes at once, and so does what is urgent."""
 _MOMENT_SECONDS = 0.003
