@@ -14,7 +14,7 @@ Added = TypeVar("Added", covariant=True)
 GATHER_SECONDS = 0.02
 """Between two messages of a tunnel: so long what is to be said waits for what else there is. After a quiet moment, the
 first goes at once, and so does what is urgent."""
-_MOMENT_SECONDS = 0.003
+_MOMENT_SECONDS = 0.005
 """What is so nearly over is not waited for: a wake-up costs more than it would save."""
 _ENOUGH_BYTES = 32 * 1024
 """So much is not kept waiting for more: it is the half of a call's window."""
