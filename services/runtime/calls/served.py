@@ -31,6 +31,7 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         """How it ends if its handler is cancelled; None while nobody did."""
         self._caller = caller
         self.inbox = Inbox(caller.grant)
+        """What its caller asked and nobody has read."""
         self._window = Window()
         self._begun = self._over = self._aborted = False
         self._code = grpc.StatusCode.OK
