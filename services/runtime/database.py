@@ -139,9 +139,11 @@ class Database(Protocol):
 async def lock_rows(connection: AsyncConnection, ids: sa.Column[str], *where: sa.ColumnElement[bool]) -> None:
     """Lock the rows until the transaction ends, in the order of their ids.
 
-    Who is to change several rows begins so: two that lock the same rows in different orders wait for each other.
+    Who is to change several rows begins so: two that lock the same rows in different orders wait for each other. No
+    more is locked than an UPDATE does: whoever holds a row that refers to one of these, which PostgreSQL then looks for
+    when they change theirs for the second time, must not wait for somebody who waits for them.
     """
-    await connection.execute(sa.select(ids).where(*where).order_by(ids).with_for_update())
+    await connection.execute(sa.select(ids).where(*where).order_by(ids).with_for_update(key_share=True))
 
 
 def prepared(build: Callable[..., Statement]) -> Callable[..., tuple[Statement, dict[str, Any]]]:

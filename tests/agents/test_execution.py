@@ -334,11 +334,15 @@ async def test_callers_that_vanish_at_any_moment_leave_nothing_behind(
 # The queue
 
 
-async def test_agent_is_busy_from_its_first_task_to_its_last(answering: Agents, user: User) -> None:
+async def test_agent_is_busy_from_its_first_task_to_its_last(answering: Agents, user: User, model: FakeModel) -> None:
     agent_id = await make(answering, user, concurrency_limit=2)
-    script = Script(chunks=8, token_seconds=0.05).directive()
-    calls = [answering.execute(user, agent_id, f"Number {number}. {script}") for number in range(3)]
-    told = [kinds(events) for events in await asyncio.gather(*map(events_of, calls))]
+    instruction = Script(gate="all are there").directive()
+    calls = [answering.execute(user, agent_id, instruction) for _ in range(2)]
+    read = [await until(call, "thinking") for call in calls]
+    calls.append(answering.execute(user, agent_id, instruction))
+    read.append(await until(calls[-1], "queued"))
+    model.open_gate("all are there")
+    told = [kinds(begun + await events_of(call)) for begun, call in zip(read, calls, strict=True)]
     assert sum("busy" in each for each in told) == 1
     assert sum("ready" in each for each in told) == 1
     assert sum("queued" in each for each in told) == 1

@@ -228,7 +228,7 @@ async def test_commands_leave_no_descriptor_open(tool: RunCommand) -> None:
     before = open_descriptors()
     for command in ("true", "exit 1", "yes"):
         await said_by(tool, command)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_what_shall_be_hidden_cannot_be_seen_below_usr(road: str, folder: Path) -> None:

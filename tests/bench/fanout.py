@@ -35,6 +35,8 @@ AIMS = {"cpu_us": 100.0, "p50_ms": 25.0, "stream_kb": 60.0, "acks_of_alone": 1.5
 TEXT_BYTES = 60
 """Of a delta: a dozen tokens, as they come together."""
 HEAVY_BYTES = 16_384
+ARRIVES_SECONDS = 30.0
+"""What has not arrived so long after the last was published is missing."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,9 @@ async def deliver(what: str, door: Door, readers: LoadProcess, size: Size, of: W
     memory = grown(memory_of(door), memory, 1024 / len(watched))
     before = cpu_of(door)
     published = await door.publish(of.rate, size.seconds, TEXT_BYTES)
-    await asyncio.sleep(size.settle_seconds)
     deliveries = published * len(watched) // len(sessions)
+    await readers.do("arrived", count=deliveries, within=ARRIVES_SECONDS)
+    await asyncio.sleep(size.settle_seconds)
     cpu = grown(cpu_of(door), before, 1e6 / deliveries)
     delays = [1000 * delay for delay in await readers.do("delays")]
     await readers.do("close")

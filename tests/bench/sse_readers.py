@@ -88,6 +88,15 @@ class Readers:
             await asyncio.gather(*(reader.begun for reader in group))
         return len(self._readers)
 
+    async def arrived(self, count: int, within: float) -> bool:
+        """Return once so much of what is marked has come since the last time; False if it has not within so long."""
+        until = time.monotonic() + within
+        while sum(len(reader.delays) for reader in self._readers) < count:
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
     async def delays(self) -> list[float]:
         """How long what is marked was on its way, since the last time, in the order of the readers."""
         found = [delay for reader in self._readers for delay in reader.delays]
@@ -131,7 +140,7 @@ class Readers:
 
 async def main() -> None:
     readers = Readers()
-    await obey({step: getattr(readers, step) for step in ("open", "delays", "wake", "close", "answers")})
+    await obey({step: getattr(readers, step) for step in ("open", "arrived", "delays", "wake", "close", "answers")})
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ async def test_who_asks_for_nothing_finds_a_reached_limit_in_the_log(
 
 
 async def test_connection_that_says_nothing_is_given_up(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(subscription, "SILENCE_SECONDS", 0.5)
     async with Client(scripted.address, token="t") as client, watching(client) as events:
         scripted.streams = [[beat("e-1")], [beat("e-2")], [numbered(3)]]
         scripted.silent = True

@@ -230,13 +230,15 @@ async def test_throttled_agent_runs_no_more_than_its_concurrency_and_who_runs_go
 
 
 async def test_burst_opens_again_by_itself_for_those_that_wait(bursting: Door, bus: AgentBus, agent: str) -> None:
-    await bursting.run()
-    await bus.throttle(agent, 0.3)
+    running = [await bursting.run() for _ in range(3)]
     waiting = [await bursting.queue(ahead=number) for number in range(3)]
+    await bus.throttle(agent, 0.3)
+    for each in running[:2]:
+        await each.place.leave()
     await waiting[0].turn()
     await waiting[1].turn()
     assert not waiting[2].runs
-    await waiting[2].is_told(2, 0)
+    await eventually(lambda: waiting[2].told[-1] == 0, what="the first place in the queue")
 
 
 async def test_throttle_outlives_the_tasks_that_met_it(bursting: Door, bus: AgentBus, agent: str) -> None:

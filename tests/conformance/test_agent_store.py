@@ -404,8 +404,8 @@ async def test_one_attempt_claimed_at_once_is_had_once(store: AgentStore, owner:
 async def test_transactions_cancelled_at_any_point_hold_nothing_up(store: AgentStore, owner: Owner) -> None:
     mine = await space(store, owner)
     ends: list[object] = []  # Kept: an exception holds the frames it came through, and they what they held.
-    async with asyncio.timeout(8):  # A lock that is left behind is waited for longer.
-        for number in range(60):
+    for number in range(60):
+        async with asyncio.timeout(8):  # A lock that is left behind is waited for longer.
             claim = asyncio.create_task(store.claim(owner, mine.id, Claim("run", f"task {number}", 1, 1), NOW))
             for _ in range(number * 2):
                 await asyncio.sleep(0)

@@ -264,11 +264,13 @@ async def test_call_that_has_ended_is_not_made_again(tmp_path: Path) -> None:
             made.call("unary_unary", name, method="again", timeout=timeout)
             for name, timeout in ((b"left", 30), (b"late", 0.05), (b"patient", 30))
         )
-        await eventually(lambda: len(attempts) == 3)
+        await eventually(lambda: attempts[b"left"] and attempts[b"patient"])
         assert left.cancel()
-        codes = [await each.code() for each in (left, late, patient)]
-        assert [code.name for code in codes] == ["CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"]
-        assert attempts == {b"left": 1, b"late": 1, b"patient": 4}
+        assert [(await each.code()).name for each in (left, late)] == ["CANCELLED", "DEADLINE_EXCEEDED"]
+        # One each, if this machine is not too busy; the patient one has its others still before it.
+        before = dict(attempts)
+        assert (await patient.code()).name == "UNAVAILABLE"
+        assert attempts == {**before, b"patient": 4}
         await made.server.stop()
 
 

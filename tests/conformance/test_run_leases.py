@@ -34,6 +34,7 @@ from tests.conformance.orchestrator_stores import (
     types,
 )
 from tests.databases import Place
+from tests.held_database import until_waiting
 from tests.postgres import PostgresServer
 
 
@@ -220,6 +221,22 @@ async def test_what_a_frozen_process_holds_is_neither_adopted_nor_waited_for(
         assert await store.adopt(chat, TWO, NOW) is None
         assert await store.orphaned(10) == [chat]
     assert taken(await store.adopt(chat, TWO, NOW)).epoch == lease.epoch + 1
+
+
+@pytest.mark.server_backed
+async def test_what_is_told_of_a_run_and_what_happens_to_it_do_not_block_each_other(place_on_server: Place) -> None:
+    stores = await stores_in(place_on_server)
+    ann = await stores.project()
+    lease = await stores.running(ann, await stores.session(ann))
+    happening = sa.update(runs).where(runs.c.id == lease.run_id).values(event_count=runs.c.event_count)
+    async with place_on_server.open().write() as writing:
+        await writing.execute(happening)
+        telling = asyncio.create_task(stores.runs.acknowledge([(lease.run_id, 1, "epoch-1")]))
+        async with asyncio.timeout(30):
+            await until_waiting(place_on_server, telling)
+        # The second time in one transaction PostgreSQL holds the run's session too: see lock_rows.
+        await writing.execute(happening)
+    await telling
 
 
 @pytest.mark.server_backed

@@ -99,7 +99,8 @@ class Caller:
             problem = response.json()
             return Answer(None, problem["code"], problem["reason"], problem["metadata"])
         if binding.rpc.streaming:
-            return Answer([json.loads(line) for line in response.text.splitlines() if line])
+            # Not `splitlines`: U+2028, which may stand in a text, ends no line of NDJSON.
+            return Answer([json.loads(line) for line in response.text.split("\n") if line])
         return Answer(response.json() if response.content else {})
 
     async def _ask_grpc(self, binding: Binding, values: dict[str, Any], whole: bool, timeout: float) -> Answer:

@@ -323,6 +323,10 @@ async def running(layout: Layout, folder: Path, **settings: str) -> AsyncIterato
     try:
         await suite.start()
         yield suite
+    except Exception as error:
+        # When a test whose own suite it is has failed, that is gone.
+        error.add_note(f"suite on {layout}\n{suite.logs()}")
+        raise
     finally:
         await suite.kill()
         LIVING.remove(suite)

@@ -59,7 +59,7 @@ async def test_command_that_ran_when_everything_was_killed_is_not_run_again(mode
         [command] = await waiting(chat, run["id"])
         log = folder / "data" / "workspaces" / user / chat.project_id / "log"
         await answer(approve(chat, command))
-        await eventually(log.exists, what="the command")
+        await eventually(lambda: log.exists() and log.read_text(), what="the command")
         await suite.kill()
         await suite.start()
         assert "nobody knows how it ended" in await ended(chat, run["id"])

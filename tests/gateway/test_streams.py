@@ -148,14 +148,17 @@ async def test_failure_after_the_first_frame_is_the_last_frame(client: httpx.Asy
 async def test_failure_after_acceptance_but_before_a_frame_is_the_last_frame(
     client: httpx.AsyncClient, garden: Garden
 ) -> None:
+    answered = asyncio.Event()
+
     async def break_off(context: grpc.aio.ServicerContext) -> None:
-        await asyncio.sleep(0.1)
+        await answered.wait()
         await fail(context, Unavailable("no light"))
 
     garden.on("WatchBed", events(garden, break_off))
-    answer = await client.get(EVENTS)
-    assert answer.status_code == 200
-    assert "event: problem" in answer.text
+    async with asyncio.timeout(30), client.stream("GET", EVENTS) as answer:
+        assert answer.status_code == 200
+        answered.set()
+        assert b"event: problem" in await answer.aread()
 
 
 async def test_headers_come_before_the_first_frame(client: httpx.AsyncClient, garden: Garden) -> None:

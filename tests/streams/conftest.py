@@ -13,6 +13,6 @@ _CHANNELS = {"network": grpc.aio.insecure_channel, "tunnel": in_tunnels}
 @pytest.fixture(params=_CHANNELS)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """Everything runs, and is called over plain gRPC or as services call each other."""
-    limits = StreamLimits(sweep_seconds=0.02, stalled_seconds=0.5, stop_seconds=0.5)
+    limits = StreamLimits(sweep_seconds=0.02, stop_seconds=0.5)
     async with a_world(tmp_path, limits, _CHANNELS[request.param]) as world:
         yield world

@@ -277,7 +277,7 @@ async def test_a_reader_who_leaves_costs_nothing_any_more(world: World) -> None:
 
 
 async def test_a_slow_reader_is_closed_alone_and_can_go_on(tmp_path: Path) -> None:
-    limits = StreamLimits(queue_frames=10, sweep_seconds=0.02, stalled_seconds=10, stop_seconds=0.1)
+    limits = StreamLimits(queue_frames=10, sweep_seconds=0.02, stalled_seconds=60, stop_seconds=0.1)
     async with a_world(tmp_path, limits) as world, world.publishing() as publishing:
         # A channel of its own, whose window is soon full.
         async with grpc.aio.insecure_channel(world.address, options=SMALL_WINDOW) as narrow, world.watching() as quick:

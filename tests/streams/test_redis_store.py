@@ -218,8 +218,8 @@ async def test_every_task_ends_with_the_store(world: World) -> None:
     before = asyncio.all_tasks()
     async with redis_stores(world.url) as (store, _):
         await store.read(SESSION)
-        assert asyncio.all_tasks() > before
-    assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() - before
+    assert asyncio.all_tasks() <= before
     with pytest.raises(EventsUnavailable):
         await asyncio.wait_for(store.read(SESSION), 5)
 
@@ -326,7 +326,7 @@ async def test_redis_that_comes_back_with_what_it_saved_knows_no_members_and_no_
 async def test_redis_that_does_not_answer_keeps_nobody_waiting_for_long(
     own_world: World, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_client, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(redis_client, "ANSWER_SECONDS", 0.6)
     store = await own_world.store()
     heard = Heard()
     with store.listen(SESSION, heard):
