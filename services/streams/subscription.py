@@ -163,7 +163,7 @@ class Subscription:
     def pass_to(self, send: Callable[[Frame], bool]) -> None:
         """Give `send` what comes while iterating waits for something: a reader that keeps up costs no task a wake-up.
 
-        It neither waits nor raises. What it returns False for is iterated, like everything that others are before.
+        It neither waits nor raises. What it returns False for is iterated, and so is whatever is behind that.
         """
         self._pass_on = send
 
@@ -240,10 +240,10 @@ class Subscription:
             if self.interrupted:
                 await self._go_on()
             else:
-                await self._stir()
+                await self._until_stirred()
         return self._queue.popleft()
 
-    async def _stir(self) -> None:
+    async def _until_stirred(self) -> None:
         self._waiting = True
         try:
             await self._stirred.wait()
