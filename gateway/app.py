@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -38,21 +38,18 @@ def build_app(settings: Settings) -> Starlette:
         streams.stop()
 
     health, documentation = HealthPages(site), DocumentationPages(site)
-    app = Starlette(
-        routes=[*health.routes(), *documentation.routes()],
-        middleware=[
-            Middleware(Edge, cors=CorsPolicy(settings.cors_origin_list)),
-            Middleware(
-                Transcoding,
-                routes=lambda: site.routes,
-                verifier=TokenVerifier(Keys.of(settings)),
-                streams=streams,
-            ),
-        ],
-        exception_handlers={HTTPException: _as_problem},
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=[*health.routes(), *documentation.routes()], lifespan=lifespan)
     app.router.redirect_slashes = False
+    # Put together here: Starlette would have its own layer for what is unforeseen around Edge, which needs none.
+    app.middleware_stack = Edge(
+        Transcoding(
+            ExceptionMiddleware(app.router, handlers={HTTPException: _as_problem}),
+            routes=lambda: site.routes,
+            verifier=TokenVerifier(Keys.of(settings)),
+            streams=streams,
+        ),
+        cors=CorsPolicy(settings.cors_origin_list),
+    )
     app.state.streams = streams
     app.state.site = site
     return app

@@ -281,6 +281,8 @@ class _Gentle:
         self._transport = transport
         self._end = end
         self._closing = False
+        # Found at once, and not by way of `__getattr__`: every event of a stream is written.
+        self.write = transport.write
 
     def close(self) -> None:
         if not self.is_closing():

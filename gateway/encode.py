@@ -7,19 +7,16 @@ UTC with milliseconds; Struct as plain JSON; tagged oneofs flattened. 64-bit int
 import base64
 import math
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
 
 from gateway.contract import WELL_KNOWN, enum_names, is_map, message_of, optional_fields, tag_of
 
 Encode = Callable[[Any], Any]
-# What a message's plain dict still needs: (message, value read so far) -> JSON value.
-_Fix = Callable[[Any, Any], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WIDE_INTEGERS = {
@@ -30,10 +27,7 @@ _WIDE_INTEGERS = {
     FieldDescriptor.TYPE_SFIXED64,
 }
 # Values of these types, when unset, are empty rather than absent: a Struct is a plain object for its readers.
-_EMPTY_WHEN_UNSET: dict[str, Callable[[], Any]] = {
-    f"{WELL_KNOWN}Struct": dict,
-    f"{WELL_KNOWN}ListValue": list,
-}
+_EMPTY_WHEN_UNSET = {f"{WELL_KNOWN}Struct": "{}", f"{WELL_KNOWN}ListValue": "[]"}
 
 
 class Encoders:
@@ -62,66 +56,53 @@ class Encoders:
         return encode
 
     def _compile(self, message: Descriptor) -> Encode:
+        """One dict literal, written as source: a loop over the fields takes twice as long, and events are many."""
         optional = optional_fields(message)
-        members: set[str] = set()
-        names: list[str] = []
-        fixes: list[tuple[str, _Fix]] = []
-        tags: list[Callable[[Any, dict[str, Any]], None]] = []
+        names: dict[str, Any] = {}
+        items: list[str] = []
+        tags: dict[str, str] = {}
         for field in message.fields:
             oneof = field.containing_oneof
             tag = tag_of(oneof) if oneof is not None else None
             if oneof is not None and tag is not None:
-                if oneof.name not in members:
-                    members.add(oneof.name)
-                    tags.append(self._tag(oneof.name, tag.type_field, tag.value_field, oneof.fields))
-                continue
-            names.append(field.name)
-            fix = self._fix(field, field.name in optional or oneof is not None)
-            if fix is not None:
-                fixes.append((field.name, fix))
-        return _assemble(names, fixes, tags)
-
-    def _tag(self, name: str, type_field: str, value_field: str, members: Iterable[FieldDescriptor]) -> Any:
-        encoders = {member.name: (attrgetter(member.name), self._value(member)) for member in members}
-
-        def add(value: Any, out: dict[str, Any]) -> None:
-            chosen = value.WhichOneof(name)
-            out[type_field] = chosen
-            if chosen is None:
-                out[value_field] = None
+                if oneof.name not in tags:
+                    tags[oneof.name] = self._tag(oneof, tag.type_field, tag.value_field, names)
             else:
-                get, encode = encoders[chosen]
-                member = get(value)
-                out[value_field] = member if encode is None else encode(member)
+                nullable = field.name in optional or oneof is not None
+                items.append(f"{field.name!r}: {self._field(field, nullable, names)}")
+        exec(f"def encode(m):\n    return {{{', '.join([*items, *tags.values()])}}}", names)
+        encode: Encode = names["encode"]
+        return encode
 
-        return add
+    def _tag(self, oneof: OneofDescriptor, type_field: str, value_field: str, names: dict[str, Any]) -> str:
+        """The source of a flattened oneof's two items."""
+        encoders = _named({member.name: self._value(member) or _same for member in oneof.fields}, names)
+        value = f"{encoders}[chosen](getattr(m, chosen)) if chosen is not None else None"
+        return f"{type_field!r}: (chosen := m.WhichOneof({oneof.name!r})), {value_field!r}: {value}"
 
-    def _fix(self, field: FieldDescriptor, nullable: bool) -> _Fix | None:
-        """What turns the field's Python value into its JSON value; None if they are the same."""
-        name = field.name
+    def _field(self, field: FieldDescriptor, nullable: bool, names: dict[str, Any]) -> str:
+        """The source of a field's JSON value. What it calls is added to `names`."""
+        # Not as an attribute: a field may have the name of a keyword.
+        read = f"getattr(m, {field.name!r})"
         if is_map(field):
-            return self._map(field)
+            return f"{_named(self._map(field), names)}({read})"
         encode = self._value(field)
         if field.is_repeated:
-            return (lambda _, values: list(values)) if encode is None else _each(encode)
-        if field.message_type is not None:
-            encode = self.of(field.message_type)
-            empty = None if nullable else _EMPTY_WHEN_UNSET.get(field.message_type.full_name)
-            if empty is not None:
-                return lambda message, value: encode(value) if message.HasField(name) else empty()
-            return lambda message, value: encode(value) if message.HasField(name) else None
-        if nullable:
-            if encode is None:
-                return lambda message, value: value if message.HasField(name) else None
-            return lambda message, value: encode(value) if message.HasField(name) else None
-        return None if encode is None else (lambda _, value: encode(value))
+            return f"list({read})" if encode is None else f"[{_named(encode, names)}(each) for each in {read}]"
+        value = read if encode is None else f"{_named(encode, names)}({read})"
+        unset = "None"
+        if not nullable:
+            if field.message_type is None:
+                return value
+            unset = _EMPTY_WHEN_UNSET.get(field.message_type.full_name, unset)
+        return f"{value} if m.HasField({field.name!r}) else {unset}"
 
-    def _map(self, field: FieldDescriptor) -> _Fix:
+    def _map(self, field: FieldDescriptor) -> Encode:
         entry = message_of(field)
         encode = self._value(entry.fields_by_name["value"]) or _same
         if entry.fields_by_name["key"].type == FieldDescriptor.TYPE_BOOL:
-            return lambda _, value: {("true" if key else "false"): encode(item) for key, item in value.items()}
-        return lambda _, value: {str(key): encode(item) for key, item in value.items()}
+            return lambda value: {("true" if key else "false"): encode(item) for key, item in value.items()}
+        return lambda value: {str(key): encode(item) for key, item in value.items()}
 
     def _value(self, field: FieldDescriptor) -> Encode | None:
         """The encoder of one value of a field; None if the Python value is the JSON value."""
@@ -140,39 +121,11 @@ class Encoders:
         return None
 
 
-def _assemble(
-    names: list[str], fixes: list[tuple[str, _Fix]], tags: list[Callable[[Any, dict[str, Any]], None]]
-) -> Encode:
-    """One function for a message: read all fields in one call, then mend those whose Python value is not JSON."""
-    if not names:
-        read: Callable[[Any], tuple[Any, ...]] = _nothing
-    elif len(names) == 1:
-        only = attrgetter(names[0])
-
-        def read(message: Any) -> tuple[Any, ...]:
-            return (only(message),)
-
-    else:
-        read = attrgetter(*names)
-    keys = tuple(names)
-
-    def encode(message: Any) -> Any:
-        out = dict(zip(keys, read(message), strict=True))
-        for key, fix in fixes:
-            out[key] = fix(message, out[key])
-        for add in tags:
-            add(message, out)
-        return out
-
-    return encode
-
-
-def _each(encode: Encode) -> _Fix:
-    return lambda _, values: [encode(value) for value in values]
-
-
-def _nothing(_: Any) -> tuple[Any, ...]:
-    return ()
+def _named(value: Any, names: dict[str, Any]) -> str:
+    """Give a value a name that source can use."""
+    name = f"_{len(names)}"
+    names[name] = value
+    return name
 
 
 def _same(value: Any) -> Any:

@@ -25,6 +25,7 @@ class Framing:
         self._id = field_with(shown, "event_id")
         self._tag = tagged_oneof(shown)
         self._heartbeats = _heartbeats(self._tag)
+        self._data = _before_data(self._tag)
 
     def sse(self, response: bytes) -> bytes:
         """A block of the event stream."""
@@ -50,10 +51,14 @@ class Framing:
         if kind in self._heartbeats:
             # A block with only an id moves the browser's cursor and raises no event.
             return f"id: {event_id}\n\n".encode() if event_id else b": heartbeat\n\n"
-        head = f"id: {event_id}\n" if event_id else ""
-        if kind is not None:
-            head += f"event: {kind}\n"
-        return b"%sdata: %s\n\n" % (head.encode(), orjson.dumps(self._transcoder.encode(message)))
+        block = b"%s%s\n\n" % (self._data[kind], orjson.dumps(self._transcoder.encode(message)))
+        return b"id: %s\n%s" % (event_id.encode(), block) if event_id else block
+
+
+def _before_data(tag: OneofDescriptor | None) -> dict[str | None, bytes]:
+    """What a block says before an event's JSON, by the event's kind."""
+    kinds = [member.name for member in tag.fields] if tag is not None else []
+    return {None: b"data: ", **{kind: f"event: {kind}\ndata: ".encode() for kind in kinds}}
 
 
 def _heartbeats(tag: OneofDescriptor | None) -> frozenset[str]:

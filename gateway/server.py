@@ -57,6 +57,8 @@ class GatewayServer:
                 log_config=None,
                 log_level="error",
                 server_header=False,
+                # Nothing here asks for the client's address or scheme.
+                proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )

@@ -42,7 +42,7 @@ from codelab_client.tokens import INTERNAL_AUDIENCE, service_token
 from services.runtime.claims import STREAM_AUDIENCE, Claims, TokenInvalid, TokenMissing
 from services.runtime.data_folder import DataFolder
 from services.runtime.errors import PermissionDenied
-from services.runtime.interceptors import Call, Interceptor
+from services.runtime.interceptors import Call, Check, Interceptor
 from services.runtime.settings import Settings
 from services.runtime.tickets import resources_of, ticket_field
 
@@ -303,8 +303,13 @@ class AuthInterceptor(Interceptor):
         if authorization or ticket_field(call.method) is None:
             _caller.set(await self._verifier.verify(*authorization, services_only=call.rules.internal))
 
-    def check(self, call: Call, request: Message) -> None:
+    def check_of(self, call: Call) -> Check | None:
         """Judge the ticket where it is all that was sent."""
         field = ticket_field(call.method)
-        if field is not None and not call.texts("authorization"):
+        if field is None or call.texts("authorization"):
+            return None
+
+        def judge(request: Message) -> None:
             _caller.set(self._verifier.verify_ticket(getattr(request, field), resources_of(request)))
+
+        return judge

@@ -1,10 +1,10 @@
 """The shape of a server interceptor: something before a call, something around it, whatever the call's kind."""
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import grpc
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from services.runtime.errors import MalformedMessage
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Check = Callable[[Message], None]
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Call:
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Wraps every call. Subclasses override `around`, or just `before`, and `check` to see each request.
+    """Wraps every call. Subclasses override `around`, or just `before`, and `check_of` to see each request.
 
     The one that `parses` takes its requests as bytes: what cannot be parsed is then refused like everything else, and
-    not by gRPC with an INTERNAL error. It and those behind it can `check` requests, those in front of it cannot.
+    not by gRPC with an INTERNAL error. It and those behind it can check requests, those in front of it cannot.
     """
 
     parses = False
@@ -47,8 +48,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
     async def before(self, call: Call, context: Context) -> None:
         """Run before the handler; raise to refuse the call."""
 
-    def check(self, call: Call, request: Message) -> None:
-        """See a request before the handler does; raise to refuse it. Called for each message of a client stream."""
+    def check_of(self, call: Call) -> Check | None:
+        """What sees each request of the call before the handler does, and raises to refuse it; None if nobody need."""
+        return None
 
     @asynccontextmanager
     async def around(self, call: Call, context: Context) -> AsyncIterator[None]:
@@ -70,9 +72,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             tuple(handler_call_details.invocation_metadata or ()),
             _rules(handler_call_details.method),
         )
-        checks = type(self).check is not Interceptor.check
-        check = (lambda request: self.check(call, request)) if checks else None
-        return _wrap(handler, lambda context: self.around(call, context), check, self.parses)
+        return _wrap(handler, lambda context: self.around(call, context), self.check_of(call), self.parses)
 
 
 def method_descriptor(method: str) -> MethodDescriptor | None:
@@ -95,24 +95,25 @@ def _rules(method: str) -> options_pb2.MethodRules:
 def _wrap(
     handler: Any,
     around: Callable[[Context], AbstractAsyncContextManager[None]],
-    check: Callable[[Message], None] | None,
+    check: Check | None,
     parses: bool,
 ) -> Any:
     """The handler with this around it. What streams does not pass through here but for being checked: with several
     interceptors each message would pay for every one of them.
     """
     inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-
-    def checked(request: Any) -> Any:
-        parsed = _parsed(handler.request_deserializer, request) if parses else request
-        if check is not None:
-            check(parsed)
-        return parsed
+    steps: list[Callable[[Any], Any]] = []
+    if parses:
+        steps.append(partial(_parsed, handler.request_deserializer))
+    if check is not None:
+        steps.append(partial(_checked, check))
 
     def admitted(request: Any) -> Any:
-        if check is None and not parses:
-            return request
-        return _Each(request, checked) if handler.request_streaming else checked(request)
+        if handler.request_streaming:
+            return _Each.of(request, steps) if steps else request
+        for step in steps:
+            request = step(request)
+        return request
 
     async def unary(request: Any, context: Context) -> Any:
         async with around(context):
@@ -137,17 +138,26 @@ def _wrap(
 
 
 class _Each:
-    """What a stream brings, each thing as `made` makes it. A generator would cost twice as much for each."""
+    """What a stream brings, each thing after some steps. A generator would cost twice as much for each."""
 
-    def __init__(self, stream: AsyncIterator[Any], made: Callable[[Any], Any]) -> None:
+    def __init__(self, stream: AsyncIterator[Any], steps: Sequence[Callable[[Any], Any]]) -> None:
+        self._stream = stream
         self._next = stream.__anext__
-        self._made = made
+        self._steps = steps
+
+    @classmethod
+    def of(cls, stream: AsyncIterator[Any], steps: Sequence[Callable[[Any], Any]]) -> "_Each":
+        """Interceptors that look at each in turn do so in one go."""
+        return cls(stream._stream, [*stream._steps, *steps]) if isinstance(stream, cls) else cls(stream, steps)
 
     def __aiter__(self) -> "_Each":
         return self
 
     async def __anext__(self) -> Any:
-        return self._made(await self._next())
+        request = await self._next()
+        for step in self._steps:
+            request = step(request)
+        return request
 
 
 def _parsed(parse: Callable[[bytes], Message], data: bytes) -> Message:
@@ -155,6 +165,11 @@ def _parsed(parse: Callable[[bytes], Message], data: bytes) -> Message:
         return parse(data)
     except DecodeError:
         raise MalformedMessage from None
+
+
+def _checked(check: Check, request: Message) -> Message:
+    check(request)
+    return request
 
 
 _HANDLERS: dict[tuple[bool, bool], Callable[..., Any]] = {

@@ -34,16 +34,18 @@ class OwnerGuard:
         self._project = None if project is None else attrgetter(project)
         self._caught = VIOLATIONS.labels(table)
 
+    def passes(self, row: object, user_id: str, project_id: str | None = None) -> bool:
+        """Whether the row is the user's; with `project_id`, whether it is in this project, too."""
+        if self._user(row) == user_id:
+            project = self._project
+            if project is None or project_id is None or project(row) == project_id:
+                return True
+        self._catch(row, user_id, project_id)
+        return False
+
     def all(self, rows: Iterable[Row], user_id: str, project_id: str | None = None) -> list[Row]:
         """The rows that are the user's; with `project_id`, those in this project."""
-        user, project = self._user, self._project
-        mine = []
-        for row in rows:
-            if user(row) == user_id and (project is None or project_id is None or project(row) == project_id):
-                mine.append(row)
-            else:
-                self._catch(row, user_id, project_id)
-        return mine
+        return [row for row in rows if self.passes(row, user_id, project_id)]
 
     def first(self, rows: Iterable[Row], user_id: str, project_id: str | None = None) -> Row | None:
         """The first of the rows that are the user's; None if there is none."""

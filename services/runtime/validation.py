@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
 from services.runtime.interceptors import Call, Interceptor
+from services.runtime.interceptors import Check as RequestCheck
 from services.runtime.resource_ids import settle_ids
 from services.runtime.struct_rules import wrong_json
 
@@ -40,12 +41,15 @@ _STRUCT = "google.protobuf.Struct"
 class ValidationInterceptor(Interceptor):
     """Refuses requests whose values break the rules, naming every field that does. Ids pass in their one form."""
 
-    def check(self, call: Call, request: Message) -> None:
+    def check_of(self, call: Call) -> RequestCheck:
         """Raise InvalidArgument with all violations."""
-        violations = tuple(validate(request))
-        if violations:
-            raise InvalidArgument(*violations)
-        settle_ids(request)
+        return _admit
+
+
+def _admit(request: Message) -> None:
+    if violations := validate(request):
+        raise InvalidArgument(*violations)
+    settle_ids(request)
 
 
 def validate(request: Message) -> list[Violation]:
@@ -57,7 +61,7 @@ def validate(request: Message) -> list[Violation]:
     mask = _update_mask(request)
     if mask is not None:
         return list(islice(_masked_violations(request, mask), MAX_VIOLATIONS))
-    found = Found(MAX_VIOLATIONS)
+    found = Found()
     _checker(request.DESCRIPTOR)(request, "", found)
     return found[:MAX_VIOLATIONS]
 
@@ -65,13 +69,12 @@ def validate(request: Message) -> list[Violation]:
 class Found(list[Violation]):
     """What is wrong. Once it is `full`, no more need be looked for."""
 
-    def __init__(self, enough: float) -> None:
-        self._enough = enough
+    enough: float = MAX_VIOLATIONS
 
     @property
     def full(self) -> bool:
         """Whether that is enough."""
-        return len(self) >= self._enough
+        return len(self) >= self.enough
 
 
 def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]:
@@ -80,7 +83,8 @@ def _masked_violations(request: Message, mask: list[str]) -> Iterable[Violation]
         if check is None:
             continue
         # What the mask leaves out must not hide the rest.
-        found = Found(math.inf)
+        found = Found()
+        found.enough = math.inf
         check(request, "", found)
         if field.message_type is not None and not _is_well_known(field.message_type):
             yield from _unknown_paths(mask, field.message_type)
@@ -191,6 +195,7 @@ def _field_check(field: "AnyField") -> Check | None:
     only_finite = field.cpp_type in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT) and not bounded
     holds_json = most is not None and field.message_type is not None and field.message_type.full_name == _STRUCT
     walked = inner is not None and _has_rules(inner, frozenset())
+    has_presence = field.has_presence
     if not required and wrong_value is None and most is None and not walked:
         return None
 
@@ -208,26 +213,33 @@ def _field_check(field: "AnyField") -> Check | None:
             elif wrong_value is not None and (wrong := wrong_value(element)):
                 found.append((f"{path}[{index}]", wrong))
 
-    def check(message: Message, prefix: str, found: Found) -> None:
+    def check_repeated(message: Message, prefix: str, found: Found) -> None:
+        check_each(getattr(message, name), f"{prefix}{name}", found)
+
+    def check_message(message: Message, prefix: str, found: Found) -> None:
+        if message.HasField(name):
+            if walked and inner is not None:
+                _checker(inner)(getattr(message, name), f"{prefix}{name}.", found)
+        elif required:
+            found.append((f"{prefix}{name}", "is required"))
+
+    def check_value(message: Message, prefix: str, found: Found) -> None:
         value = getattr(message, name)
-        if field.is_repeated:
-            check_each(value, f"{prefix}{name}", found)
-            return
-        absent = not message.HasField(name) if field.has_presence else not value
+        absent = not message.HasField(name) if has_presence else not value
         if absent and required:
             found.append((f"{prefix}{name}", "is required"))
         # Zero is a value to a number without presence: it is held against its rules.
-        elif absent and (field.has_presence or isinstance(value, str)):
+        elif absent and (has_presence or isinstance(value, str)):
             return
         elif wrong_value is not None:
             if wrong := wrong_value(value):
                 found.append((f"{prefix}{name}", wrong))
         elif holds_json and most is not None:
             found.extend(islice(wrong_json(value, f"{prefix}{name}", most), MAX_VIOLATIONS))
-        elif walked and inner is not None:
-            _checker(inner)(value, f"{prefix}{name}.", found)
 
-    return check
+    if field.is_repeated:
+        return check_repeated
+    return check_value if inner is None else check_message
 
 
 def _has_rules(descriptor: "AnyDescriptor", within: frozenset[str]) -> bool:

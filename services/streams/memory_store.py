@@ -140,7 +140,7 @@ class MemoryEventStore:
             if not listeners:
                 del self._listeners[session]
                 if session in self._sessions:
-                    self._keep(session, self._sessions[session][1])
+                    self._keep(session, self._sessions[session][1], self._clock())
 
     async def close(self, session: SessionKey) -> None:
         entry = self._sessions.pop(session, None)
@@ -152,17 +152,20 @@ class MemoryEventStore:
             listener(position, SessionClosed())
 
     def _use(self, key: SessionKey) -> _Session:
-        self._expire(self._clock())
+        now = self._clock()
+        self._expire(now)
         if key in self._closed:
             raise SessionNotFound(key.session_id)
         entry = self._sessions.get(key)
-        state = _OWN.first((entry[1],), key.user_id, key.project_id) if entry else None
-        state = state or _Session(key, self._new_epoch())
-        self._keep(key, state)
+        if entry is not None and _OWN.passes(entry[1], key.user_id, key.project_id):
+            state = entry[1]
+        else:
+            state = _Session(key, self._new_epoch())
+        self._keep(key, state, now)
         return state
 
-    def _keep(self, key: SessionKey, state: _Session) -> None:
-        self._sessions[key] = (self._clock() + SESSION_SECONDS, state)
+    def _keep(self, key: SessionKey, state: _Session, now: float) -> None:
+        self._sessions[key] = (now + SESSION_SECONDS, state)
         self._sessions.move_to_end(key)
 
     def _expire(self, now: float) -> None:
@@ -175,7 +178,7 @@ class MemoryEventStore:
         while self._sessions and (oldest := next(iter(self._sessions.items())))[1][0] <= now:
             key, (_, state) = oldest
             if key in self._listeners:
-                self._keep(key, state)
+                self._keep(key, state, now)
             else:
                 del self._sessions[key]
 
@@ -189,5 +192,5 @@ class MemoryEventStore:
     def _tell(self, session: SessionKey, state: _Session, content: Content) -> None:
         state.position += 1
         for of_listener, listener in self._listeners.get(session, {}).values():
-            if _OWN.first((state,), of_listener.user_id, of_listener.project_id) is not None:
+            if _OWN.passes(state, of_listener.user_id, of_listener.project_id):
                 listener(state.position, content)

@@ -137,7 +137,7 @@ class LiveReader:
             return
         notice, owned = notice_of(told), owner_of(name)
         for session, listener in listeners.values():
-            if _OWN.first((owned,), session.user_id, session.project_id) is not None:
+            if _OWN.passes(owned, session.user_id, session.project_id):
                 listener(position, notice)
 
     def _go_on_at(self, life: int, position: int) -> None:

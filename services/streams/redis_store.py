@@ -97,7 +97,7 @@ class RedisEventStore:
         if went == CLOSED:
             raise SessionNotFound(session.session_id)
         name, epoch, seq, final, buffer, partials = answer[3:]
-        if _OWN.first((owner_of(name),), session.user_id, session.project_id) is None:
+        if not _OWN.passes(owner_of(name), session.user_id, session.project_id):
             raise SessionNotFound(session.session_id)
         return View(
             head=EventId(epoch.decode(), seq),

@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import grpc
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2, publish_service_pb2_grpc
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.auth import TokenMinter, current_caller
+from services.runtime.calls.served import ServedCall
 from services.runtime.errors import InvalidArgument
 from services.runtime.tickets import resources_of
 from services.streams.errors import ReaderStalled
 from services.streams.frames import EVENT_TYPES, from_proto, to_wire
 from services.streams.service import StreamService
 from services.streams.store import NewEvent, RunKey, SessionKey
-from services.streams.subscription import Filter
+from services.streams.subscription import Filter, Frame
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -55,6 +58,8 @@ class EventServicer:
             async with self._service.subscribe(
                 session, after, _filter(request), caller.expires_at, cut
             ) as subscription:
+                if isinstance(context, ServedCall):
+                    subscription.pass_to(partial(self._write_now, context.write_now, session))
                 async for frame in subscription:
                     # Waits here for a reader that takes nothing. Yielding would leave a call that is cut off meanwhile
                     # without an end: who reads on later would wait for ever.
@@ -64,6 +69,14 @@ class EventServicer:
                 raise
             task.uncancel()
             raise ReaderStalled from None
+
+    def _write_now(self, write: Callable[[bytes], bool], session: SessionKey, frame: Frame) -> bool:
+        try:
+            data = to_wire(session, frame, self._clock())
+        except (ValueError, DecodeError):
+            # Not the publisher's affair, nor other readers': this reader's task will come upon it, too.
+            return False
+        return write(data)
 
 
 class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from services.runtime.event_ids import EventId
 
@@ -16,8 +16,7 @@ DELTA = "message_delta"
 SNAPSHOT = "message_snapshot"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+class SessionKey(NamedTuple):
     """A session and whose it is. The same session id under another owner is another, empty stream."""
 
     user_id: str

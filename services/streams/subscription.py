@@ -130,6 +130,8 @@ class Subscription:
         self._early: list[tuple[int, Content | SessionClosed]] | None = []
         self._queue: deque[Frame] = deque()
         self._stirred = asyncio.Event()
+        self._waiting = False
+        self._pass_on: Callable[[Frame], bool] | None = None
         self._passed = self._told = EventId("", 0)
 
     @property
@@ -158,6 +160,13 @@ class Subscription:
         else:
             self.end(EndReason.SLOW_READER)
 
+    def pass_to(self, send: Callable[[Frame], bool]) -> None:
+        """Give `send` what comes while iterating waits for something: a reader that keeps up costs no task a wake-up.
+
+        It neither waits nor raises. What it returns False for is iterated, and so is whatever is behind that.
+        """
+        self._pass_on = send
+
     def beat(self) -> None:
         """Queue a heartbeat, unless one waits. It moves the cursor past what the filter held back."""
         if self.ended or (self._queue and isinstance(self._queue[-1], Heartbeat)):
@@ -169,7 +178,9 @@ class Subscription:
         """Let the stream end after what is queued. Idempotent; the first reason stays."""
         if self.ended is None:
             self.ended = reason
-            self._push(StreamEnded(reason))
+            # Not passed on: whoever iterates is to find the end.
+            self._queue.append(StreamEnded(reason))
+            self._stirred.set()
 
     def _begin(self, view: View, after: str | None) -> None:
         """Queue what was missed, then what was heard since the view was taken."""
@@ -213,6 +224,8 @@ class Subscription:
             self.end(EndReason.RUN_FINISHED)
 
     def _push(self, frame: Frame) -> None:
+        if self._waiting and not self._queue and self._pass_on is not None and self._pass_on(frame):
+            return
         self._queue.append(frame)
         self._stirred.set()
 
@@ -227,8 +240,15 @@ class Subscription:
             if self.interrupted:
                 await self._go_on()
             else:
-                await self._stirred.wait()
+                await self._until_stirred()
         return self._queue.popleft()
+
+    async def _until_stirred(self) -> None:
+        self._waiting = True
+        try:
+            await self._stirred.wait()
+        finally:
+            self._waiting = False
 
     async def _go_on(self) -> None:
         """Read again, after an interruption, what was missed; or wait for a moment, if that cannot be had yet."""

@@ -178,7 +178,7 @@ async def test_a_listener_does_not_bring_a_forgotten_session_back(store: EventSt
 async def test_sessions_of_other_owners_are_other_streams(store: EventStore) -> None:
     await store.publish(SESSION, RUN, EVENT, n=1)
     await store.publish_text(SESSION, RUN, delta(0, "secret"))
-    for other in (replace(SESSION, user_id="else"), replace(SESSION, project_id="else")):
+    for other in (SESSION._replace(user_id="else"), SESSION._replace(project_id="else")):
         async with hearing(store, other) as heard:
             await store.publish(SESSION, RUN, EVENT, n=2)
         view = await store.read(other)
@@ -404,6 +404,6 @@ async def test_what_is_published_late_does_not_bring_a_closed_session_back(store
 
 async def test_nobody_closes_anothers_session(store: EventStore) -> None:
     await store.publish(SESSION, RUN, EVENT, n=1)
-    await store.close(replace(SESSION, user_id="else"))
-    await store.close(replace(SESSION, project_id="else"))
+    await store.close(SESSION._replace(user_id="else"))
+    await store.close(SESSION._replace(project_id="else"))
     assert (await store.read(SESSION)).head.seq == 1

@@ -13,10 +13,13 @@ import pytest
 import structlog
 from codelab.tunnel.v1 import tunnel_service_pb2 as pb
 from codelab.tunnel.v1.tunnel_service_pb2_grpc import TunnelServiceStub
+from google.protobuf.wrappers_pb2 import BytesValue
 
+from services.runtime.calls.served import ServedCall
 from services.runtime.calls.tunnel_frames import metadata_message
 from services.runtime.errors import Unavailable
 from tests.conformance.call_ways import (
+    KIB,
     WAYS,
     Calling,
     Context,
@@ -61,6 +64,33 @@ async def test_empty_messages_count_too(called_ours: Calling) -> None:
     assert await call.read() == b""
     assert await stands_still(lambda: written) < 100_000
     call.cancel()
+
+
+async def test_answers_that_need_not_wait_are_given_until_there_is_no_room_and_in_order(called_ours: Calling) -> None:
+    given: list[bool] = []
+    more = asyncio.Event()
+
+    async def answer(request: bytes, context: Context) -> None:
+        assert isinstance(context, ServedCall)
+        assert not context.write_now(serialized(bytes(17 * 1024 * KIB)))
+        given.extend(context.write_now(serialized(str(number).encode().rjust(16 * KIB))) for number in range(8))
+        await say(context, str(given.count(True)).encode())
+        more.set()
+        given.append(context.write_now(serialized(b"last")))
+
+    called_ours.handlers.unary_stream = answer
+
+    def serialized(answer: bytes) -> bytes:
+        return BytesValue(value=answer).SerializeToString()
+
+    call = called_ours.call("unary_stream")
+    await eventually(lambda: len(given) == 8)
+    assert given == [True] * given.count(True) + [False] * given.count(False)
+    assert 4 <= given.count(True) < 8
+    assert not more.is_set()
+    read = [int(answer) async for answer in call if answer != b"last"]
+    assert read == list(range(len(read)))
+    assert given[-1]
 
 
 async def test_second_task_that_reads_or_writes_is_told_that_it_must_not(called_ours: Calling) -> None:

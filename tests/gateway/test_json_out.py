@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from google.protobuf import json_format
+from google.protobuf import descriptor_pb2, json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -178,3 +178,15 @@ def test_unspecified_enum_is_null(garden_pool: DescriptorPool) -> None:
     assert encode(kind())["light"] is None
     assert encode(kind(light=1, lights=[2, 1]))["light"] == "full_sun"
     assert encode(kind(light=1, lights=[2, 1]))["lights"] == ["shade", "full_sun"]
+
+
+def test_fields_with_names_of_python_are_written() -> None:
+    names = ["class", "m", "encode", "chosen", "list", "_0"]
+    file = descriptor_pb2.FileDescriptorProto(name="words.proto", syntax="proto3")
+    words = file.message_type.add(name="Words")
+    for number, name in enumerate(names, 1):
+        words.field.add(name=name, number=number, type=descriptor_pb2.FieldDescriptorProto.TYPE_INT64)
+    pool = DescriptorPool()
+    pool.Add(file)
+    kind = GetMessageClass(pool.FindMessageTypeByName("Words"))
+    assert Encoders().of(kind.DESCRIPTOR)(kind(**dict.fromkeys(names, 7))) == dict.fromkeys(names, "7")

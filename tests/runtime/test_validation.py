@@ -139,7 +139,7 @@ def test_wrong_value_is_named(case: str) -> None:
     request, violations = WRONG[case]
     assert validate(request) == violations
     with pytest.raises(InvalidArgument) as caught:
-        ValidationInterceptor().check(Call("", (), MethodRules()), request)
+        ValidationInterceptor().check_of(Call("", (), MethodRules()))(request)
     assert caught.value.violations == tuple(violations)
 
 

@@ -16,9 +16,9 @@ from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 from codelab_client.errors import ApiError
 from services.runtime.ids import new_id
 from services.streams.service import StreamLimits
-from services.streams.store import SessionKey
+from services.streams.store import NewEvent, RunKey, SessionKey
 from services.streams.subscription import EndReason, Filter
-from tests.streams.world import ANN, BOB, World, a_world, delta, event, read, snapshot
+from tests.streams.world import ANN, BOB, World, a_world, delta, event, in_tunnels, read, snapshot
 
 
 async def refused(call: Any) -> ApiError:
@@ -55,12 +55,27 @@ async def test_an_event_reaches_its_reader_with_the_id_that_was_acknowledged(wor
     async with world.publishing() as publishing:
         id = await publishing.send(event("agent_started", agent_name="CodeAssistant"), n=1)
         await publishing.send(event("agent_working", task_id="t"))
-    state, progress = await read(watch), await read(watch)
+        # While it is open: a call that is cancelled may take with it what was not acknowledged.
+        state, progress = await read(watch), await read(watch)
     assert (state.id, state.session_id, state.run_id) == (id, world.session_id, world.run_id)
     assert state.agent_started.agent_name == "CodeAssistant"
     assert begun <= state.timestamp.seconds <= time.time()
     assert progress.WhichOneof("payload") == "agent_working"
     assert int(progress.id.rpartition("-")[2]) == 2
+
+
+async def test_an_event_that_cannot_be_written_harms_its_readers_alone(tmp_path: Path) -> None:
+    async with (
+        a_world(tmp_path, StreamLimits(sweep_seconds=0.02), in_tunnels) as world,
+        world.watching() as watch,
+        world.publishing() as publishing,
+    ):
+        session, run = SessionKey(ANN, world.project_id, world.session_id), RunKey(world.run_id, 1)
+        # As from a store that was damaged.
+        await world.service._store.publish(session, run, NewEvent("agent_started", False, b"\xff"), 1)
+        assert await publishing.send(event("agent_started"), 2)
+        assert (await refused(watch)).code is grpc.StatusCode.INTERNAL
+        await until(lambda: world.service.open_streams == 1)
 
 
 async def test_who_returns_gets_what_was_missed(world: World) -> None:

@@ -152,7 +152,7 @@ async def test_long_events_that_wait_for_slow_replicas_do_not_fill_the_memory(wo
 
 async def test_one_operation_that_fails_fails_alone_and_its_session_begins_anew(world: World) -> None:
     store = await world.store()
-    other = replace(SESSION, session_id="other")
+    other = SESSION._replace(session_id="other")
     before = await store.publish(SESSION, RUN, EVENT, n=1)
     (runs,) = [key async for key in world.redis.scan_iter("session_runs:*")]
     await world.redis.set(runs, "not what it should be")
@@ -175,7 +175,7 @@ async def test_one_operation_that_fails_fails_alone_and_its_session_begins_anew(
 
 async def test_session_that_begins_twice_in_one_batch_has_two_epochs(world: World) -> None:
     store = await world.store()
-    fresh = replace(SESSION, session_id="fresh")
+    fresh = SESSION._replace(session_id="fresh")
     before, failed, after = await asyncio.gather(
         store.publish(fresh, RUN, EVENT, n=1),
         store._commits.do(b"open", name_of(fresh), b"run", b"no number"),
@@ -206,7 +206,7 @@ async def test_nothing_stays_for_ever_but_the_live_stream(world: World) -> None:
     store, members = await world.replica()
     await store.publish_text(SESSION, RUN, TextDelta("run", "m", None, None, 1, 0, "a", 1.0))
     await store.publish(SESSION, RUN, EVENT, n=1)
-    await store.close(replace(SESSION, session_id="closed"))
+    await store.close(SESSION._replace(session_id="closed"))
     await members.add(SESSION)
     keys = [key async for key in world.redis.scan_iter("*")]
     stay = {key for key in keys if await world.redis.pttl(key) == -1}
@@ -306,7 +306,7 @@ async def test_redis_that_comes_back_with_what_it_saved_knows_no_members_and_no_
     store, members = await own_world.replica()
     await members.add(SESSION)
     before = await store.publish(SESSION, RUN, EVENT, n=1)
-    closed = replace(SESSION, session_id="closed")
+    closed = SESSION._replace(session_id="closed")
     await store.close(closed)
     await own_world.redis.save()
     await members.remove(SESSION)

@@ -237,6 +237,45 @@ async def test_iteration_waits_for_more_and_ends_with_the_stream() -> None:
     assert [type(frame) async for frame in subscription] == [Heartbeat, StoredEvent, StreamEnded]
 
 
+async def test_what_comes_while_iteration_waits_is_passed_on_and_what_is_refused_is_iterated() -> None:
+    subscription = await opened(view())
+    passed: list[Frame] = []
+    refused = event(3)
+
+    def send(frame: Frame) -> bool:
+        if frame is not refused:
+            passed.append(frame)
+        return frame is not refused
+
+    subscription.pass_to(send)
+    subscription.hear(1, event(1))
+    first = [await anext(subscription), await anext(subscription)]
+    assert [type(frame) for frame in first] == [Heartbeat, StoredEvent]
+    assert passed == []
+
+    rest = asyncio.ensure_future(frames(subscription, 3))
+    await asyncio.sleep(0)
+    told = event(2), refused, event(4)
+    for position, each in enumerate(told, 2):
+        subscription.hear(position, each)
+    subscription.end(EndReason.SHUTDOWN)
+    assert await rest == [*told[1:], StreamEnded(EndReason.SHUTDOWN)]
+    assert passed == [told[0]]
+
+
+async def test_the_end_is_iterated_even_where_all_else_is_passed_on() -> None:
+    subscription = await opened(view(), wanted=Filter("run"))
+    passed: list[Frame] = []
+    subscription.pass_to(lambda frame: not passed.append(frame))
+    assert await frames(subscription, 1) == [Heartbeat(EventId("e1", 0))]
+    rest = asyncio.ensure_future(frames(subscription, 1))
+    await asyncio.sleep(0)
+    last = event(1, final=True)
+    subscription.hear(1, last)
+    assert passed == [last]
+    assert await rest == [StreamEnded(EndReason.RUN_FINISHED)]
+
+
 async def frames(subscription: Subscription, count: int) -> list[Frame]:
     """What the reader is sent next, as its stream takes it."""
     return [await anext(subscription) for _ in range(count)]

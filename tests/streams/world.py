@@ -17,6 +17,8 @@ from codelab.streams.v1 import (
 )
 
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier
+from services.runtime.calls.channel import reach
+from services.runtime.calls.neighbours import Neighbours
 from services.runtime.ids import new_id
 from services.runtime.settings import Settings
 from services.streams.__main__ import serving
@@ -24,6 +26,10 @@ from services.streams.service import StreamLimits, StreamService
 from tests.e2e.ports import free_ports
 
 ANN, BOB = new_id(), new_id()
+_SERVICES = (
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
+    publish_service_pb2.DESCRIPTOR.services_by_name["PublishService"],
+)
 
 
 @dataclass
@@ -163,8 +169,15 @@ async def read(call: Any) -> event_pb2.Event:
     return response.event
 
 
+def in_tunnels(address: str) -> grpc.aio.Channel:
+    """A channel of ours, on which calls go as they do between services."""
+    return reach(address, Neighbours(), _SERVICES)
+
+
 @asynccontextmanager
-async def a_world(folder: Path, limits: StreamLimits) -> AsyncIterator[World]:
+async def a_world(
+    folder: Path, limits: StreamLimits, channel_to: Callable[[str], grpc.aio.Channel] = grpc.aio.insecure_channel
+) -> AsyncIterator[World]:
     """Everything runs, and Ann's session exists."""
     settings = Settings.load({"CODELAB_DATA_DIR": str(folder), "CODELAB_GRPC_PORT_BASE": str(free_ports(4))})
     orchestrator, clock = Orchestrator(), Clock()
@@ -174,7 +187,7 @@ async def a_world(folder: Path, limits: StreamLimits) -> AsyncIterator[World]:
     await orchestrator_server.start()
     address = settings.listen_address("streams")
     try:
-        async with grpc.aio.insecure_channel(address) as channel, AsyncExitStack() as running:
+        async with channel_to(address) as channel, AsyncExitStack() as running:
             _, service = await running.enter_async_context(serving(settings, clock, limits))
             world = World(
                 service,

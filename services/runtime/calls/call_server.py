@@ -11,7 +11,7 @@ import structlog
 
 from services.runtime.calls.flow import Metadata, Outcome, ToCaller
 from services.runtime.calls.opened import Opening
-from services.runtime.calls.served import CANCELLED, ServedCall
+from services.runtime.calls.served import CANCELLED, Requests, ServedCall
 
 log = structlog.get_logger()
 
@@ -108,7 +108,7 @@ class CallServer:
             return _UNKNOWN_METHOD
         call.serialize = handler.response_serializer
         call.deserialize = handler.request_deserializer
-        asked: Any = _Requests(call)
+        asked: Any = Requests(call)
         if not handler.request_streaming:
             if call.unasked and self._unasked >= _MOST_UNASKED:
                 return _UNASKED
@@ -158,19 +158,3 @@ async def _handled(handler: Any, call: ServedCall, asked: Any) -> Outcome:
         # Behind an interceptor of ours it writes its answers itself.
         await behaviour(asked, call)
     return call.outcome()
-
-
-class _Requests:
-    """What the caller asks. No generator: one that is left before its end would need a task to close it."""
-
-    def __init__(self, call: ServedCall) -> None:
-        self._call = call
-
-    def __aiter__(self) -> "_Requests":
-        return self
-
-    async def __anext__(self) -> Any:
-        request = await self._call.read()
-        if request is grpc.aio.EOF:
-            raise StopAsyncIteration
-        return request

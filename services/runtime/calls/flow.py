@@ -90,9 +90,11 @@ class Nobody:
 class Inbox:
     """Messages that wait for one reader. `taken` is told, in portions, how much weight was read, until it is closed."""
 
-    __slots__ = ("_closed", "_messages", "_taken", "_untold", "_waiting", "weight")
+    __slots__ = ("_closed", "_loop", "_messages", "_taken", "_untold", "_waiting", "weight")
 
     def __init__(self, taken: Callable[[int], None]) -> None:
+        # Asked for anew, it would cost a system call for each message.
+        self._loop = asyncio.get_running_loop()
         self._messages: deque[bytes] = deque()
         self.weight = 0
         """Of what waits."""
@@ -136,7 +138,7 @@ class Inbox:
         while not self._messages:
             if self._closed:
                 return None
-            self._waiting = _only_one(self._waiting)
+            self._waiting = _only_one(self._waiting, self._loop)
             try:
                 await self._waiting
             finally:
@@ -187,7 +189,7 @@ class Window:
     async def room(self) -> None:
         """Return when a message may be sent."""
         while not self.has_room:
-            self._waiting = _only_one(self._waiting)
+            self._waiting = _only_one(self._waiting, asyncio.get_running_loop())
             try:
                 await self._waiting
             finally:
@@ -198,8 +200,8 @@ class Window:
             self._waiting.set_result(None)
 
 
-def _only_one(waiting: "asyncio.Future[None] | None") -> "asyncio.Future[None]":
+def _only_one(waiting: "asyncio.Future[None] | None", loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
     """What to wait for, if nobody else does. Raise UsageError, as gRPC would: one of two would wait for ever."""
     if waiting is not None:
         raise grpc.aio.UsageError("another task reads or writes here")
-    return asyncio.get_running_loop().create_future()
+    return loop.create_future()

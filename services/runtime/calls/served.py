@@ -30,7 +30,8 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         self.broken: Outcome | None = None
         """How it ends if its handler is cancelled; None while nobody did."""
         self._caller = caller
-        self._inbox = Inbox(caller.grant)
+        self.inbox = Inbox(caller.grant)
+        """What its caller asked and nobody has read."""
         self._window = Window()
         self._begun = self._over = self._aborted = False
         self._code = grpc.StatusCode.OK
@@ -42,21 +43,21 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         # The caller keeps it too, and says so; but it may be frozen, or anybody.
         self._timer = None if opening.timeout is None else loop.call_later(opening.timeout, self.cut_off, _EXPIRED)
         if opening.request is not None:
-            self._inbox.put(opening.request)
-            self._inbox.close()
+            self.inbox.put(opening.request)
+            self.inbox.close()
 
     # What the caller says.
 
     def message(self, message: bytes) -> None:
         """See ToServer."""
-        if self._inbox.full:
+        if self.inbox.full:
             # It was not granted.
             self.cancel()
-        self._inbox.put(message)
+        self.inbox.put(message)
 
     def finish(self) -> None:
         """See ToServer."""
-        self._inbox.close()
+        self.inbox.close()
 
     def grant(self, size: int) -> None:
         """See ToServer."""
@@ -75,7 +76,7 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
             if self.task is not None:
                 self.task.cancel()
             # A handler that goes on all the same finds nothing to wait for.
-            self._inbox.drop()
+            self.inbox.drop()
             self._window.abandon()
 
     def outcome(self) -> Outcome:
@@ -88,7 +89,7 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
             self._over = True
             if self._timer is not None:
                 self._timer.cancel()
-            self._inbox.drop()
+            self.inbox.drop()
             self._window.abandon()
             self._caller.end(outcome)
             for callback in self._callbacks:
@@ -100,13 +101,13 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
     @property
     def unasked(self) -> bool:
         """Whether nothing that its caller asked waits."""
-        return self._inbox.empty
+        return self.inbox.empty
 
     # What its handler does.
 
     async def read(self) -> Any:
         """The next request, or EOF."""
-        message = await self._inbox.get()
+        message = await self.inbox.get()
         if message is None:
             return grpc.aio.EOF
         return message if self.deserialize is None else self.deserialize(message)
@@ -121,6 +122,17 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         while not self._caller.has_room:
             await self._caller.room()
         self._check_open()
+        self._answer(data)
+
+    def write_now(self, data: bytes) -> bool:
+        """Answer with what is serialised already, if that need not wait for room, is not too large and the call is not
+        over. Whether it did. Nobody may be writing otherwise."""
+        if self._is_over or not self._window.has_room or not self._caller.has_room or len(data) > MAX_MESSAGE_BYTES:
+            return False
+        self._answer(data)
+        return True
+
+    def _answer(self, data: bytes) -> None:
         self._begun = True
         self._window.spend(weight(data))
         self._caller.message(data)
@@ -144,8 +156,12 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
         self._code, self._details, self._trailing = outcome.code, outcome.details, outcome.trailing
         raise grpc.aio.AbortError(outcome.details)
 
+    @property
+    def _is_over(self) -> bool:
+        return self._over or self._aborted or self.broken is not None
+
     def _check_open(self) -> None:
-        if self._over or self._aborted or self.broken is not None:
+        if self._is_over:
             raise grpc.aio.UsageError("the call is over")
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
@@ -214,3 +230,21 @@ class ServedCall(grpc.aio.ServicerContext[Any, Any]):
 
     def disable_next_message_compression(self) -> None:
         """There is no wire of its own to compress for."""
+
+
+class Requests:
+    """What the caller of a call asks. No generator: one that is left before its end would need a task to close it."""
+
+    def __init__(self, call: ServedCall) -> None:
+        self._call = call
+        self._next = call.inbox.get
+
+    def __aiter__(self) -> "Requests":
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self._next()
+        if message is None:
+            raise StopAsyncIteration
+        deserialize = self._call.deserialize
+        return message if deserialize is None else deserialize(message)

@@ -24,7 +24,7 @@ _LEFT = Outcome(grpc.StatusCode.UNAVAILABLE, "the server left")
 class Carried:
     """A call on its way; a ToServer. What is said before it has a tunnel waits here."""
 
-    __slots__ = ("_deadline", "_early", "_say", "attempts", "call", "left", "opening", "untouched")
+    __slots__ = ("_deadline", "_early", "_number", "_outgoing", "attempts", "call", "left", "opening", "untouched")
 
     def __init__(self, opening: Opening, call: ToCaller) -> None:
         self.opening = opening
@@ -35,58 +35,56 @@ class Carried:
         """Whether nothing was heard of it, nor said that would have to be said again."""
         self.left: Callable[[], object] = _nothing
         """Called when its caller leaves it."""
-        self._say: Callable[[pb.CallerFrame, int], None] | None = None
-        self._early: list[tuple[pb.CallerFrame, int]] = []
+        self._number = 0
+        self._outgoing: Outgoing[pb.CallerFrame] | None = None
+        self._early: list[tuple[pb.CallerFrame, int, bool]] = []
 
     def attach(self, number: int, outgoing: Outgoing[pb.CallerFrame]) -> None:
         """Begin in a tunnel, as its call of this number."""
-
-        def numbered(frame: pb.CallerFrame, size: int) -> None:
-            frame.call = number
-            # As at the other end.
-            outgoing.add(frame, size, urgent=not frame.HasField("message"))
-
         opening = self.opening
         begin = pb.CallBegin(method=opening.method, metadata=metadata_message(opening.metadata))
         if self._deadline is not None:
             left = max(0.0, self._deadline - asyncio.get_running_loop().time())
             begin.timeout = min(_LONGEST_MILLISECONDS, round(left * 1000))
-        size = begin.ByteSize()
         if opening.request is not None:
             begin.request = opening.request
-            size += len(opening.request)
-        numbered(pb.CallerFrame(begin=begin), size)
-        self._say = numbered
+        self._number, self._outgoing = number, outgoing
+        self._say(begin.ByteSize()).begin.CopyFrom(begin)
         early, self._early = self._early, []
         self.untouched = not early
-        for frame, size in early:
-            numbered(frame, size)
+        for frame, size, urgent in early:
+            self._say(size, urgent=urgent).MergeFrom(frame)
 
     def detach(self) -> None:
         """The tunnel is gone."""
-        self._say = None
+        self._outgoing = None
 
     def message(self, message: bytes) -> None:
-        self.untouched = self.untouched and self._say is None
-        self._tell(pb.CallerFrame(message=message), len(message))
+        self.untouched = self.untouched and self._outgoing is None
+        # As at the other end.
+        self._say(len(message), urgent=False).message = message
 
     def finish(self) -> None:
-        self.untouched = self.untouched and self._say is None
-        self._tell(pb.CallerFrame(finish=True))
+        self.untouched = self.untouched and self._outgoing is None
+        self._say().finish = True
 
     def grant(self, size: int) -> None:
-        self._tell(pb.CallerFrame(grant=size))
+        self._say().grant = size
 
     def cancel(self) -> None:
-        if self._say is not None:
-            self._say(pb.CallerFrame(cancel=True), 0)
+        if self._outgoing is not None:
+            self._say().cancel = True
         self.left()
 
-    def _tell(self, frame: pb.CallerFrame, size: int = 0) -> None:
-        if self._say is None:
-            self._early.append((frame, size))
+    def _say(self, size: int = 0, *, urgent: bool = True) -> pb.CallerFrame:
+        """A frame of this call, to be filled at once."""
+        if self._outgoing is None:
+            frame = pb.CallerFrame()
+            self._early.append((frame, size, urgent))
         else:
-            self._say(frame, size)
+            frame = self._outgoing.add(size, urgent=urgent)
+            frame.call = self._number
+        return frame
 
 
 class Tunnel:
@@ -98,7 +96,7 @@ class Tunnel:
         self._may_begin_again = may_begin_again
         self._numbers = count(1)
         self._calls: dict[int, Carried] = {}
-        self._outgoing: Outgoing[pb.CallerFrame] = Outgoing(self._send)
+        self._outgoing: Outgoing[pb.CallerFrame] = Outgoing(pb.OpenRequest, self._send)
         self._now = asyncio.get_running_loop().time
         self._empty_since = self._now()
         self._asked_at: float | None = None
@@ -115,7 +113,7 @@ class Tunnel:
             return False
         if not self._pinged:
             self._pinged = True
-            self._outgoing.add(pb.CallerFrame(ping=True))
+            self._outgoing.add().ping = True
         return True
 
     def hang_up(self) -> None:
@@ -143,10 +141,7 @@ class Tunnel:
             async for response in self._call:
                 self._asked_at, self._pinged = None, False
                 for frame in response.frames:
-                    if frame.leaving:
-                        leave()
-                    else:
-                        self._take(frame)
+                    self._take(frame, leave)
             in_order = True
         except grpc.aio.AioRpcError as error:
             code = grpc.StatusCode.UNAVAILABLE if error.code() in _BROKEN else error.code()
@@ -158,22 +153,25 @@ class Tunnel:
             await asyncio.wait([sending])
             self._end_all(in_order, outcome)
 
-    async def _send(self, frames: list[pb.CallerFrame]) -> None:
+    async def _send(self, request: pb.OpenRequest) -> None:
         try:
-            await self._call.write(pb.OpenRequest(frames=frames))
+            await self._call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # The tunnel is over: who reads it hears why.
 
-    def _take(self, frame: pb.ServerFrame) -> None:
+    def _take(self, frame: pb.ServerFrame, leave: Callable[[], None]) -> None:
+        said = frame.WhichOneof("frame")
         carried = self._calls.get(frame.call)
         if carried is None:
+            if said == "leaving":
+                leave()
             return
-        if frame.unbegun:
+        if said == "unbegun":
             self._forget(frame.call)
             self._begin_again(carried)
             return
         carried.untouched = False
-        match frame.WhichOneof("frame"):
+        match said:
             case "message":
                 carried.call.message(frame.message)
             case "begin":

@@ -1,19 +1,20 @@
 """Frames of many calls that go to the other end of a tunnel together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 from codelab.tunnel.v1.tunnel_service_pb2 import CallMetadata
 
 from services.runtime.calls.flow import Metadata
 
 Frame = TypeVar("Frame")
+Added = TypeVar("Added", covariant=True)
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """Between two messages of a tunnel: so long what is to be said waits for what else there is. After a quiet moment, the
 first goes at once, and so does what is urgent."""
-_MOMENT_SECONDS = 0.003
+_MOMENT_SECONDS = 0.005
 """What is so nearly over is not waited for: a wake-up costs more than it would save."""
 _ENOUGH_BYTES = 32 * 1024
 """So much is not kept waiting for more: it is the half of a call's window."""
@@ -25,29 +26,59 @@ _MOST_UNSENT_BYTES = 4 * 1024 * 1024
 """When so much waits to be sent, who can wait does."""
 
 
+class Said(Protocol[Added]):
+    """What travels as one: a message with frames."""
+
+    @property
+    def frames(self) -> "Frames[Added]":
+        """In order."""
+
+
+class Frames(Protocol[Added]):
+    """Frames of a message."""
+
+    def add(self) -> Added:
+        """Another, to be filled."""
+
+
 class Outgoing(Generic[Frame]):
     """What is to be said, in order. `run` it: nothing else sends."""
 
-    def __init__(self, send: Callable[[list[Frame]], Awaitable[None]]) -> None:
+    def __init__(self, make: Callable[[], Said[Frame]], send: Callable[[Any], Awaitable[None]]) -> None:
+        """`make` makes an empty message, `send` sends one."""
+        self._make = make
         self._send = send
-        self._frames: list[tuple[Frame, int]] = []
-        self._unsent = 0
+        self._full: list[tuple[Said[Frame], int]] = []
+        self._filling = make()
+        self._filled = self._unsent = 0
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._finished = False
         self._gathering = self._hurried = False
         self._waiting: asyncio.Future[None] | None = None
 
-    def add(self, frame: Frame, size: int = 0, *, urgent: bool = False) -> None:
-        """Say it; `size` is that of what it carries, in bytes. What is urgent goes at once, with what came before."""
+    def add(self, size: int = 0, *, urgent: bool = True) -> Frame:
+        """A frame, to be filled at once; `size` is that of what it will carry, in bytes. What is urgent goes at once,
+        with what came before."""
         taken = size + _FRAME_BYTES
-        self._frames.append((frame, taken))
+        if self._filled + taken > _MESSAGE_BYTES and self._filled:
+            self._close()
+        self._filled += taken
         self._unsent += taken
-        if not self.has_room:
-            self._roomy.clear()
-        self._hurried = self._hurried or urgent or self._unsent >= _ENOUGH_BYTES
+        if self._unsent >= _ENOUGH_BYTES:
+            urgent = True
+            if not self.has_room:
+                self._roomy.clear()
+        if urgent:
+            self._hurried = True
         if self._hurried or not self._gathering:
             self._wake()
+        # What is said is put where it will be sent from, without a copy.
+        return self._filling.frames.add()
+
+    def _close(self) -> None:
+        self._full.append((self._filling, self._filled))
+        self._filling, self._filled = self._make(), 0
 
     @property
     def has_room(self) -> bool:
@@ -69,7 +100,7 @@ class Outgoing(Generic[Frame]):
         loop = asyncio.get_running_loop()
         sent_at = 0.0
         while True:
-            if not self._frames:
+            if not self._unsent:
                 if self._finished:
                     return
                 await self._woken()
@@ -82,9 +113,10 @@ class Outgoing(Generic[Frame]):
                 self._gathering = False
                 enough.cancel()
             sent_at = loop.time()
-            frames, self._frames, self._hurried = self._frames, [], False
-            for some, size in _portions(frames):
-                await self._send(some)
+            self._close()
+            full, self._full, self._hurried = self._full, [], False
+            for message, size in full:
+                await self._send(message)
                 self._unsent -= size
                 if self.has_room:
                     self._roomy.set()
@@ -96,19 +128,6 @@ class Outgoing(Generic[Frame]):
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-
-
-def _portions(frames: list[tuple[Frame, int]]) -> Iterator[tuple[list[Frame], int]]:
-    """The frames in messages, and the size of each."""
-    portion: list[Frame] = []
-    filled = 0
-    for frame, size in frames:
-        if filled + size > _MESSAGE_BYTES and portion:
-            yield portion, filled
-            portion, filled = [], 0
-        portion.append(frame)
-        filled += size
-    yield portion, filled
 
 
 def metadata_message(metadata: Metadata) -> list[CallMetadata]:

@@ -60,7 +60,9 @@ class _Tunnel:
         self._context = context
         self._calls: dict[int, ServedCall] = {}
         self._leaving = False
-        self._outgoing: Outgoing[pb.ServerFrame] = Outgoing(self._send)
+        self._outgoing: Outgoing[pb.ServerFrame] = Outgoing(pb.OpenResponse, context.write)
+        self.say = self._outgoing.add
+        """Say a frame, which is to be filled at once, with whatever else is to be said."""
 
     async def run(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
         """Carry calls until the caller hangs up, or says no more or this server leaves, and none is left."""
@@ -82,7 +84,7 @@ class _Tunnel:
     def leave(self) -> None:
         """Begin no more calls."""
         self._leaving = True
-        self.say(pb.ServerFrame(leaving=True))
+        self.say().leaving = True
         self._end_if_idle()
 
     @property
@@ -94,10 +96,6 @@ class _Tunnel:
         """See ToCaller."""
         await self._outgoing.room()
 
-    def say(self, frame: pb.ServerFrame, size: int = 0) -> None:
-        """Send it with whatever else is to be said. Somebody waits for all but the messages in the midst of a call."""
-        self._outgoing.add(frame, size, urgent=not frame.HasField("message"))
-
     def forget(self, number: int) -> None:
         """The call is over."""
         self._calls.pop(number, None)
@@ -107,25 +105,34 @@ class _Tunnel:
         if self._leaving and not self._calls:
             self._outgoing.finish()
 
-    async def _send(self, frames: list[pb.ServerFrame]) -> None:
-        await self._context.write(pb.OpenResponse(frames=frames))
-
     async def _read(self, requests: AsyncIterator[pb.OpenRequest]) -> None:
         async for request in requests:
             for number, frame in enumerate(request.frames, 1):
-                if frame.HasField("begin"):
-                    self._begin(frame.call, frame.begin)
-                elif (call := self._calls.get(frame.call)) is not None:
-                    _take(call, frame)
-                elif frame.ping:
-                    self.say(pb.ServerFrame(ping=True))
-                # Else it ended while this was on its way.
+                self._take(frame)
                 if number % _FRAMES_AT_A_TIME == 0:
                     await asyncio.sleep(0)
                     await self._until_read()
             await self._until_read()
         self._leaving = True
         self._end_if_idle()
+
+    def _take(self, frame: pb.CallerFrame) -> None:
+        call = self._calls.get(frame.call)
+        match frame.WhichOneof("frame"):
+            case "begin":
+                self._begin(frame.call, frame.begin)
+            case "ping":
+                self.say().ping = True
+            case _ if call is None:
+                return  # It ended while this was on its way.
+            case "message":
+                call.message(frame.message)
+            case "grant":
+                call.grant(frame.grant)
+            case "finish":
+                call.finish()
+            case "cancel":
+                call.cancel()
 
     async def _until_read(self) -> None:
         """Wait for a caller who asks and asks and does not read what it is answered."""
@@ -137,7 +144,8 @@ class _Tunnel:
             raise InvalidArgument(("frames.call", "must be a number that no call had before"))
         if self._leaving:
             # Were it begun, the tunnel might end before it does, and the caller begin it elsewhere.
-            self.say(pb.ServerFrame(call=number, unbegun=True))
+            unbegun = self.say()
+            unbegun.call, unbegun.unbegun = number, True
             return
         answers = _Answers(self, number)
         if len(self._calls) >= MOST_CALLS:
@@ -153,18 +161,6 @@ class _Tunnel:
         # It may have ended at once.
         if not call.done():
             self._calls[number] = call
-
-
-def _take(call: ServedCall, frame: pb.CallerFrame) -> None:
-    match frame.WhichOneof("frame"):
-        case "message":
-            call.message(frame.message)
-        case "grant":
-            call.grant(frame.grant)
-        case "finish":
-            call.finish()
-        case "cancel":
-            call.cancel()
 
 
 class _Answers:
@@ -185,13 +181,14 @@ class _Answers:
 
     def begin(self, metadata: Metadata) -> None:
         accepted = pb.CallAccepted(metadata=metadata_message(metadata))
-        self._tunnel.say(pb.ServerFrame(call=self._number, begin=accepted), accepted.ByteSize())
+        self._say(accepted.ByteSize()).begin.CopyFrom(accepted)
 
     def message(self, message: bytes) -> None:
-        self._tunnel.say(pb.ServerFrame(call=self._number, message=message), len(message))
+        # Nobody waits for what is said in the midst of a call as for all else.
+        self._say(len(message), urgent=False).message = message
 
     def grant(self, size: int) -> None:
-        self._tunnel.say(pb.ServerFrame(call=self._number, grant=size))
+        self._say().grant = size
 
     def end(self, outcome: Outcome) -> None:
         self.tell_end(outcome)
@@ -202,4 +199,9 @@ class _Answers:
         end = pb.CallEnd(
             code=outcome.code.value[0], details=outcome.details, trailing=metadata_message(outcome.trailing)
         )
-        self._tunnel.say(pb.ServerFrame(call=self._number, end=end), end.ByteSize())
+        self._say(end.ByteSize()).end.CopyFrom(end)
+
+    def _say(self, size: int = 0, *, urgent: bool = True) -> pb.ServerFrame:
+        frame = self._tunnel.say(size, urgent=urgent)
+        frame.call = self._number
+        return frame
