@@ -132,10 +132,11 @@ class Unimplemented(CodelabError):
 
 
 class Unavailable(CodelabError):
-    """Something needed is out of reach at the moment."""
+    """Something needed is out of reach at the moment. `cause`, for operators, is in the log; callers do not see it."""
 
     code = "UNAVAILABLE"
     reason = "UNAVAILABLE"
+    cause = ""
 
 
 class DeadlineExceeded(CodelabError):

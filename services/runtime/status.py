@@ -141,6 +141,8 @@ class ErrorInterceptor(Interceptor):
         try:
             yield
         except CodelabError as error:
+            if isinstance(error, Unavailable) and error.cause:
+                log.warning("call failed", method=call.method, reason=error.reason, cause=error.cause)
             await _abort(context, error)
         except grpc.aio.AbortError:
             raise

@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from codelab_client import ApiError, connect
 from services.runtime.auth import Keys, TokenMinter, TokenVerifier, current_caller
 from services.runtime.channels import Peers, callers_metadata
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.errors import CodelabError, InvalidArgument, NotFound, ResourceExhausted, StartupError
 from services.runtime.ids import new_id
 from services.runtime.server import ServiceServer
@@ -261,6 +262,14 @@ async def test_unforeseen_error_is_logged_with_its_trace_and_says_nothing(runnin
     assert (answer.code, answer.reason, answer.detail) == (StatusCode.INTERNAL, "INTERNAL", "internal error")
     [line] = [line for line in lines if line["event"] == "unforeseen error"]
     assert len(line["trace_id"]) == 32
+
+
+async def test_cause_of_an_outage_is_in_the_log_and_not_in_the_answer(running: Running) -> None:
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        answer = await running.fails_with(DatabaseUnavailable("deadlock detected"))
+    assert (answer.reason, "deadlock" in answer.detail) == ("DATABASE_UNAVAILABLE", False)
+    [line] = [line for line in lines if line.get("cause") == "deadlock detected"]
+    assert (line["reason"], len(line["trace_id"])) == ("DATABASE_UNAVAILABLE", 32)
 
 
 @pytest.mark.parametrize(
