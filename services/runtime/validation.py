@@ -63,7 +63,8 @@ def validate(request: Message) -> list[Violation]:
         return list(islice(_masked_violations(request, mask), MAX_VIOLATIONS))
     found = Found()
     _checker(request.DESCRIPTOR)(request, "", found)
-    return found[:MAX_VIOLATIONS]
+    del found[MAX_VIOLATIONS:]
+    return found
 
 
 class Found(list[Violation]):

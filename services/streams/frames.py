@@ -21,6 +21,7 @@ from services.streams.subscription import Frame, Heartbeat, ResyncRequired, Stre
 EVENT_TYPES = frozenset(field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields)
 # What nobody publishes: this service says it to one reader.
 _OWN_TYPES = frozenset({"resync_required", "stream_ended", "heartbeat"})
+_OWN_FRAMES = (Heartbeat, ResyncRequired, StreamEnded)
 
 
 def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int | None, now: float) -> NewEvent | Text:
@@ -33,13 +34,13 @@ def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int 
     # The end of a run must not be lost or come twice.
     if n is None and event.final:
         raise InvalidArgument(("event.n", "is required of a final event"))
-    if not event.HasField("timestamp"):
+    at = _seconds(event.timestamp) if event.HasField("timestamp") else None
+    if type == DELTA:
+        return _delta(run, event.message_delta, now if at is None else at)
+    if type == SNAPSHOT:
+        return _snapshot(run, event.message_snapshot, now if at is None else at)
+    if at is None:
         _set(event.timestamp, now)
-    match type:
-        case "message_delta":
-            return _delta(run, event.message_delta, _seconds(event.timestamp))
-        case "message_snapshot":
-            return _snapshot(run, event.message_snapshot, _seconds(event.timestamp))
     event.ClearField("id")
     event.session_id = session.session_id
     event.run_id = run.run_id
@@ -48,11 +49,12 @@ def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int 
 
 def to_wire(session: SessionKey, frame: Frame, now: float) -> bytes:
     """The SubscribeResponse of a frame, serialised: what all readers are sent alike is made once."""
-    response = event_service_pb2.SubscribeResponse()
-    if not isinstance(frame, StoredEvent | TextDelta | TextSnapshot):
+    if isinstance(frame, _OWN_FRAMES):
+        response = event_service_pb2.SubscribeResponse()
         _tell_one(response.event, session, frame, now)
         return response.SerializeToString()
     if frame.frame is None:
+        response = event_service_pb2.SubscribeResponse()
         _tell_all(response.event, session, frame)
         frame.frame = response.SerializeToString()
     return frame.frame
@@ -122,9 +124,8 @@ def _snapshot(run: RunKey, snapshot: event_pb2.MessageSnapshot, at: float) -> Te
 
 
 def _set(timestamp: Timestamp, seconds: float) -> None:
-    whole = int(seconds)
-    timestamp.seconds = whole
-    timestamp.nanos = int((seconds - whole) * 1_000) * 1_000_000
+    timestamp.seconds, milliseconds = divmod(round(seconds * 1_000), 1_000)
+    timestamp.nanos = milliseconds * 1_000_000
 
 
 def _seconds(timestamp: Timestamp) -> float:

@@ -1,7 +1,7 @@
 """`EventStore` in this process: for one replica, and gone with it."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from services.runtime.event_ids import EventId
@@ -25,6 +25,7 @@ from services.streams.store import (
 from services.streams.text import Partial
 
 _OWN = OwnerGuard("session_events", user="key.user_id", project="key.project_id")
+_NO_LISTENERS: Mapping[object, tuple[SessionKey, Listener]] = {}
 
 
 class _Run:
@@ -49,10 +50,13 @@ class _Session:
         self.runs: OrderedDict[str, _Run] = OrderedDict()
 
     def run(self, key: RunKey) -> _Run:
-        run = self.runs.setdefault(key.run_id, _Run())
-        self.runs.move_to_end(key.run_id)
-        if len(self.runs) > REMEMBERED_RUNS:
-            self.runs.popitem(last=False)
+        run = self.runs.get(key.run_id)
+        if run is None:
+            run = self.runs[key.run_id] = _Run()
+            if len(self.runs) > REMEMBERED_RUNS:
+                self.runs.popitem(last=False)
+        else:
+            self.runs.move_to_end(key.run_id)
         run.epoch = max(run.epoch, key.epoch)
         return run
 
@@ -148,7 +152,7 @@ class MemoryEventStore:
         self._closed[session] = self._clock() + SESSION_SECONDS
         self._closed.move_to_end(session)
         position = entry[1].position + 1 if entry else 1
-        for _, listener in self._listeners.get(session, {}).values():
+        for _, listener in self._listeners.get(session, _NO_LISTENERS).values():
             listener(position, SessionClosed())
 
     def _use(self, key: SessionKey) -> _Session:
@@ -191,6 +195,6 @@ class MemoryEventStore:
 
     def _tell(self, session: SessionKey, state: _Session, content: Content) -> None:
         state.position += 1
-        for of_listener, listener in self._listeners.get(session, {}).values():
+        for of_listener, listener in self._listeners.get(session, _NO_LISTENERS).values():
             if _OWN.passes(state, of_listener.user_id, of_listener.project_id):
                 listener(state.position, content)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,9 +60,9 @@ class Publication:
         """Publish; see `EventStore.publish`."""
         return await self._store.publish(self._session, self._run, event, n)
 
-    async def text(self, text: Text) -> None:
+    def text(self, text: Text) -> Awaitable[None]:
         """Bring an answer's text forward; see `EventStore.publish_text`."""
-        await self._store.publish_text(self._session, self._run, text)
+        return self._store.publish_text(self._session, self._run, text)
 
 
 @dataclass(eq=False)
