@@ -17,6 +17,9 @@ from services.runtime.telemetry import new_traceparent, trace_id
 
 log = structlog.get_logger()
 
+WRITABLE = "codelab.writable"
+"""In a scope: what tells whether the client is sent something at once, or a coroutine that sends waits."""
+
 # The longest token of a page and a few hundred filters fit; what browsers and proxies take is of this size.
 MAX_TARGET_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -152,7 +155,12 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request's first byte."""
         super().on_message_begin()
+        scope: Any = self.scope
+        scope[WRITABLE] = self._is_writable
         self._in_head = True
+
+    def _is_writable(self) -> bool:
+        return not self.flow.write_paused
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, and no trailer: it could say later what nobody looked for in the head."""

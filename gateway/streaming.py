@@ -1,17 +1,23 @@
 """Server-streaming RPCs as Server-Sent Events or NDJSON."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import grpc
 import orjson
-from starlette.types import Receive, Send
+import structlog
+from starlette.types import Receive, Scope, Send
 
 from gateway import problems
+from gateway.connections import WRITABLE
 from gateway.edge import Exchange, send_problem
 from gateway.problems import Problem
 from gateway.site import Endpoint
+
+log = structlog.get_logger()
 
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
@@ -49,11 +55,11 @@ class Stream:
         self._stopping = True
         self._call.cancel()
 
-    async def serve(self, receive: Receive, send: Send, *, head: bool) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request. A client that goes away cancels the call."""
         watcher = asyncio.create_task(self._watch(receive))
         try:
-            await self._pump(send, head)
+            await self._pump(send, scope["method"] == "HEAD", scope.get(WRITABLE))
         except grpc.aio.AioRpcError as error:
             await self._end(send, problems.from_rpc(error, self._binding.rpc.name, self._binding.body))
         except asyncio.CancelledError:
@@ -68,7 +74,7 @@ class Stream:
             self._call.cancel()
             watcher.cancel()
 
-    async def _pump(self, send: Send, head: bool) -> None:
+    async def _pump(self, send: Send, head: bool, writable: Callable[[], bool] | None) -> None:
         call = self._call
         await call.initial_metadata()
         first = asyncio.ensure_future(call.read())
@@ -84,6 +90,8 @@ class Stream:
             response = await first
         finally:
             first.cancel()
+        if writable is not None and hasattr(call, "pass_to"):
+            call.pass_to(partial(self._send_now, send, writable))
         while response is not grpc.aio.EOF:
             frame = self._frame(response)
             if frame:
@@ -92,6 +100,24 @@ class Stream:
             response = await call.read()
         await self._check_status()
         await send({"type": "http.response.body", "body": b""})
+
+    def _send_now(self, send: Send, writable: Callable[[], bool], response: bytes) -> bool:
+        """Send what came while `_pump` waits for it, without waking it, to a client that takes it at once."""
+        if not writable():
+            return False
+        try:
+            frame = self._frame(response)
+        except Exception:
+            log.debug("a frame is left to whoever reads it", exc_info=True)
+            return False
+        try:
+            if frame:
+                _done_at_once(send({"type": "http.response.body", "body": frame, "more_body": True}))
+        except Exception:
+            # Whoever brought it has others to bring something to.
+            log.exception("unforeseen error", trace_id=self._exchange.trace_id)
+            self._call.cancel()
+        return True
 
     async def _check_status(self) -> None:
         code = await self._call.code()
@@ -140,13 +166,13 @@ class OpenStreams:
         # Set when the last stream has ended and no new one is taken.
         self._ended = asyncio.Event()
 
-    async def serve(self, stream: Stream, receive: Receive, send: Send, *, head: bool) -> None:
+    async def serve(self, stream: Stream, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with a stream."""
         if self._stopping:
             stream.stop()
         self._open.add(stream)
         try:
-            await stream.serve(receive, send, head=head)
+            await stream.serve(scope, receive, send)
         finally:
             self._open.discard(stream)
             if self._stopping and not self._open:
@@ -172,6 +198,16 @@ class OpenStreams:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def _done_at_once(sending: Awaitable[None]) -> None:
+    """Run what has nothing to wait for. Raise RuntimeError if it waits all the same."""
+    steps = sending.__await__()
+    try:
+        next(steps)
+    except StopIteration:
+        return
+    raise RuntimeError("a client that takes everything at once is waited for")
 
 
 def _is_cancelled() -> bool:

@@ -114,7 +114,7 @@ class Transcoding:
         call = endpoint.backend.call(binding.rpc)
         if binding.rpc.streaming:
             stream = Stream(call(request, metadata=metadata), endpoint, media_type, exchange)
-            await self.streams.serve(stream, receive, send, head=scope["method"] == "HEAD")
+            await self.streams.serve(stream, scope, receive, send)
         else:
             limit = READ_SECONDS if binding.rpc.reads_only else CALL_SECONDS
             answer = call(request, metadata=metadata, timeout=limit)

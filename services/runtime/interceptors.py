@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from services.runtime.errors import MalformedMessage
+from services.runtime.errors import CodelabError, MalformedMessage
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[Message], None]
@@ -149,6 +149,22 @@ class _Each:
     def of(cls, stream: AsyncIterator[Any], steps: Sequence[Callable[[Any], Any]]) -> "_Each":
         """Interceptors that look at each in turn do so in one go."""
         return cls(stream._stream, [*stream._steps, *steps]) if isinstance(stream, cls) else cls(stream, steps)
+
+    def pass_to(self, take: Callable[[Any], bool]) -> None:
+        """Where the stream can, give `take` each that comes while one is waited for, after the same steps. What it
+        returns False for, or the steps refuse, is iterated. It neither waits nor raises."""
+        pass_on = getattr(self._stream, "pass_to", None)
+        if pass_on is not None:
+            pass_on(partial(self._passed, take))
+
+    def _passed(self, take: Callable[[Any], bool], request: Any) -> bool:
+        try:
+            for step in self._steps:
+                request = step(request)
+        except CodelabError:
+            # Whoever iterates is refused.
+            return False
+        return take(request)
 
     def __aiter__(self) -> "_Each":
         return self

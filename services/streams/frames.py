@@ -19,6 +19,7 @@ from services.streams.store import (
 from services.streams.subscription import Frame, Heartbeat, ResyncRequired, StreamEnded
 
 EVENT_TYPES = frozenset(field.name for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields)
+TEXT_TYPES = frozenset({DELTA, SNAPSHOT})
 # What nobody publishes: this service says it to one reader.
 _OWN_TYPES = frozenset({"resync_required", "stream_ended", "heartbeat"})
 _OWN_FRAMES = (Heartbeat, ResyncRequired, StreamEnded)
@@ -29,7 +30,7 @@ def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int 
     type = event.WhichOneof("payload")
     if type is None or type in _OWN_TYPES:
         raise InvalidArgument(("event.event", "must hold a payload that publishers may send"))
-    if n is not None and (n < 1 or type in (DELTA, SNAPSHOT)):
+    if n is not None and (n < 1 or type in TEXT_TYPES):
         raise InvalidArgument(("event.n", "must count state events from 1; text has none"))
     # The end of a run must not be lost or come twice.
     if n is None and event.final:

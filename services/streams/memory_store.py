@@ -104,6 +104,16 @@ class MemoryEventStore:
         return stored.id
 
     async def publish_text(self, session: SessionKey, run: RunKey, text: Text) -> None:
+        self._publish_text(session, run, text)
+
+    def publish_text_now(self, session: SessionKey, run: RunKey, text: Text) -> bool:
+        try:
+            self._publish_text(session, run, text)
+        except SessionNotFound:
+            return False
+        return True
+
+    def _publish_text(self, session: SessionKey, run: RunKey, text: Text) -> None:
         state = self._use(session)
         known = state.run(run)
         if run.epoch < known.epoch or known.final_seq is not None:

@@ -89,6 +89,10 @@ class RedisEventStore:
         """See EventStore."""
         await self._do(b"text", session, *_of_run(run), *text_arguments(text))
 
+    def publish_text_now(self, session: SessionKey, run: RunKey, text: Text) -> bool:
+        """See EventStore. Redis is always waited for."""
+        return False
+
     async def read(self, session: SessionKey, run_id: str | None = None) -> View:
         """See EventStore."""
         answer = await self._commits.do(b"read", name_of(session), (run_id or "").encode())

@@ -64,6 +64,10 @@ class Publication:
         """Bring an answer's text forward; see `EventStore.publish_text`."""
         return self._store.publish_text(self._session, self._run, text)
 
+    def text_now(self, text: Text) -> bool:
+        """As `text`, where nothing has to be waited for; see `EventStore.publish_text_now`."""
+        return self._store.publish_text_now(self._session, self._run, text)
+
 
 @dataclass(eq=False)
 class _Reader:

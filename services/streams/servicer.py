@@ -15,8 +15,8 @@ from services.runtime.calls.served import ServedCall
 from services.runtime.errors import InvalidArgument
 from services.runtime.tickets import resources_of
 from services.streams.errors import ReaderStalled
-from services.streams.frames import EVENT_TYPES, from_proto, to_wire
-from services.streams.service import StreamService
+from services.streams.frames import EVENT_TYPES, TEXT_TYPES, from_proto, to_wire
+from services.streams.service import Publication, StreamService
 from services.streams.store import NewEvent, RunKey, SessionKey
 from services.streams.subscription import Filter, Frame
 
@@ -97,6 +97,9 @@ class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
         async with self._service.publish(session, run) as publication:
             # Tells the publisher that it was admitted, which may not have anything to send yet.
             await context.send_initial_metadata(())
+            pass_to = getattr(request_iterator, "pass_to", None)
+            if pass_to is not None:
+                pass_to(partial(self._publish_now, publication, session, run))
             async for request in request_iterator:
                 if request.WhichOneof("frame") != "event":
                     raise InvalidArgument(("event", "must come after the first frame"))
@@ -108,6 +111,19 @@ class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
                 id = await publication.event(event, n)
                 if n is not None:
                     yield publish_service_pb2.PublishResponse(n=n, event_id=str(id))
+
+    def _publish_now(
+        self, publication: Publication, session: SessionKey, run: RunKey, request: publish_service_pb2.PublishRequest
+    ) -> bool:
+        """Publish text that came while no other request is being handled. What is refused is not: Publish says why."""
+        event = request.event.event
+        if request.event.HasField("n") or event.WhichOneof("payload") not in TEXT_TYPES:
+            return False
+        try:
+            text = from_proto(session, run, event, None, self._clock())
+        except InvalidArgument:
+            return False
+        return not isinstance(text, NewEvent) and publication.text_now(text)
 
     async def CloseSessions(
         self, request: publish_service_pb2.CloseSessionsRequest, context: Context

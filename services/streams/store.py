@@ -167,6 +167,9 @@ class EventStore(Protocol):
         Raise SessionNotFound if the session was closed.
         """
 
+    def publish_text_now(self, session: SessionKey, run: RunKey, text: Text) -> bool:
+        """As `publish_text`, where nothing has to be waited for. Returns whether it was done; never raises."""
+
     async def read(self, session: SessionKey, run_id: str | None = None) -> View:
         """The session's stream now; one that is not known begins here, with an empty buffer and seq 0.
 

@@ -1,5 +1,6 @@
 """No event of another owner leaves the store of events, also where one session's id is another's."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ async def test_event_store_hands_out_nothing_of_others(asker: str) -> None:
             await store.publish(theirs, run, event, 2)
             text = TextSnapshot(run.run_id, new_id(), None, new_id(), 1, "of Ann", 0.0)
             await store.publish_text(theirs, run, text)
+            assert store.publish_text_now(theirs, run, replace(text, text="of Ann, too"))
         assert heard == []
 
     async def read() -> View:
@@ -47,6 +49,6 @@ async def test_event_store_hands_out_nothing_of_others(asker: str) -> None:
         assert first.seq == 1
 
     questions: Questions = {"listen": listen, "read": read, "publish": publish}
-    exempt = {"open_run": CHANGES, "publish_text": CHANGES, "close": CHANGES}
+    exempt = {"open_run": CHANGES, "publish_text": CHANGES, "publish_text_now": CHANGES, "close": CHANGES}
     assert questions.keys() | exempt.keys() == of_contract(EventStore)
     assert await leaks(questions, ["of Ann", run.run_id]) == {}

@@ -231,7 +231,9 @@ class World:
         more = "".join(self.random.choices(ALPHABET, k=self.random.randint(1, 5)))
         start = max(0, len(publisher.text) - self.random.choice([0, 0, 0, 3]))
         offset, publisher.text = start, publisher.text + more
-        await self.store.publish_text(SESSION, publisher.run, self.delta(publisher, offset, publisher.text[offset:]))
+        store, delta = self.store, self.delta(publisher, offset, publisher.text[offset:])
+        if self.random.random() < 0.5 or not store.publish_text_now(SESSION, publisher.run, delta):
+            await store.publish_text(SESSION, publisher.run, delta)
 
     async def take_over(self) -> None:
         """Another process owns the run: it opens with a snapshot, of a new attempt; the old one is not silent yet."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from codelab.orchestrator.v1 import event_pb2
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2
 from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
 
@@ -76,6 +77,36 @@ async def test_an_event_that_cannot_be_written_harms_its_readers_alone(tmp_path:
         assert await publishing.send(event("agent_started"), 2)
         assert (await refused(watch)).code is grpc.StatusCode.INTERNAL
         await until(lambda: world.service.open_streams == 1)
+
+
+async def test_text_is_passed_from_its_publisher_to_its_reader_without_waking_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        a_world(tmp_path, StreamLimits(), in_tunnels) as world,
+        world.watching() as watch,
+        world.publishing() as publishing,
+    ):
+        await publishing.settle(1)
+        await read(watch)
+        # What a task would publish that was woken for it.
+        monkeypatch.setattr(world.service._store, "publish_text", None)
+        for offset, text in enumerate("abc"):
+            await publishing.send(delta(offset, text))
+        assert [(await read(watch)).message_delta.text for _ in range(3)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [event("heartbeat"), event_pb2.Event(), event("message_delta", final=True)],
+    ids=["of the service", "empty", "final without a number"],
+)
+async def test_what_nobody_may_publish_is_refused_behind_text_that_passed(world: World, wrong: event_pb2.Event) -> None:
+    async with world.watching() as watch, world.publishing() as publishing:
+        for sent in (delta(0, "ab"), delta(2, "c"), wrong):
+            await publishing.send(sent)
+        assert (await refused(publishing.call)).code is grpc.StatusCode.INVALID_ARGUMENT
+        assert [(await read(watch)).message_delta.text for _ in range(2)] == ["ab", "c"]
 
 
 async def test_who_returns_gets_what_was_missed(world: World) -> None:

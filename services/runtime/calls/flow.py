@@ -90,7 +90,7 @@ class Nobody:
 class Inbox:
     """Messages that wait for one reader. `taken` is told, in portions, how much weight was read, until it is closed."""
 
-    __slots__ = ("_closed", "_loop", "_messages", "_taken", "_untold", "_waiting", "weight")
+    __slots__ = ("_closed", "_loop", "_messages", "_pass_on", "_taken", "_untold", "_waiting", "weight")
 
     def __init__(self, taken: Callable[[int], None]) -> None:
         # Asked for anew, it would cost a system call for each message.
@@ -102,19 +102,32 @@ class Inbox:
         self._taken: Callable[[int], None] | None = taken
         self._untold = 0
         self._waiting: asyncio.Future[None] | None = None
+        self._pass_on: Callable[[bytes], bool] | None = None
+
+    def pass_to(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` what comes while the reader waits: who keeps up is not woken for each message.
+
+        It neither waits nor raises. What it returns False for is read, and so is whatever is behind that.
+        """
+        self._pass_on = take
 
     def put(self, message: bytes) -> None:
         """Add a message, unless it was closed."""
-        if not self._closed:
-            self._messages.append(message)
-            self.weight += weight(message)
-            self._wake()
+        if self._closed:
+            return
+        waits = self._waiting is not None and not self._waiting.done()
+        if waits and self._pass_on is not None and not self._messages and self._pass_on(message):
+            self._count(weight(message))
+            return
+        self._messages.append(message)
+        self.weight += weight(message)
+        self._wake()
 
     def close(self) -> None:
         """Take no more messages; those that wait can be read. Idempotent."""
         self._closed = True
         # Nobody sends what it would make room for; and whoever is done with a call is not to be kept by it.
-        self._taken = None
+        self._taken = self._pass_on = None
         self._wake()
 
     def drop(self) -> None:
@@ -146,11 +159,15 @@ class Inbox:
         message = self._messages.popleft()
         size = weight(message)
         self.weight -= size
+        self._count(size)
+        return message
+
+    def _count(self, size: int) -> None:
+        """So much was taken."""
         self._untold += size
         if self._taken is not None and self._untold >= WINDOW_BYTES // 2:
             untold, self._untold = self._untold, 0
             self._taken(untold)
-        return message
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

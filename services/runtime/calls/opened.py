@@ -134,6 +134,10 @@ class OpenCall(grpc.aio.Call):
             self._settle(self._ending)
         return message if self._shape.deserialize is None else self._shape.deserialize(message)
 
+    def pass_to(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` the answers, as bytes, that come while one is waited for in `read`; see Inbox."""
+        self._inbox.pass_to(take)
+
     def __aiter__(self) -> "OpenCall":
         return self
 

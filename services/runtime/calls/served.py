@@ -1,7 +1,7 @@
 """The server's end of a call that came over no connection of its own: what its handler sees is gRPC's context."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -238,6 +238,11 @@ class Requests:
     def __init__(self, call: ServedCall) -> None:
         self._call = call
         self._next = call.inbox.get
+
+    def pass_to(self, take: Callable[[Any], bool]) -> None:
+        """See Inbox. What it is given is deserialised as what is iterated."""
+        deserialize = self._call.deserialize
+        self._call.inbox.pass_to(take if deserialize is None else lambda message: take(deserialize(message)))
 
     def __aiter__(self) -> "Requests":
         return self
