@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.runtime.calls.flow import Inbox, weight
+from services.runtime.calls.flow import WINDOW_BYTES, Inbox, Window, weight
 
 
 def inbox_of(granted: list[int], passed: list[bytes], refused: bytes = b"") -> Inbox:
@@ -51,15 +51,30 @@ async def test_reader_who_was_cancelled_is_passed_nothing() -> None:
     assert (passed, await inbox.get()) == ([], b"a")
 
 
-async def test_what_is_passed_on_makes_room_for_as_much() -> None:
-    granted: list[int] = []
+async def test_writer_whose_messages_are_passed_on_still_has_to_wait_for_room() -> None:
     passed: list[bytes] = []
-    inbox = inbox_of(granted, passed)
-    reading = await waiting(inbox)
+    window = Window()
+    inbox = Inbox(window.add)
+    inbox.pass_to(lambda message: passed.append(message) is None)
+    read = 0
+
+    async def reads() -> None:
+        nonlocal read
+        while await inbox.get() is not None:
+            read += 1
+
+    reading = asyncio.create_task(reads())
+    await asyncio.sleep(0)
     message = bytes(1000)
-    for _ in range(100):
-        assert not inbox.full
+    in_a_turn = longest = 0
+    for _ in range(1000):
+        in_a_turn = in_a_turn + 1 if window.has_room else 0
+        longest = max(longest, in_a_turn)
+        await window.room()
+        window.spend(weight(message))
         inbox.put(message)
-    assert len(passed) == 100
-    assert 0 <= 100 * weight(message) - sum(granted) < 32 * 1024
-    reading.cancel()
+    inbox.close()
+    await reading
+    assert len(passed) + read == 1000
+    assert len(passed) > read
+    assert longest <= WINDOW_BYTES // weight(message) + 1

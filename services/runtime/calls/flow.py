@@ -12,6 +12,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 WINDOW_BYTES = 64 * 1024
 """So much may be on its way to a reader that takes nothing; the last message may go beyond it."""
+_TOLD_BYTES = WINDOW_BYTES // 2
+"""A reader tells when so much was taken."""
 _MESSAGE_BYTES = 64
 """What a message weighs beside its bytes: of empty ones, too, only so many may wait."""
 
@@ -105,7 +107,8 @@ class Inbox:
         self._pass_on: Callable[[bytes], bool] | None = None
 
     def pass_to(self, take: Callable[[bytes], bool]) -> None:
-        """Give `take` what comes while the reader waits: who keeps up is not woken for each message.
+        """Give `take` what comes while the reader waits: who keeps up is not woken for each message, but for one in
+        each half of a window.
 
         It neither waits nor raises. What it returns False for is read, and so is whatever is behind that.
         """
@@ -115,13 +118,20 @@ class Inbox:
         """Add a message, unless it was closed."""
         if self._closed:
             return
-        waits = self._waiting is not None and not self._waiting.done()
-        if waits and self._pass_on is not None and not self._messages and self._pass_on(message):
-            self._count(weight(message))
+        size = weight(message)
+        if self._passes(size) and self._pass_on is not None and self._pass_on(message):
+            self._untold += size
             return
         self._messages.append(message)
-        self.weight += weight(message)
+        self.weight += size
         self._wake()
+
+    def _passes(self, size: int) -> bool:
+        """Whether so much is passed on, and not read."""
+        if self._waiting is None or self._waiting.done() or self._messages:
+            return False
+        # Only the reader makes room: a writer in this process would else never wait, and nobody else have a turn.
+        return self._untold + size < _TOLD_BYTES
 
     def close(self) -> None:
         """Take no more messages; those that wait can be read. Idempotent."""
@@ -159,15 +169,11 @@ class Inbox:
         message = self._messages.popleft()
         size = weight(message)
         self.weight -= size
-        self._count(size)
-        return message
-
-    def _count(self, size: int) -> None:
-        """So much was taken."""
         self._untold += size
-        if self._taken is not None and self._untold >= WINDOW_BYTES // 2:
+        if self._taken is not None and self._untold >= _TOLD_BYTES:
             untold, self._untold = self._untold, 0
             self._taken(untold)
+        return message
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
