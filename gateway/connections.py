@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextvars import copy_context
 from http import HTTPStatus
 from typing import Any
 
@@ -71,6 +72,8 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Who connects and says nothing is as idle as who says nothing more."""
         super().connection_made(_Gentle(transport, self._end))  # type: ignore[arg-type]
+        # What is written may be another's who brings it at once: what happens here later has nothing of theirs.
+        self._context = copy_context()
         _notice_absence(transport.get_extra_info("socket"))
         self.parser = _Parser(self)  # type: ignore[assignment]
         self._set_deadline(self.timeout_keep_alive, transport.close)
@@ -145,7 +148,7 @@ class HttpConnection(HttpToolsProtocol):
                 log.info("client that does not read cut off", bytes=left)
                 self.transport.abort()
 
-        self._stalled = self.loop.call_later(seconds, look)
+        self._stalled = self.loop.call_later(seconds, look, context=self._context)
 
     def _clear_stalled(self) -> None:
         if self._stalled is not None:

@@ -67,6 +67,8 @@ class MemoryEventStore:
     What is read, and what listeners hear, passes the owner's guard.
     """
 
+    at_once = True
+
     def __init__(self, clock: Callable[[], float], new_epoch: Callable[[], str]) -> None:
         """`clock` gives Unix time in seconds; `new_epoch` gives short names, `[0-9a-z]+`, none of them twice."""
         self._clock = clock

@@ -53,6 +53,8 @@ class RedisEventStore:
     every `KEEP_SECONDS`, so it may be dropped as much sooner after the last one has left its process in a crash.
     """
 
+    at_once = False
+
     def __init__(self, commits: Commits, hearing: "Redis", reach: Reach) -> None:
         self._commits = commits
         self._live = LiveReader(hearing, reach, self._where)

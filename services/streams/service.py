@@ -64,6 +64,11 @@ class Publication:
         """Bring an answer's text forward; see `EventStore.publish_text`."""
         return self._store.publish_text(self._session, self._run, text)
 
+    @property
+    def at_once(self) -> bool:
+        """Whether `text_now` ever does what it is asked."""
+        return self._store.at_once
+
     def text_now(self, text: Text) -> bool:
         """As `text`, where nothing has to be waited for; see `EventStore.publish_text_now`."""
         return self._store.publish_text_now(self._session, self._run, text)

@@ -98,7 +98,7 @@ class PublishServicer(publish_service_pb2_grpc.PublishServiceServicer):
             # Tells the publisher that it was admitted, which may not have anything to send yet.
             await context.send_initial_metadata(())
             pass_to = getattr(request_iterator, "pass_to", None)
-            if pass_to is not None:
+            if pass_to is not None and publication.at_once:
                 pass_to(partial(self._publish_now, publication, session, run))
             async for request in request_iterator:
                 if request.WhichOneof("frame") != "event":

@@ -139,6 +139,10 @@ class EventStore(Protocol):
     then nobody knows whether it did what was asked. What comes again with its `n` is not told again.
     """
 
+    @property
+    def at_once(self) -> bool:
+        """Whether `publish_text_now` ever does what it is asked."""
+
     async def open_run(self, session: SessionKey, run: RunKey) -> None:
         """From now on, what older epochs of the run publish is refused. An older epoch opening changes nothing.
 
