@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> None:
+    from services.runtime import event_loop
     from services.runtime.process import configured, until_stopped
     from services.suite import claimed, in_many_processes, in_one_process
 
@@ -105,7 +106,7 @@ def _up(arguments: argparse.Namespace) -> None:
                 print(_welcome(settings), flush=True)
                 yield
 
-    asyncio.run(until_stopped(running, settings))
+    event_loop.run(until_stopped(running, settings))
 
 
 def _chat(arguments: argparse.Namespace) -> None:

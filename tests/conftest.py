@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 
+from services.runtime.event_loop import EventLoop
 from tests import databases, postgres, redis_server
 from tests.databases import Place
 from tests.e2e.suite import Layout
@@ -22,6 +24,16 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # Its fork handlers crash a child that changes its user, as PostgreSQL's does, if gRPC is at work meanwhile.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+
+class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
+    """Tests run in the loop that the suite's processes run in."""
+
+    def new_event_loop(self) -> EventLoop:
+        return EventLoop()
+
+
+asyncio.set_event_loop_policy(_LoopPolicy())
 
 REQUIRE_ALL = os.environ.get("CODELAB_REQUIRE_ALL") == "1"
 """A test that is skipped, for whatever reason, has failed."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from services.runtime import event_loop
 from services.runtime.dotenv import DOTENV, read_dotenv
 from services.runtime.errors import StartupError
 from services.runtime.settings import Settings, unknown_variables
@@ -31,7 +32,7 @@ def main(name: str, running: Running) -> None:
     """
     try:
         settings = configured(name)
-        asyncio.run(until_stopped(running, settings))
+        event_loop.run(until_stopped(running, settings))
     except StartupError as error:
         sys.exit(f"codelab: {error}")
 
