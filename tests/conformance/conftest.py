@@ -7,6 +7,7 @@ import pytest
 
 from services.agents.memory.store import MemoryStore
 from services.orchestrator.model import Owner
+from services.orchestrator.store import RunStore
 from tests.conformance.call_ways import WAYS, Calling, Happening, calling, happening_at
 from tests.conformance.memory_stores import BACKENDS
 from tests.conformance.orchestrator_stores import Stores, stores_in
@@ -26,6 +27,12 @@ async def memory_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
 async def stores(database_place: Place) -> Stores:
     """The orchestrator's stores of two replicas, empty."""
     return await stores_in(database_place)
+
+
+@pytest.fixture
+async def store(stores: Stores) -> RunStore:
+    """The first replica's runs. Where other stores are tested, the file says which one `store` is."""
+    return stores.runs
 
 
 @pytest.fixture
