@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from services.agents.memory.model import Collection
 from services.agents.memory.store import MemoryStore
 from services.orchestrator.model import Owner
 from services.orchestrator.store import RunStore
 from tests.conformance.call_ways import WAYS, Calling, Happening, calling, happening_at
-from tests.conformance.memory_stores import BACKENDS
+from tests.conformance.memory_stores import BACKENDS, a_collection
 from tests.conformance.orchestrator_stores import Stores, stores_in
 from tests.databases import Place
 
@@ -21,6 +22,14 @@ async def memory_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     """An empty store of memories, of each kind."""
     async with BACKENDS[request.param](tmp_path / "memory") as store:
         yield store
+
+
+@pytest.fixture
+async def mine(memory_store: MemoryStore) -> Collection:
+    """An empty collection of memories."""
+    collection = a_collection()
+    await memory_store.create(collection)
+    return collection
 
 
 @pytest.fixture
