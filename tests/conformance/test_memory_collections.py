@@ -11,17 +11,7 @@ from services.agents.memory.model import Collection, Found, Memory, MemoryFilter
 from services.agents.memory.store import CollectionMissing, MemoryStore
 from services.runtime.ids import new_id
 from tests.conformance.forgetful import caught
-from tests.conformance.memory_stores import (
-    LARGER,
-    NOW,
-    SECOND,
-    a_collection,
-    a_memory,
-    a_vector,
-    found_by,
-    put,
-    toward,
-)
+from tests.conformance.memory_stores import LARGER, NOW, SECOND, a_collection, a_memory, a_vector, found_by, put, toward
 
 # Made and dropped
 

@@ -8,16 +8,7 @@ import pytest
 from services.agents.memory.model import Collection
 from services.agents.memory.store import CollectionMissing, MemoryStore
 from services.runtime.ids import new_id
-from tests.conformance.memory_stores import (
-    LARGER,
-    SMALL,
-    a_memory,
-    a_vector,
-    contents,
-    found_by,
-    put,
-    toward,
-)
+from tests.conformance.memory_stores import LARGER, SMALL, a_memory, a_vector, contents, found_by, put, toward
 
 
 async def test_a_migration_gives_every_memory_a_vector_of_the_other_embedding(

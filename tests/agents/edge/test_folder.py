@@ -10,10 +10,7 @@ from services.agents.memory.model import MemoryFilter
 from services.agents.memory.store import CollectionMissing
 from tests.agents.edge.folders import names_in, shards_in
 from tests.agents.edge.memories import DAY
-from tests.agents.edge.processes import (
-    open_collections,
-    process_of,
-)
+from tests.agents.edge.processes import open_collections, process_of
 from tests.conformance.memory_stores import NOW, SECOND, a_collection, a_memory, put
 
 

@@ -12,15 +12,7 @@ from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection, Memory, MemoryFilter
 from tests.agents.edge.folders import names_in, shards_in
 from tests.agents.edge.memories import DAY, MANY, filled, ids_in, wide_vectors
-from tests.agents.edge.processes import (
-    command,
-    gone,
-    kill,
-    optimisers_of,
-    process_of,
-    stopped,
-    the_optimiser_of,
-)
+from tests.agents.edge.processes import command, gone, kill, optimisers_of, process_of, stopped, the_optimiser_of
 from tests.conformance.memory_stores import LARGER, NOW, SECOND, a_collection, a_memory, a_vector, put
 from tests.e2e.polling import eventually
 

@@ -17,15 +17,7 @@ from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection
 from tests.agents.edge.folders import names_in
 from tests.agents.edge.memories import MANY, WIDE, filled, ids_in, wide_vectors
-from tests.agents.edge.processes import (
-    command,
-    gone,
-    kill,
-    owners_of,
-    process_of,
-    stopped,
-    the_optimiser_of,
-)
+from tests.agents.edge.processes import command, gone, kill, owners_of, process_of, stopped, the_optimiser_of
 from tests.conformance.memory_stores import a_collection, a_memory, put
 
 
