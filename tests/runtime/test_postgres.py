@@ -156,6 +156,26 @@ async def test_transaction_in_which_nothing_happens_is_ended_and_frees_what_it_l
     assert await lent(place) == [1, 1]
 
 
+async def test_who_comes_again_and_again_does_not_pass_who_waits_for_a_connection(place: Place) -> None:
+    database = PostgresDatabase(place.url, place.schema, connections=1)
+    order: list[str] = []
+
+    async def read(who: str) -> None:
+        async with database.read() as connection:
+            order.append(who)
+            await connection.execute(sa.select(1))
+
+    async with database.read() as connection:
+        await connection.execute(sa.select(1))
+        waiting = asyncio.create_task(read("waiting"))
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await read("again")
+    await waiting
+    await database.close()
+    assert order[0] == "waiting"
+
+
 async def test_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(place: Place) -> None:
     database = PostgresDatabase(place.url, place.schema, connections=1)
     changed = asyncio.Event()
