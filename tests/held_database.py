@@ -25,9 +25,9 @@ class HeldDatabase:
         return self._database.read()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         hold, self._hold = self._hold, False
-        async with self._database.write() as connection:
+        async with self._database.write(urgent=urgent) as connection:
             yield connection
             if hold:
                 self.done.set()

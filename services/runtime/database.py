@@ -120,8 +120,11 @@ class Database(Protocol):
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that sees one state of the database and changes nothing."""
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction that commits when the block ends and is rolled back when it raises."""
+    def write(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that commits when the block ends and is rolled back when it raises.
+
+        An `urgent` one begins before others that wait to begin.
+        """
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction for changes of the schema. Migrations of one database take turns."""

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.database import DatabaseUnavailable
+from services.runtime.places import Places
 
 log = structlog.get_logger()
 
@@ -72,25 +73,25 @@ class PostgresDatabase:
         )
         # Where the pool itself is waited for, whoever comes just then gets what another gives back, and those who wait
         # begin again at the end: under load some waited for seconds while others went in and out.
-        self._free = asyncio.Semaphore(connections)
+        self._places = Places(connections)
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database."""
-        async with self._turn(), _transaction(self._reading) as connection:
+        async with _transaction(self._reading, self._places) as connection:
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits when the block ends and is rolled back when it raises."""
-        async with self._turn(), _transaction(self._engine) as connection:
+        async with _transaction(self._engine, self._places, urgent) as connection:
             yield connection
 
     @asynccontextmanager
     async def migrate(self) -> AsyncIterator[AsyncConnection]:
         """A transaction for changes of the schema, which it makes if it is missing. Migrations take turns."""
-        async with self._turn(), _transaction(self._engine) as connection:
+        async with _transaction(self._engine, self._places) as connection:
             # Ours to wait for: rebuilding a large table takes its time.
             for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
                 await connection.execute(sa.text(f"SET LOCAL {limit} = 0"))
@@ -100,19 +101,6 @@ class PostgresDatabase:
             if not await connection.run_sync(lambda it: sa.inspect(it).has_schema(self._schema)):
                 await connection.execute(sa.schema.CreateSchema(self._schema))
             yield connection
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Have a connection for the block: the next that is free, after those who came before."""
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._free.acquire()
-        except TimeoutError:
-            raise DatabaseUnavailable("every connection is in use") from None
-        try:
-            yield
-        finally:
-            self._free.release()
 
     @asynccontextmanager
     async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[None]:
@@ -158,10 +146,10 @@ def _address(url: str) -> str:
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def _transaction(engine: AsyncEngine, places: Places, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
     committing = False
     try:
-        async with engine.begin() as connection:
+        async with _place(places, urgent), engine.begin() as connection:
             yield connection
             committing = True
     except sa.exc.DBAPIError as error:
@@ -170,3 +158,13 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise
     except sa.exc.TimeoutError as error:
         raise DatabaseUnavailable("every connection is in use") from error
+
+
+@asynccontextmanager
+async def _place(places: Places, urgent: bool) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(places.one(_PATIENCE_SECONDS, urgent=urgent))
+        except TimeoutError:
+            raise DatabaseUnavailable("every connection is in use") from None
+        yield

@@ -66,8 +66,8 @@ class SqliteDatabase:
             yield cast(AsyncConnection, _Connection(connection))
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that commits when the block ends and is rolled back when it raises."""
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits when the block ends and is rolled back when it raises. None waits for long."""
         async with self._writing:
             with _naming_a_full_disk(), self._engine.connect() as idle:
                 connection = idle.execution_options(codelab_begin="BEGIN IMMEDIATE")

@@ -155,9 +155,9 @@ class Counting:
         self.counted["read"] += 1
         return self._database.read()
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def write(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         self.counted["write"] += 1
-        return self._database.write()
+        return self._database.write(urgent=urgent)
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._database.migrate()

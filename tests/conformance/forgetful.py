@@ -64,8 +64,8 @@ class ForgetfulDatabase:
             yield cast(AsyncConnection, _Connection(connection))
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        async with self._database.write() as connection:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with self._database.write(urgent=urgent) as connection:
             yield cast(AsyncConnection, _Connection(connection))
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
