@@ -21,8 +21,8 @@ class HeldDatabase:
         self.done = asyncio.Event()
         self.go = asyncio.Event()
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._database.read()
+    def read(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._database.read(urgent=urgent)
 
     @asynccontextmanager
     async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:

@@ -77,9 +77,9 @@ class PostgresDatabase:
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database."""
-        async with _transaction(self._reading, self._places) as connection:
+        async with _transaction(self._reading, self._places, urgent) as connection:
             yield connection
 
     @asynccontextmanager

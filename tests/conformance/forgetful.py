@@ -59,8 +59,8 @@ class ForgetfulDatabase:
         self._database = database
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with self._database.read() as connection:
+    async def read(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with self._database.read(urgent=urgent) as connection:
             yield cast(AsyncConnection, _Connection(connection))
 
     @asynccontextmanager
