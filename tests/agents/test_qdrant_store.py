@@ -10,11 +10,13 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from services.agents.__main__ import running
 from services.agents.errors import MemoryRefused, MemoryUnavailable
 from services.agents.memory.model import EVERYTHING, Collection, Memory, MemoryFilter
 from services.agents.memory.payload import payload_of
@@ -24,7 +26,9 @@ from services.agents.memory.store import CollectionMissing
 from services.runtime.errors import CodelabError
 from services.runtime.ids import new_id
 from services.runtime.ownership import VIOLATIONS
+from services.runtime.settings import Settings
 from tests.conformance.memory_stores import LARGER, SMALL, a_collection, a_memory, a_vector
+from tests.e2e.ports import free_ports
 from tests.fakes.qdrant_description import Description
 from tests.fakes.qdrant_server import SECRET_TEXT, Answer, Drop, FakeQdrant, Fault, Hold, filters_of
 
@@ -513,6 +517,13 @@ async def test_callers_that_come_while_the_client_loads_share_it(qdrant: FakeQdr
 
 async def test_store_that_was_never_asked_closes() -> None:
     await QdrantMemoryStore("http://127.0.0.1:9").close()
+
+
+async def test_service_that_has_started_loads_the_client_before_anybody_asks(tmp_path: Path) -> None:
+    environ = {"CODELAB_DATA_DIR": str(tmp_path), "CODELAB_GRPC_PORT_BASE": str(free_ports(2))}
+    settings = Settings.load({**environ, "QDRANT_URL": "http://127.0.0.1:9", "EMBEDDING_MODEL": "hashing"})
+    async with running(settings):
+        assert "load the qdrant client" in {task.get_name() for task in asyncio.all_tasks()}
 
 
 def test_client_is_not_loaded_before_it_is_needed() -> None:
