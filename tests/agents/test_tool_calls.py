@@ -17,7 +17,7 @@ from services.agents.tools.sql_policy_store import SqlToolPolicyStore
 from services.agents.tools.tool import Caller, Output, Risk, ToolFailed, ToolSpec
 from services.runtime.database import DatabaseUnavailable
 from tests.agents.calls import Agents, User, events_of, new_uuid, refused, serving
-from tests.agents.test_execution import kinds, make
+from tests.agents.execution.tasks import kinds, make
 from tests.e2e.polling import eventually
 from tests.fakes.openai_script import Script
 from tests.fakes.openai_server import FakeModel

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from services.agents.memory.model import Collection
 from services.agents.memory.store import MemoryStore
 from services.orchestrator.model import Owner
+from services.orchestrator.store import RunStore
 from tests.conformance.call_ways import WAYS, Calling, Happening, calling, happening_at
-from tests.conformance.memory_stores import BACKENDS
+from tests.conformance.memory_stores import BACKENDS, a_collection
 from tests.conformance.orchestrator_stores import Stores, stores_in
 from tests.databases import Place
 
@@ -23,9 +25,23 @@ async def memory_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
 
 
 @pytest.fixture
+async def mine(memory_store: MemoryStore) -> Collection:
+    """An empty collection of memories."""
+    collection = a_collection()
+    await memory_store.create(collection)
+    return collection
+
+
+@pytest.fixture
 async def stores(database_place: Place) -> Stores:
     """The orchestrator's stores of two replicas, empty."""
     return await stores_in(database_place)
+
+
+@pytest.fixture
+async def store(stores: Stores) -> RunStore:
+    """The first replica's runs. Where other stores are tested, the file says which one `store` is."""
+    return stores.runs
 
 
 @pytest.fixture

@@ -13,12 +13,14 @@ from services.agents.memory.edge.store import EdgeMemoryStore
 from services.agents.memory.model import Collection, Embedding, Memory, MemoryPosition
 from services.agents.memory.qdrant.store import QdrantMemoryStore
 from services.agents.memory.store import MemoryStore
+from services.agents.memory.words import words_of
 from services.runtime.ids import new_id
 from tests.fakes.qdrant_description import described
 from tests.fakes.qdrant_server import FakeQdrant
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+MICROSECOND = timedelta(microseconds=1)
 SMALL = Embedding("Test/Model v1", 4)
 LARGER = Embedding("test-model-2", 6)
 
@@ -83,3 +85,12 @@ async def put(store: MemoryStore, collection: Collection, *memories: Memory) -> 
 def position(memory: Memory) -> MemoryPosition:
     """Where a page that ends with this memory ends."""
     return memory.timestamp, memory.id
+
+
+def contents(memories: list[Memory]) -> list[str]:
+    return [each.content for each in memories]
+
+
+async def found_by(store: MemoryStore, collection: Collection, words: str, limit: int = 10) -> list[str]:
+    """What the search for any of the words finds."""
+    return contents([each.memory for each in await store.matching(collection, words_of(words), limit)])

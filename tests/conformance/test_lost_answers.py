@@ -38,11 +38,6 @@ from tests.losing_postgres import Loss, losing
 from tests.postgres import PostgresServer
 
 
-@pytest.fixture
-async def store(stores: Stores) -> RunStore:
-    return stores.runs
-
-
 async def test_what_was_accepted_can_be_read_as_it_was_answered(
     stores: Stores, store: RunStore, ann: Owner, chat: str
 ) -> None:

@@ -49,11 +49,6 @@ from tests.conformance.planned_runs import (
 LIMIT = Failure("RUN_TOKEN_LIMIT", "the run may use 10 tokens")
 
 
-@pytest.fixture
-async def store(stores: Stores) -> RunStore:
-    return stores.runs
-
-
 def kinds(events: Any) -> list[str]:
     return [event.type for event in events]
 

@@ -30,12 +30,6 @@ from tests.conformance.orchestrator_stores import (
     types,
 )
 
-
-@pytest.fixture
-async def store(stores: Stores) -> RunStore:
-    return stores.runs
-
-
 # Accepting
 
 

@@ -35,12 +35,6 @@ from tests.conformance.orchestrator_stores import (
 from tests.databases import Place
 from tests.e2e.polling import eventually
 
-
-@pytest.fixture
-async def store(stores: Stores) -> RunStore:
-    return stores.runs
-
-
 # Ends
 
 

@@ -45,11 +45,6 @@ async def place_on_server(tmp_path: Path, postgres_server: PostgresServer) -> As
         yield place
 
 
-@pytest.fixture
-async def store(stores: Stores) -> RunStore:
-    return stores.runs
-
-
 async def test_lease_that_has_not_expired_cannot_be_taken(stores: Stores, ann: Owner, chat: str) -> None:
     await stores.running(ann, chat)
     assert await stores.others.orphaned(10) == []

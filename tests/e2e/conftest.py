@@ -14,6 +14,9 @@ from tests.e2e.suite import LIVING, Layout, Suite, clean_environment, run_codela
 from tests.fakes.openai_server import FakeModel
 from tests.postgres import PostgresServer
 
+# An assertion that fails there says what it compared, as in a test's own file.
+pytest.register_assert_rewrite("tests.e2e.recitals", "tests.e2e.rules", "tests.e2e.truth")
+
 QUICK = {
     # The fake model lives in the tests' process, which has stood still for three seconds on a busy machine.
     "CODELAB_MODEL_TIMEOUT_SECONDS": "6",

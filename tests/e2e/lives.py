@@ -40,6 +40,10 @@ agent_configs = st.fixed_dictionaries(
 )
 
 
+def nth(things: list[Result], number: int) -> Result:
+    return things[number % len(things)]
+
+
 def fields(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
     return st.fixed_dictionaries({}, optional=strategies)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.agents.edge_processes import command
+from tests.agents.edge.processes import command
 from tests.e2e.client import Api, Chat, answer, signed_in
 from tests.e2e.events import Event
 from tests.e2e.facts import FACTS, QUESTIONS, SESSIONS

@@ -33,6 +33,13 @@ def patched(current: Json, changes: Mapping[str, Any]) -> Json:
     return result
 
 
+def updated(before: Json, after: Json, changes: Json, written: bool = True) -> Json:
+    """The body after an update, which must be the one before with these changes, and a later `updated_at`."""
+    assert after == {**patched(before, changes), "updated_at": after["updated_at"]}
+    assert after["updated_at"] >= before["updated_at"] if written else after["updated_at"] == before["updated_at"]
+    return after
+
+
 @dataclass(eq=False)
 class Project:
     """A project, as its owner was last told of it, and everything in it, oldest first."""
@@ -210,6 +217,16 @@ class Run:
             "answered": self.state == "succeeded",
             "finished": self.state not in UNFINISHED,
         }
+
+
+def agent_body(body: Json) -> Json:
+    """An agent without its status, which changes by itself while it works."""
+    return {name: value for name, value in body.items() if name != "status"}
+
+
+def session_body(body: Json) -> Json:
+    """A session without what changes by itself while its runs go on."""
+    return {name: value for name, value in body.items() if name not in ("updated_at", "last_event_id")}
 
 
 def run_as_shown(body: Json) -> Json:

@@ -44,7 +44,8 @@ from services.streams.service import StreamLimits
 from tests.e2e.ports import free_ports
 from tests.orchestrator.agents import ScriptedAgents
 
-FINISHED = (run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
+SUCCEEDED, FAILED, CANCELLED = run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED
+FINISHED = (SUCCEEDED, FAILED, CANCELLED)
 
 
 class Stage:

@@ -5,14 +5,11 @@ import signal
 
 import grpc
 import pytest
-from codelab.orchestrator.v1 import run_pb2
 
 from codelab_client.errors import ApiError
 from services.orchestrator.executor import Executor
 from tests.orchestrator.agents import HOLD
-from tests.orchestrator.stage import Client, Stage, answers, decoded, eventually, kind, rest
-
-SUCCEEDED = run_pb2.RUN_STATE_SUCCEEDED
+from tests.orchestrator.stage import SUCCEEDED, Client, Stage, answers, decoded, eventually, kind, rest
 
 
 async def test_drained_run_goes_on_at_once_in_the_next_process(stage: Stage) -> None:

@@ -27,7 +27,7 @@ class Fault:
     """It touches nobody who asks the model: no run is tried twice."""
     streams_die: bool = False
     """What the streams service kept in its process is lost."""
-    load: Literal["once", "until struck", "until healed"] = "once"
+    load: Literal["until seen", "until struck", "until healed"] = "until seen"
     """How long messages come."""
     hands_over: bool = False
     """Another replica lives: it takes over, within two leases."""

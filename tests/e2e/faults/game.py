@@ -206,10 +206,11 @@ class Game:
         await load.close()
 
     async def _strike(self, fault: Fault, strike: Strike, load: Load, part: Part) -> list[str]:
-        healed = asyncio.Event()
-        until = {"once": None, "until struck": strike.hit, "until healed": healed}[fault.load]
+        seen, healed = asyncio.Event(), asyncio.Event()
+        until = {"until seen": seen, "until struck": strike.hit, "until healed": healed}[fault.load]
         working = asyncio.create_task(self._work(load, until), name="load")
         await eventually(lambda: strike.sees_runs(part), what=f"a load, and a run in its part {part}")
+        seen.set()
         await strike.pause(0, _STRIKES_WITHIN)
         await strike.look()
         wrong: list[str] = []
@@ -229,10 +230,10 @@ class Game:
         await working
         return wrong
 
-    async def _work(self, load: Load, until: asyncio.Event | None) -> None:
+    async def _work(self, load: Load, until: asyncio.Event) -> None:
         for _ in range(WAVES):
             await load.wave()
-            if until is None or until.is_set():
+            if until.is_set():
                 return
 
     async def _takeovers(self, fault: Fault, strike: Strike) -> list[str]:

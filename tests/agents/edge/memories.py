@@ -6,6 +6,7 @@ from services.agents.memory.store import MemoryStore
 from services.runtime.ids import new_id
 from tests.conformance.memory_stores import NOW, SECOND, a_memory
 
+DAY = 86_400 * SECOND
 WIDE = Embedding("wide", 384)
 MANY = 1_500
 """From 1 MB of vectors on the engine builds a graph."""
@@ -31,3 +32,7 @@ async def filled(store: MemoryStore, number: int = MANY) -> Collection:
     ]
     await store.put(collection, list(zip(memories, wide_vectors(number), strict=True)))
     return collection
+
+
+async def ids_in(store: MemoryStore, collection: Collection) -> set[str]:
+    return {each.id for each in await store.newest(collection, 100_000)}

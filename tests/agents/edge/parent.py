@@ -1,12 +1,12 @@
-"""A process that has an EdgeMemoryStore at work, until it is killed: `python -m tests.agents.edge_parent FOLDER`."""
+"""A process that has an EdgeMemoryStore at work, until it is killed: `python -m tests.agents.edge.parent FOLDER`."""
 
 import asyncio
 import sys
 from pathlib import Path
 
 from services.agents.memory.edge.store import EdgeMemoryStore
-from tests.agents.edge_memories import MANY, filled
-from tests.agents.edge_processes import optimisers_of
+from tests.agents.edge.memories import MANY, filled
+from tests.agents.edge.processes import optimisers_of
 from tests.conformance.memory_stores import a_memory, put
 from tests.e2e.polling import eventually
 

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from services.agents.memory.edge.store import EdgeMemoryStore
 from tests.e2e.polling import eventually
+
+
+def process_of(store: EdgeMemoryStore) -> int:
+    assert store.pid is not None
+    return store.pid
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
 
 
 def command(pid: int) -> str:
