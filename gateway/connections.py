@@ -65,8 +65,9 @@ class HttpConnection(HttpToolsProtocol):
     _in_trailer = False
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
-    # Of requests in line, the one whose turn it is.
+    # Of requests in line, the one whose turn it is, and what the last one is answered that broke off in line.
     _served: RequestResponseCycle | None = None
+    _in_line: Problem | None = None
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -118,7 +119,10 @@ class HttpConnection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # uvicorn knows the last one alone: one in front of it, a stream perhaps, would never hear that its client left.
         self._served = cycle
-        super()._start_asgi_task(cycle, app)
+        if self._in_line is not None and cycle is self.cycle:
+            self._answer(self._in_line)
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """As much waits for the client as may."""
@@ -230,10 +234,17 @@ class HttpConnection(HttpToolsProtocol):
                 # This follows a request that is complete, and that one's answer is what the client gets.
                 cycle.keep_alive = False
                 return
+            if cycle is not self._served:
+                # Whoever is in front is being answered, perhaps by a stream.
+                self._in_line = problem
+                return
             cycle.disconnected = True
             cycle.message_event.set()
-        if self.transport.is_closing():
-            return
+        if not self.transport.is_closing():
+            self._answer(problem)
+
+    def _answer(self, problem: Problem) -> None:
+        """Answer for the application, and end the connection."""
         trace = trace_id(new_traceparent())
         log.info("connection refused", status=problem.status, reason=problem.reason, trace_id=trace)
         self.transport.write(_answer(problem, trace))

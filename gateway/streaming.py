@@ -107,16 +107,12 @@ class Stream:
             return False
         try:
             frame = self._frame(response)
-        except Exception:
-            log.debug("a frame is left to whoever reads it", exc_info=True)
-            return False
-        try:
             if frame:
                 _done_at_once(send({"type": "http.response.body", "body": frame, "more_body": True}))
         except Exception:
-            # Whoever brought it has others to bring something to.
-            log.exception("unforeseen error", trace_id=self._exchange.trace_id)
-            self._call.cancel()
+            # Whoever brought it has others to bring something to. Nothing was sent: `_pump` comes upon the same.
+            log.debug("a frame is left to whoever reads it", exc_info=True)
+            return False
         return True
 
     async def _check_status(self) -> None:

@@ -137,6 +137,7 @@ async def running(settings: Settings) -> AsyncIterator[ServiceServer]:
         opened.push_async_callback(server.stop)
         # After the start, which would be slower for it; before the first message, which would be too.
         embedder.warm()
+        memories.warm()
         if isinstance(model, OpenAIModel):
             model.warm()
         yield server

@@ -33,10 +33,15 @@ def timestamp(moment: datetime) -> Timestamp:
     return result
 
 
+def is_moment(timestamp: Timestamp) -> bool:
+    """Whether it is one by its own definition: in the years 1 to 9999, and less than a second beyond its second."""
+    return _EARLIEST <= timestamp.seconds < _LATEST and 0 <= timestamp.nanos < 1_000_000_000
+
+
 def moment(timestamp: Timestamp) -> datetime:
-    """The inverse of `timestamp`, to the microsecond. Raise ValueError beyond the years 1 to 9999."""
+    """The inverse of `timestamp`, to the microsecond. Raise ValueError if it is no moment."""
     # Its own conversion to a datetime fails for some years with other errors.
-    if not _EARLIEST <= timestamp.seconds < _LATEST or not 0 <= timestamp.nanos < 1_000_000_000:
+    if not is_moment(timestamp):
         raise ValueError(timestamp)
     return timestamp.ToDatetime(UTC)
 

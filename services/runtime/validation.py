@@ -16,6 +16,7 @@ from services.runtime.errors import InvalidArgument
 from services.runtime.ids import is_uuid
 from services.runtime.interceptors import Call, Interceptor
 from services.runtime.interceptors import Check as RequestCheck
+from services.runtime.messages import is_moment
 from services.runtime.resource_ids import settle_ids
 from services.runtime.struct_rules import wrong_json
 
@@ -36,6 +37,7 @@ is checked a thousand times a second."""
 ValueCheck = Callable[[object], str | None]
 
 _STRUCT = "google.protobuf.Struct"
+_TIMESTAMP = "google.protobuf.Timestamp"
 
 
 class ValidationInterceptor(Interceptor):
@@ -209,10 +211,11 @@ def _field_check(field: "AnyField") -> Check | None:
         for index, element in enumerate(values):
             if found.full:
                 return
-            if isinstance(element, Message):
+            if wrong_value is not None:
+                if wrong := wrong_value(element):
+                    found.append((f"{path}[{index}]", wrong))
+            elif isinstance(element, Message):
                 _checker(element.DESCRIPTOR)(element, f"{path}[{index}].", found)
-            elif wrong_value is not None and (wrong := wrong_value(element)):
-                found.append((f"{path}[{index}]", wrong))
 
     def check_repeated(message: Message, prefix: str, found: Found) -> None:
         check_each(getattr(message, name), f"{prefix}{name}", found)
@@ -295,6 +298,9 @@ def _value_checks(field: "AnyField", rules: options_pb2.FieldRules) -> Iterable[
         yield (lambda value, most=rules.maximum: None if value <= most else f"must be at most {most:.15g}")  # type: ignore[misc]
     if rules.uuid:
         yield lambda value: None if is_uuid(str(value)) else "must be a UUID"
+    if field.message_type is not None and field.message_type.full_name == _TIMESTAMP:
+        # Beyond it, no two of those who read it do the same.
+        yield lambda value: None if is_moment(value) else "is no time between the years 1 and 9999"  # type: ignore[arg-type]
     if field.enum_type is not None:
         known = field.enum_type.values_by_number
         unspecified = field.has_presence or field.is_repeated

@@ -4,6 +4,7 @@ from codelab.orchestrator.v1 import event_pb2
 from codelab.streams.v1 import event_service_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from codelab_client.channel import MAX_MESSAGE_BYTES
 from services.runtime.errors import InvalidArgument
 from services.streams.store import (
     DELTA,
@@ -22,6 +23,10 @@ EVENT_TYPES = frozenset(field.name for field in event_pb2.Event.DESCRIPTOR.oneof
 TEXT_TYPES = frozenset({DELTA, SNAPSHOT})
 # What nobody publishes: this service says it to one reader.
 _OWN_TYPES = frozenset({"resync_required", "stream_ended", "heartbeat"})
+# A message's limit holds for what readers are sent: that has ids which publishers need not write.
+MOST_EVENT_BYTES = MAX_MESSAGE_BYTES - 16 * 1024
+# Of an answer: a snapshot of it is one message, in which a character may take four bytes.
+MOST_TEXT_CHARACTERS = 4_000_000
 _OWN_FRAMES = (Heartbeat, ResyncRequired, StreamEnded)
 
 
@@ -35,6 +40,8 @@ def from_proto(session: SessionKey, run: RunKey, event: event_pb2.Event, n: int 
     # The end of a run must not be lost or come twice.
     if n is None and event.final:
         raise InvalidArgument(("event.n", "is required of a final event"))
+    if event.ByteSize() > MOST_EVENT_BYTES:
+        raise InvalidArgument(("event.event", f"must have at most {MOST_EVENT_BYTES} bytes"))
     at = _seconds(event.timestamp) if event.HasField("timestamp") else None
     if type == DELTA:
         return _delta(run, event.message_delta, now if at is None else at)
@@ -100,6 +107,9 @@ def _tell_one(
 
 
 def _delta(run: RunKey, delta: event_pb2.MessageDelta, at: float) -> TextDelta:
+    if delta.offset < 0:
+        raise InvalidArgument(("event.event.message_delta.offset", "must be at least 0"))
+    _check_length(delta.offset + len(delta.text), DELTA)
     return TextDelta(
         run_id=run.run_id,
         message_id=delta.message_id,
@@ -113,6 +123,7 @@ def _delta(run: RunKey, delta: event_pb2.MessageDelta, at: float) -> TextDelta:
 
 
 def _snapshot(run: RunKey, snapshot: event_pb2.MessageSnapshot, at: float) -> TextSnapshot:
+    _check_length(len(snapshot.text), SNAPSHOT)
     return TextSnapshot(
         run_id=run.run_id,
         message_id=snapshot.message_id,
@@ -124,10 +135,16 @@ def _snapshot(run: RunKey, snapshot: event_pb2.MessageSnapshot, at: float) -> Te
     )
 
 
+def _check_length(length: int, type: str) -> None:
+    if length > MOST_TEXT_CHARACTERS:
+        raise InvalidArgument((f"event.event.{type}.text", f"must end within {MOST_TEXT_CHARACTERS} characters"))
+
+
 def _set(timestamp: Timestamp, seconds: float) -> None:
     timestamp.seconds, milliseconds = divmod(round(seconds * 1_000), 1_000)
     timestamp.nanos = milliseconds * 1_000_000
 
 
 def _seconds(timestamp: Timestamp) -> float:
-    return timestamp.seconds + timestamp.nanos / 1_000_000_000
+    # Whole milliseconds, which are all that is told: the last of them must not become the year 10000.
+    return timestamp.seconds + timestamp.nanos // 1_000_000 / 1_000

@@ -200,7 +200,7 @@ async def test_bad_vectors_are_refused_and_nothing_is_kept(
     assert await remembered(embedding, user, agent_id) == []
 
 
-@pytest.mark.parametrize("seconds", [253_402_300_800, 253_402_300_799, -62_135_596_800])
+@pytest.mark.parametrize("seconds", [253_402_300_799, -62_135_596_800])
 async def test_time_that_lists_cannot_be_paged_by_is_refused(
     embedding: Agents, user: User, agent_id: str, seconds: int
 ) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
 from codelab.tunnel.v1 import tunnel_service_pb2 as pb
 from codelab.tunnel.v1.tunnel_service_pb2_grpc import TunnelServiceStub
 from google.protobuf.wrappers_pb2 import BytesValue
@@ -272,25 +271,6 @@ async def test_call_that_has_ended_is_not_made_again(tmp_path: Path) -> None:
         assert (await patient.code()).name == "UNAVAILABLE"
         assert attempts == {**before, b"patient": 4}
         await made.server.stop()
-
-
-async def test_server_that_leaves_is_not_asked_for_tunnels_without_end(tmp_path: Path) -> None:
-    drained = asyncio.Event()
-    async with calling(WAYS["tunnel"], tmp_path) as made:
-        made.server.on_drain(drained.wait)
-        await made.server.start()
-        await _to_the_end(made.call("unary_stream"))
-        with structlog.testing.capture_logs() as lines:
-            draining = asyncio.create_task(made.server.drain())
-            await asyncio.sleep(0)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await _to_the_end(made.call("unary_stream"))
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-            drained.set()
-            await draining
-        await made.server.stop()
-    # Two dozen at most, on a busy machine: a look for replicas and some first tries, each repeated by the channel.
-    assert len([line for line in lines if line.get("method") == "/codelab.tunnel.v1.TunnelService/Open"]) < 100
 
 
 async def test_call_that_comes_as_a_server_leaves_is_served_or_never_begun(tmp_path: Path) -> None:

@@ -190,6 +190,25 @@ async def test_stream_ends_with_the_rubbish_that_follows_its_request_unharmed(wi
     assert b"HTTP/1.1" not in rest
 
 
+async def test_request_that_breaks_off_in_line_is_refused_in_its_turn(
+    wire: Wire, garden: Garden, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def events(*_: Any) -> Any:
+        async def one() -> Any:
+            yield garden.of("WatchBedResponse", event={"grown": {"text": "x"}})
+
+        return one()
+
+    garden.on("WatchBed", events)
+    stream = f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.token}\r\n\r\n".encode()
+    await wire.send(stream * 2 + wire.post(b"2\r\n{}\r\nrubbish\r\n", "Transfer-Encoding: chunked"))
+    *streams, refusal = (await wire.rest()).split(b"\r\n0\r\n\r\n")
+    assert [each.startswith(b"HTTP/1.1 200 OK") and b"grown" in each for each in streams] == [True, True]
+    assert reason(parsed(refusal)) == (400, "MALFORMED_REQUEST")
+    assert [request.DESCRIPTOR.name for request in garden.requests] == ["WatchBedRequest"] * 2
+    assert "Exception in ASGI application" not in caplog.text
+
+
 async def test_stream_with_a_request_in_line_behind_it_ends_with_its_client(wire: Wire, garden: Garden) -> None:
     async def events(*_: Any) -> Any:
         async def without_end() -> Any:

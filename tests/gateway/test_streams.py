@@ -3,15 +3,23 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from codelab.orchestrator.v1.event_pb2 import AgentStarted, Event
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.errors import FailedPrecondition, NotFound, Unavailable
+from services.runtime.ids import new_id
+from services.streams.service import StreamLimits
+from services.streams.store import NewEvent, RunKey, SessionKey
 from tests.gateway.conftest import Gateway
 from tests.gateway.garden import Garden, fail
+from tests.streams.world import ANN, a_world
 
 EVENTS = "/garden/b/events"
 NDJSON = {"accept": "application/x-ndjson"}
@@ -257,3 +265,42 @@ async def test_gateway_that_stops_ends_its_streams_at_once(gateway: Gateway, sha
         assert json.loads(await anext(lines))["problem"]["reason"] == "GATEWAY_STOPPING"
         await stopping
         assert asyncio.get_running_loop().time() - begun < 8
+
+
+async def test_frame_that_cannot_be_written_ends_its_stream_and_no_other_of_its_tunnel(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    async with (
+        a_world(tmp_path, StreamLimits()) as world,
+        gateway(world.address, CODELAB_DATA_DIR=str(tmp_path)) as client,
+        AsyncExitStack() as opened,
+    ):
+        # As a damaged store might hold it: beyond the year 9999.
+        timeless = Event(timestamp=Timestamp(seconds=2**63 - 1), agent_started=AgentStarted()).SerializeToString()
+
+        async def watch(session_id: str) -> AsyncIterator[str]:
+            world.orchestrator.sessions.add((world.project_id, session_id))
+            path = f"/my/projects/{world.project_id}/chat/{session_id}/events"
+            answer = await opened.enter_async_context(client.stream("GET", path, headers=dict(world.user())))
+            return answer.aiter_lines()
+
+        async def publish(session_id: str, n: int, payload: bytes) -> None:
+            session = SessionKey(ANN, world.project_id, session_id)
+            event = NewEvent("agent_started", final=False, payload=payload)
+            await world.service._store.publish(session, RunKey(world.run_id, 1), event, n)
+
+        async def happens(lines: AsyncIterator[str]) -> None:
+            async with asyncio.timeout(20):
+                while await anext(lines) != "event: agent_started":
+                    pass
+
+        whole, other = await watch(world.session_id), new_id()
+        broken = await watch(other)
+        for session_id, lines in ((world.session_id, whole), (other, broken)):
+            await publish(session_id, 1, Event(agent_started=AgentStarted()).SerializeToString())
+            await happens(lines)
+        await publish(other, 2, timeless)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await happens(broken)
+        await publish(world.session_id, 2, Event(agent_started=AgentStarted()).SerializeToString())
+        await happens(whole)

@@ -1,6 +1,7 @@
 """What a tunnel takes from whoever opens one, and how calls in it fare when a server leaves or falls silent."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -140,6 +141,13 @@ async def test_call_that_begins_once_the_server_leaves_does_not_run_and_breaks_n
     assert BytesValue.FromString((await peer.hear()).message).value == b"first"
     assert [frame.end.code for frame in await peer.rest()] == [StatusCode.OK.value[0]]
     assert ran == [b"first"]
+
+
+async def test_server_that_leaves_opens_no_tunnel_and_says_that_another_may(met: Meeting) -> None:
+    await met.server.drain()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await met.peer().hear()
+    assert caught.value.code() is StatusCode.UNAVAILABLE
 
 
 async def test_tunnel_whose_caller_says_no_more_lets_its_calls_finish(met: Meeting) -> None:
@@ -311,26 +319,21 @@ async def test_requests_beyond_the_window_end_the_call_and_no_other(met: Meeting
 # Callers and replicas
 
 
-class Mute:
-    """A replica that is frozen: it opens tunnels, if at all, and says nothing else."""
+class Replica(ABC):
+    """One that has tunnels and nothing else."""
 
-    def __init__(self, opens: bool) -> None:
-        self.asked = asyncio.Event()
+    def __init__(self) -> None:
         self.address = ""
-        self._opens = opens
         self._server = grpc.aio.server()
         handler = grpc.stream_stream_rpc_method_handler(
-            self._open, pb.OpenRequest.FromString, pb.OpenResponse.SerializeToString
+            self.open, pb.OpenRequest.FromString, pb.OpenResponse.SerializeToString
         )
         name = pb.DESCRIPTOR.services_by_name["TunnelService"].full_name
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Open": handler}),))
 
-    async def _open(self, requests: AsyncIterator[pb.OpenRequest], context: Context) -> None:
-        if self._opens:
-            await context.send_initial_metadata(((INSTANCE, "mute"),))
-        self.asked.set()
-        async for _ in requests:
-            pass
+    @abstractmethod
+    async def open(self, requests: AsyncIterator[pb.OpenRequest], context: Context) -> None:
+        """Carry a tunnel."""
 
     async def start(self) -> None:
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -340,19 +343,51 @@ class Mute:
         await self._server.stop(0)
 
 
+class Mute(Replica):
+    """One that is frozen: it opens tunnels, if at all, and says nothing else."""
+
+    def __init__(self, opens: bool) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self._opens = opens
+
+    async def open(self, requests: AsyncIterator[pb.OpenRequest], context: Context) -> None:
+        if self._opens:
+            await context.send_initial_metadata(((INSTANCE, "mute"),))
+        self.asked.set()
+        async for _ in requests:
+            pass
+
+
+class Leaver(Replica):
+    """One that is about to stop, and still opens tunnels: it leaves each at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def open(self, requests: AsyncIterator[pb.OpenRequest], context: Context) -> None:
+        self.asked += 1
+        await context.send_initial_metadata(((INSTANCE, "leaver"),))
+        await context.write(pb.OpenResponse(frames=[pb.ServerFrame(leaving=True)]))
+        async for request in requests:
+            begun = (frame.call for frame in request.frames if frame.HasField("begin"))
+            await context.write(pb.OpenResponse(frames=[pb.ServerFrame(call=each, unbegun=True) for each in begun]))
+
+
 @asynccontextmanager
-async def beside(mute: Mute, folder: Path) -> AsyncIterator[Calling]:
-    """A server that is not started, and a channel to it and to one that is mute."""
+async def beside(replica: Replica, folder: Path) -> AsyncIterator[Calling]:
+    """A server that is not started, and a channel to it and to a replica."""
     place = Place(folder)
-    await mute.start()
-    async with reach(f"{mute.address}+{place.address}", Neighbours()) as channel:
+    await replica.start()
+    async with reach(f"{replica.address}+{place.address}", Neighbours()) as channel:
         called = Calling(place, place.make(), channel)
         try:
             yield called
         finally:
             await channel.close()
             await called.server.stop()
-            await mute.stop()
+            await replica.stop()
 
 
 async def answers(call: Any) -> list[bytes]:
@@ -395,6 +430,29 @@ async def test_replica_that_falls_silent_gets_no_more_calls_while_there_is_anoth
             assert await is_answered()
         for call in waiting:
             call.cancel()
+
+
+async def test_server_that_leaves_is_not_asked_for_tunnels_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the next look for replicas comes before all stands still.
+    monkeypatch.setattr(tunnel_client, "BESIDE_SECONDS", 0.05)
+    leaver = Leaver()
+    async with beside(leaver, tmp_path) as called:
+        # Nobody else is there.
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await answers(called.call("unary_stream"))
+        assert caught.value.code() is StatusCode.UNAVAILABLE
+        await called.server.start()
+
+        async def is_answered() -> bool:
+            with suppress(grpc.aio.AioRpcError):
+                return len(await answers(called.call("unary_stream"))) == 3
+            return False
+
+        await eventually(is_answered)
+        before = leaver.asked
+        assert await stands_still(lambda: min(leaver.asked, before + 50)) < before + 50
 
 
 async def test_many_calls_with_large_metadata_begin_at_once(tmp_path: Path) -> None:

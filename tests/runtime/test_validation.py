@@ -4,18 +4,20 @@ import math
 from typing import Any
 
 import pytest
-from codelab.agents.v1 import agent_pb2, agent_service_pb2, worker_space_service_pb2
+from codelab.agents.v1 import agent_pb2, agent_service_pb2, memory_service_pb2, worker_space_service_pb2
 from codelab.options.v1.options_pb2 import MethodRules
 from codelab.projects.v1 import project_pb2, project_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.errors import InvalidArgument
 from services.runtime.ids import new_id
 from services.runtime.interceptors import Call
 from services.runtime.validation import ValidationInterceptor, mask_paths, validate
 
+NO_TIME = "is no time between the years 1 and 9999"
 NO_LINE = "must be one line of text: no control characters, and no space at its ends"
 
 
@@ -120,6 +122,14 @@ WRONG: dict[str, tuple[Message, list[tuple[str, str]]]] = {
             ("agent.config.tools", "must have at most 100 elements"),
             *((f"agent.config.tools[{n}]", "must have at least 1 character") for n in range(49)),
         ],
+    ),
+    "time beyond any": (
+        memory_service_pb2.ListMemoriesRequest(project_id="p", agent_id="a", since=Timestamp(seconds=2**63 - 1)),
+        [("since", NO_TIME)],
+    ),
+    "more than a second beyond a second": (
+        memory_service_pb2.ListMemoriesRequest(project_id="p", agent_id="a", since=Timestamp(nanos=1_000_000_000)),
+        [("since", NO_TIME)],
     ),
     "UUID": (space("x"), [("project_id", "must be a UUID")]),
     "UUID with more": (space(new_id() + "\n"), [("project_id", "must be a UUID")]),

@@ -11,11 +11,14 @@ from typing import Any
 import grpc
 import pytest
 from codelab.orchestrator.v1 import event_pb2
+from codelab.orchestrator.v1.message_pb2 import Message
 from codelab.streams.v1 import event_service_pb2, publish_service_pb2
 from codelab.streams.v1.event_service_pb2_grpc import EventServiceStub
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from codelab_client.errors import ApiError
 from services.runtime.ids import new_id
+from services.streams.frames import MOST_EVENT_BYTES, MOST_TEXT_CHARACTERS
 from services.streams.service import StreamLimits
 from services.streams.store import NewEvent, RunKey, SessionKey
 from services.streams.subscription import EndReason, Filter
@@ -107,6 +110,57 @@ async def test_what_nobody_may_publish_is_refused_behind_text_that_passed(world:
             await publishing.send(sent)
         assert (await refused(publishing.call)).code is grpc.StatusCode.INVALID_ARGUMENT
         assert [(await read(watch)).message_delta.text for _ in range(2)] == ["ab", "c"]
+
+
+def _at(seconds: int, made: event_pb2.Event) -> event_pb2.Event:
+    made.timestamp.seconds = seconds
+    return made
+
+
+UNREADABLE = [
+    ("event.event.timestamp", _at(2**63 - 1, event("agent_started"))),
+    ("event.event.timestamp", _at(253_402_300_800, delta(0, "a"))),
+    ("event.event.timestamp", _at(-(2**63), snapshot("a"))),
+    (
+        "event.event.message_received.message.timestamp",
+        event_pb2.Event(
+            message_received=event_pb2.MessageReceived(message=Message(timestamp=Timestamp(seconds=2**63 - 1)))
+        ),
+    ),
+    ("event.event.message_delta.offset", delta(-1, "a")),
+    ("event.event.message_delta.text", delta(MOST_TEXT_CHARACTERS, "a")),
+    ("event.event.message_snapshot.text", snapshot("a" * (MOST_TEXT_CHARACTERS + 1))),
+    ("event.event", event("tool_completed", output="x" * MOST_EVENT_BYTES)),
+]
+
+
+async def test_what_no_reader_could_be_told_is_refused_and_not_kept(world: World) -> None:
+    for field, unreadable in UNREADABLE:
+        async with world.publishing() as publishing:
+            await publishing.send(unreadable)
+            error = await refused(publishing.call)
+            assert (error.code, error.violations[0][0]) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+    async with world.publishing() as publishing:
+        ids = [await publishing.settle(1)]
+        async with world.watching(after="start") as watch:
+            ids.append(await publishing.settle(2))
+            # No text, either, which would come between them.
+            assert [(await read(watch)).id for _ in ids] == ids
+
+
+async def test_longest_event_and_text_reach_who_comes_later_and_the_last_moment_stays_one(tmp_path: Path) -> None:
+    async with a_world(tmp_path, StreamLimits(), in_tunnels) as world, world.publishing() as publishing:
+        await publishing.send(event("tool_completed", output="x" * (MOST_EVENT_BYTES - 100)), n=1)
+        await publishing.send(snapshot("🦜" * (MOST_TEXT_CHARACTERS - 1)))
+        end = _at(253_402_300_799, delta(MOST_TEXT_CHARACTERS - 1, "🦜"))
+        end.timestamp.nanos = 999_999_999
+        await publishing.send(end)
+        await publishing.settle(2)
+        async with world.watching(after="start") as watch:
+            longest, _, whole = await read(watch), await read(watch), await read(watch)
+    assert len(longest.tool_completed.output) == MOST_EVENT_BYTES - 100
+    assert len(whole.message_snapshot.text) == MOST_TEXT_CHARACTERS
+    assert whole.timestamp.seconds == 253_402_300_799
 
 
 async def test_who_returns_gets_what_was_missed(world: World) -> None:

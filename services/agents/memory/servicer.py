@@ -147,14 +147,12 @@ def _draft(memory: memory_pb2.Memory) -> MemoryDraft:
 def _filter(
     request: memory_service_pb2.ListMemoriesRequest | memory_service_pb2.DeleteMemoriesRequest,
 ) -> MemoryFilter:
-    # First of all: what is no time cannot be made plain.
-    since, until = _moment(request, "since", "since"), _moment(request, "until", "until")
     asked = plain(request)
     return MemoryFilter(
         interaction_types=tuple(dict.fromkeys(asked["interaction_type"])),
         success=asked["success"],
-        since=since,
-        until=until,
+        since=moment(request.since) if request.HasField("since") else None,
+        until=moment(request.until) if request.HasField("until") else None,
         tags=tuple(dict.fromkeys(request.tag)),
         session_id=asked["session_id"],
         words=tuple(dict.fromkeys(words_of(request.text))),
@@ -162,23 +160,10 @@ def _filter(
 
 
 def _time(timestamp: Timestamp) -> datetime:
-    try:
-        time = moment(timestamp)
-    except ValueError:
-        raise TimeOutOfRange(_EARLIEST_YEAR, _LATEST_YEAR) from None
+    time = moment(timestamp)
     if not _EARLIEST_YEAR <= time.year < _LATEST_YEAR:
         raise TimeOutOfRange(_EARLIEST_YEAR, _LATEST_YEAR)
     return time
-
-
-def _moment(message: Any, name: str, path: str) -> datetime | None:
-    if not message.HasField(name):
-        return None
-    value: Timestamp = getattr(message, name)
-    try:
-        return moment(value)
-    except ValueError:
-        raise InvalidArgument((path, "is no time between the years 1 and 9999")) from None
 
 
 def _vector(numbers: Iterable[float], path: str) -> Vector | None:

@@ -28,6 +28,9 @@ class MemoryStore(Protocol):
     time; the write may have happened then.
     """
 
+    def warm(self) -> None:
+        """Begin to load what is slow to load, so that the first call does not wait for it."""
+
     async def create(self, collection: Collection) -> None:
         """Make the collection, empty, with vectors of its embedding. If it is there, nothing changes."""
 

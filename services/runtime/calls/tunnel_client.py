@@ -130,7 +130,7 @@ class Tunnels:
 
     async def _add_first(self) -> None:
         """Open a tunnel to whichever replica opens one. Raise AioRpcError or TimeoutError."""
-        attempts: list[asyncio.Task[bool]] = []
+        attempts: list[asyncio.Task[str]] = []
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 while not any(each.done() for each in attempts):
@@ -140,7 +140,7 @@ class Tunnels:
             for each in attempts:
                 each.cancel()
             results = await asyncio.gather(*attempts, return_exceptions=True)
-        if True not in results:
+        if not any(isinstance(each, str) for each in results):
             _raise_first(results)
 
     async def _look(self) -> None:
@@ -148,11 +148,7 @@ class Tunnels:
         try:
             while self._tunnels:
                 self._look_soon.clear()
-                found: list[bool | BaseException] = [True]
-                while True in found:
-                    found = await asyncio.gather(*(self._add() for _ in range(LOOK_TIMES)), return_exceptions=True)
-                # One of several may be away: the next look finds it.
-                _raise_first(each for each in found if not isinstance(each, grpc.aio.AioRpcError | TimeoutError))
+                await self._meet()
                 await asyncio.sleep(BESIDE_SECONDS)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
@@ -162,14 +158,25 @@ class Tunnels:
         finally:
             self._looking = None
 
+    async def _meet(self) -> None:
+        """Open tunnels until they lead to nobody new. Who leaves what they open is new once, too."""
+        met: set[str] = set()
+        new = set(self._tunnels)
+        while new:
+            met |= new
+            found = await asyncio.gather(*(self._add() for _ in range(LOOK_TIMES)), return_exceptions=True)
+            # One of several may be away: the next look finds it.
+            _raise_first(each for each in found if not isinstance(each, grpc.aio.AioRpcError | TimeoutError))
+            new = {each for each in found if isinstance(each, str)} - met
+
     def _hang_up(self) -> None:
         """End all tunnels, in which there are no calls."""
         tunnels, self._tunnels = self._tunnels, {}
         for tunnel in tunnels.values():
             tunnel.hang_up()
 
-    async def _add(self) -> bool:
-        """Open a tunnel. Return whether it leads to a replica to which there was none. Raise AioRpcError."""
+    async def _add(self) -> str:
+        """Open a tunnel, and keep it if there is none to that replica. Return which one it is. Raise AioRpcError."""
         call = self._open()
         try:
             async with asyncio.timeout(OPEN_SECONDS):
@@ -182,7 +189,7 @@ class Tunnels:
             raise
         if instance in self._tunnels:
             call.cancel()
-            return False
+            return instance
         tunnel = Tunnel(call, self.place, self.may_begin_again)
         self._tunnels[instance] = tunnel
         running = self._run(tunnel.run(lambda: self._leave(instance, tunnel)), "tunnel")
@@ -191,7 +198,7 @@ class Tunnels:
         waiting, self._waiting = self._waiting, {}
         for carried in waiting:
             tunnel.begin(carried)
-        return True
+        return instance
 
     def _run(self, work: Coroutine[Any, Any, Result], name: str) -> "asyncio.Task[Result]":
         """A task that lives longer than the call that it is begun with, and holds nothing of who makes that."""
@@ -208,7 +215,7 @@ class Tunnels:
             carried.call.end(outcome)
 
 
-def _raise_first(results: Iterable[bool | BaseException]) -> None:
+def _raise_first(results: Iterable[str | BaseException]) -> None:
     for each in results:
         if isinstance(each, Exception):
             raise each

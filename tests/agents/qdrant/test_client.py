@@ -3,11 +3,15 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from services.agents.__main__ import running
 from services.agents.memory.qdrant.store import QdrantMemoryStore
+from services.runtime.settings import Settings
 from tests.conformance.memory_stores import a_collection
+from tests.e2e.ports import free_ports
 from tests.fakes.qdrant_server import FakeQdrant
 
 pytestmark = pytest.mark.server_backed
@@ -24,6 +28,13 @@ async def test_callers_that_come_while_the_client_loads_share_it(qdrant: FakeQdr
 
 async def test_store_that_was_never_asked_closes() -> None:
     await QdrantMemoryStore("http://127.0.0.1:9").close()
+
+
+async def test_service_that_has_started_loads_the_client_before_anybody_asks(tmp_path: Path) -> None:
+    environ = {"CODELAB_DATA_DIR": str(tmp_path), "CODELAB_GRPC_PORT_BASE": str(free_ports(2))}
+    settings = Settings.load({**environ, "QDRANT_URL": "http://127.0.0.1:9", "EMBEDDING_MODEL": "hashing"})
+    async with running(settings):
+        assert "load the qdrant client" in {task.get_name() for task in asyncio.all_tasks()}
 
 
 def test_client_is_not_loaded_before_it_is_needed() -> None:

@@ -41,6 +41,9 @@ class EdgeMemoryStore:
         """The process that owns the folder, if it was needed yet."""
         return self._child.pid
 
+    def warm(self) -> None:
+        """See MemoryStore. Here that is a process, which starts with the first call and not for nobody."""
+
     async def create(self, collection: Collection) -> None:
         """See MemoryStore."""
         embedding = collection.embedding

@@ -55,7 +55,7 @@ class QdrantMemoryStore:
         self._collections = QdrantCollections(self._connection)
 
     def warm(self) -> None:
-        """Begin to load the client, so that the first call does not wait for it."""
+        """See MemoryStore."""
         self._connection.warm()
 
     async def close(self) -> None:
