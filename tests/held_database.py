@@ -21,13 +21,13 @@ class HeldDatabase:
         self.done = asyncio.Event()
         self.go = asyncio.Event()
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._database.read()
+    def read(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._database.read(urgent=urgent)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         hold, self._hold = self._hold, False
-        async with self._database.write() as connection:
+        async with self._database.write(urgent=urgent) as connection:
             yield connection
             if hold:
                 self.done.set()

@@ -112,7 +112,7 @@ class Executor:
             log.warning("runs are taken over later", cause=error.cause)
         async with (
             repeating("renew leases", self._renew, lease_seconds / 3, wake=self._changed_elsewhere),
-            repeating("take over runs", self._adopt_orphans, lease_seconds / 2),
+            repeating("take over runs", self._take_over, lease_seconds / 2),
             repeating("expire approvals", self._expire, lease_seconds / 2),
             repeating("look for decisions", self._look, lease_seconds / 2),
         ):
@@ -336,6 +336,11 @@ class Executor:
             # If it has left meanwhile, it has ended by itself and must finish that.
             if run_id not in kept and self._live.get(run_id) is live and not live.parking:
                 live.task.cancel()
+
+    async def _take_over(self) -> None:
+        # A process that stood still, or was too busy, must not take its own runs from itself and do them again.
+        await self._renew()
+        await self._adopt_orphans()
 
     async def _adopt_orphans(self) -> None:
         refused: set[str] = set()

@@ -78,7 +78,8 @@ class SqlRunStore(SqlRunProgress, SqlRunDoubts):
             return run, Ended(outbox[0], promoted)
 
     async def renew(self, process: str, run_ids: Collection[str]) -> set[str]:
-        async with self._database.write() as connection:
+        # A process with much to do would else lose its runs to whoever has less, and both had more to do.
+        async with self._database.write(urgent=True) as connection:
             leased = (runs.c.id.in_(sorted(run_ids)), runs.c.owner == process, runs.c.state.in_(LEASED))
             mine = await connection.scalars(sa.select(runs.c.id).where(*leased))
             kept = set(mine)

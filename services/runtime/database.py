@@ -112,15 +112,15 @@ def _postgresql_notice(element: notice, compiler: sa.sql.compiler.SQLCompiler, *
 
 
 class Database(Protocol):
-    """Transactions on one database.
+    """Transactions on one database. An `urgent` one begins before others that wait to begin.
 
     Hold none across an RPC or a model call: on SQLite every other writer waits for it.
     """
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def read(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that sees one state of the database and changes nothing."""
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def write(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that commits when the block ends and is rolled back when it raises."""
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:

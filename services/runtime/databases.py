@@ -63,7 +63,8 @@ async def reporting_outages(database: Database, server: ServiceServer) -> AsyncI
         nonlocal answers
         before, cause = answers, ""
         try:
-            async with database.read() as connection:
+            # Not behind others: that many wait for the database does not mean that it is away.
+            async with database.read(urgent=True) as connection:
                 await connection.execute(sa.select(1))
             answers = True
         except DatabaseUnavailable as error:

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 import sqlalchemy as sa
@@ -13,11 +13,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.database import DatabaseUnavailable
+from services.runtime.places import Places
 
 log = structlog.get_logger()
 
 _CONNECT_SECONDS = 5.0
 _LISTEN_AGAIN_SECONDS = 1.0
+_PATIENCE_SECONDS = 10.0
 _SESSION = {
     "timezone": "UTC",
     "lock_timeout": "10s",
@@ -31,11 +33,11 @@ _NOT_NOW = ("08", "53", "57", "40001", "40P01", "55P03", "25P03")
 class PostgresDatabase:
     """Transactions on one `schema` of the database at `url` (`postgresql://…`, as libpq reads it).
 
-    At most `connections` are open; a transaction waits for one up to 10 seconds. Who writes waits for the locks of
-    others: under READ COMMITTED each statement sees what was committed before it began, so stores lock a row first
-    and then look. The server ends a transaction in which nothing happens for `idle_seconds`, and frees what it locked:
-    none of ours waits for anything but the database, so its process is frozen or has forgotten it. Whatever means "not
-    now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is lost.
+    At most `connections` are open; transactions wait for them in their order, each up to 10 seconds. Who writes waits
+    for the locks of others: under READ COMMITTED each statement sees what was committed before it began, so stores lock
+    a row first and then look. The server ends a transaction in which nothing happens for `idle_seconds`, and frees what
+    it locked: none of ours waits for anything but the database, so its process is frozen or has forgotten it. Whatever
+    means "not now" is raised as DatabaseUnavailable, `in_doubt` when the answer to a commit is lost.
     """
 
     def __init__(self, url: str, schema: str, connections: int = 10, idle_seconds: float = 30.0) -> None:
@@ -65,28 +67,31 @@ class PostgresDatabase:
             async_creator=connect,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=10.0,
+            pool_timeout=_PATIENCE_SECONDS,
             # What a failed statement was to write is what people wrote: no error may carry it into a log.
             hide_parameters=True,
         )
+        # Where the pool itself is waited for, whoever comes just then gets what another gives back, and those who wait
+        # begin again at the end: under load some waited for seconds while others went in and out.
+        self._places = Places(connections)
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database."""
-        async with _transaction(self._reading) as connection:
+        async with _transaction(self._reading, self._places, urgent) as connection:
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits when the block ends and is rolled back when it raises."""
-        async with _transaction(self._engine) as connection:
+        async with _transaction(self._engine, self._places, urgent) as connection:
             yield connection
 
     @asynccontextmanager
     async def migrate(self) -> AsyncIterator[AsyncConnection]:
         """A transaction for changes of the schema, which it makes if it is missing. Migrations take turns."""
-        async with _transaction(self._engine) as connection:
+        async with _transaction(self._engine, self._places) as connection:
             # Ours to wait for: rebuilding a large table takes its time.
             for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
                 await connection.execute(sa.text(f"SET LOCAL {limit} = 0"))
@@ -141,10 +146,10 @@ def _address(url: str) -> str:
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def _transaction(engine: AsyncEngine, places: Places, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
     committing = False
     try:
-        async with engine.begin() as connection:
+        async with _place(places, urgent), engine.begin() as connection:
             yield connection
             committing = True
     except sa.exc.DBAPIError as error:
@@ -153,3 +158,13 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise
     except sa.exc.TimeoutError as error:
         raise DatabaseUnavailable("every connection is in use") from error
+
+
+@asynccontextmanager
+async def _place(places: Places, urgent: bool) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(places.one(_PATIENCE_SECONDS, urgent=urgent))
+        except TimeoutError:
+            raise DatabaseUnavailable("every connection is in use") from None
+        yield

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import _async as reflection
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from codelab_client.channel import TRANSPORT_BYTES
+from services.runtime.accepting import AcceptingServer
 from services.runtime.auth import AuthInterceptor, TokenVerifier
 from services.runtime.calls.call_server import CallServer
 from services.runtime.calls.neighbours import Neighbours
@@ -73,8 +74,8 @@ class ServiceServer:
         self._calls = CallServer(interceptors)
         self._tunnels = TunnelServicer(self._calls)
         self._neighbours = Neighbours()
-        self._server = grpc.aio.server(
-            interceptors=interceptors,
+        self._server = AcceptingServer(
+            interceptors,
             options=[
                 # Two servers on one port would each get half of the calls, silently.
                 ("grpc.so_reuseport", 0),
@@ -109,9 +110,10 @@ class ServiceServer:
 
     async def start(self) -> None:
         """Listen, and report SERVING. Raise StartupError if the port is taken."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        server: Any = self._server
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         tunnels: Any = self._tunnels
-        tunnel_service_pb2_grpc.add_TunnelServiceServicer_to_server(tunnels, self._server)
+        tunnel_service_pb2_grpc.add_TunnelServiceServicer_to_server(tunnels, server)
         self._names.append(tunnel_service_pb2.DESCRIPTOR.services_by_name["TunnelService"].full_name)
         if self._settings.reflection:
             self._add_reflection()

@@ -40,7 +40,8 @@ _LOG_BYTES = 4 * 1024 * 1024
 
 
 class SqliteDatabase:
-    """Transactions on the file at `path`, made on first use. Writers take turns, in order, and never fail as busy."""
+    """Transactions on the file at `path`, made on first use. Writers take turns, in order, and never fail as busy. No
+    turn is long, so that nobody's has to be urgent."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,13 +61,13 @@ class SqliteDatabase:
         self._checkpointing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database."""
         with self._engine.connect() as connection, connection.begin():
             yield cast(AsyncConnection, _Connection(connection))
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits when the block ends and is rolled back when it raises."""
         async with self._writing:
             with _naming_a_full_disk(), self._engine.connect() as idle:

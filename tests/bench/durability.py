@@ -151,13 +151,13 @@ class Counting:
         self._database = database
         self.counted: Counter[str] = Counter()
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def read(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         self.counted["read"] += 1
-        return self._database.read()
+        return self._database.read(urgent=urgent)
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def write(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         self.counted["write"] += 1
-        return self._database.write()
+        return self._database.write(urgent=urgent)
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._database.migrate()

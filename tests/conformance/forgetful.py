@@ -59,13 +59,13 @@ class ForgetfulDatabase:
         self._database = database
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with self._database.read() as connection:
+    async def read(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with self._database.read(urgent=urgent) as connection:
             yield cast(AsyncConnection, _Connection(connection))
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        async with self._database.write() as connection:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with self._database.write(urgent=urgent) as connection:
             yield cast(AsyncConnection, _Connection(connection))
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -186,6 +186,18 @@ async def test_process_that_takes_its_own_run_over_works_on_it_once(world: World
     assert [event.n for _, event in world.streams.heard] == [1, 2, 3, 4]
 
 
+async def test_process_that_stood_still_goes_on_with_its_own_run(world: World, ann: Owner, chat: str) -> None:
+    run_id = await world.send(ann, chat)
+    await world.agents.until(lambda: len(world.agents.began) == 1)
+    await world.stores.expire(run_id)
+    await world.executor._take_over()
+    assert (await world.stores.row(run_id)).epoch == 1
+    assert await world.stores.others.orphaned(10) == []
+    world.agents.go.set()
+    await world.until_over(run_id)
+    assert len(world.agents.began) == 1
+
+
 async def test_run_that_is_replaced_before_its_first_step_is_forgotten(world: World, ann: Owner, chat: str) -> None:
     first, second = await asyncio.gather(
         *(world.executor.accept(ann, a_message(chat, on_busy=OnBusy.REPLACE), None) for _ in range(2))

@@ -156,6 +156,41 @@ async def test_transaction_in_which_nothing_happens_is_ended_and_frees_what_it_l
     assert await lent(place) == [1, 1]
 
 
+async def test_connections_are_had_in_the_order_in_which_they_were_asked_for(place: Place) -> None:
+    database = PostgresDatabase(place.url, place.schema, connections=1)
+    order: list[int] = []
+
+    async def read(number: int) -> None:
+        async with database.read() as connection:
+            order.append(number)
+            await connection.execute(sa.select(1))
+
+    reading = [asyncio.create_task(read(0))]
+    # One more in each turn of the loop, so that some come just as a connection is given back.
+    while len(order) < 3:
+        reading.append(asyncio.create_task(read(len(reading))))
+        await asyncio.sleep(0)
+    await asyncio.gather(*reading)
+    await database.close()
+    assert order == sorted(order)
+
+
+async def test_urgent_transaction_begins_before_those_that_wait(place: Place) -> None:
+    database = PostgresDatabase(place.url, place.schema, connections=1)
+    order: list[str] = []
+
+    async def write(name: str, urgent: bool) -> None:
+        async with database.write(urgent=urgent):
+            order.append(name)
+
+    async with database.read():
+        waiting = [asyncio.create_task(write(name, name == "urgent")) for name in ("first", "second", "urgent")]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    await database.close()
+    assert order == ["urgent", "first", "second"]
+
+
 async def test_cancelled_transaction_leaves_nothing_and_gives_its_connection_back(place: Place) -> None:
     database = PostgresDatabase(place.url, place.schema, connections=1)
     changed = asyncio.Event()
