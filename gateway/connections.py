@@ -235,8 +235,9 @@ class HttpConnection(HttpToolsProtocol):
                 cycle.keep_alive = False
                 return
             if cycle is not self._served:
-                # Whoever is in front is being answered, perhaps by a stream.
+                # Whoever is in front is being answered, perhaps by a stream: that the client leaves must be heard.
                 self._in_line = problem
+                self.flow.resume_reading()
                 return
             cycle.disconnected = True
             cycle.message_event.set()

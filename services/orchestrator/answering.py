@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.orchestrator import graph
-from services.orchestrator.attempts import result_of
+from services.orchestrator.attempts import cut, result_of
 from services.orchestrator.hand import ATTEMPTS, Hand, listen, pause_before, worth_another
 from services.orchestrator.leases import Ending
 from services.orchestrator.limits import LimitReached
@@ -17,6 +17,10 @@ from services.runtime.errors import CodelabError
 
 Missing = tuple[str, Failure]
 """A task's title, and why it gave nothing."""
+
+LONGEST_COMPOSED = 2_500_000
+"""Of results without a model, in code points: a dozen in their full length, and so little that an event with it fits
+into a message between services, 16 MiB."""
 
 TASKS_FAILED = "TASKS_FAILED"
 _SKIPPED = "TASK_SKIPPED"
@@ -87,8 +91,9 @@ class Answering:
 
 
 def composed(results: Sequence[Result], missing: Sequence[Missing], why: str) -> str:
-    """The results one below the other, without a model to make them one; what is missing, and why it is like this."""
-    parts = [f"## {result.title}\n\n{result.output}" for result in results]
+    """The results one below the other, cut where they are too long, without a model to make them one; what is missing,
+    and why it is like this."""
+    parts = [cut("\n\n".join(f"## {result.title}\n\n{result.output}" for result in results), LONGEST_COMPOSED)]
     lines = [f"- {title}: {failure.detail}" for title, failure in missing]
     if lines:
         parts.append("## What is missing\n\n" + "\n".join(lines))

@@ -79,10 +79,12 @@ async def try_task(agents: Agents, hand: Hand, task: Task, results: Sequence[Res
 
 def result_of(task: Task) -> Result:
     """What a finished task hands on."""
-    output = task.output or ""
-    if len(output) > LONGEST_RESULT:
-        output = f"{output[:LONGEST_RESULT]}… (cut: {LONGEST_RESULT:,} of {len(output):,} characters)"
-    return Result(task.id, task.title, output)
+    return Result(task.id, task.title, cut(task.output or "", LONGEST_RESULT))
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or so many characters of it and a word that there are more."""
+    return text if len(text) <= most else f"{text[:most]}… (cut: {most:,} of {len(text):,} characters)"
 
 
 async def _close_calls(hand: Hand, task: Task, pause: Pause) -> None:

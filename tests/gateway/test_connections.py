@@ -209,6 +209,24 @@ async def test_request_that_breaks_off_in_line_is_refused_in_its_turn(
     assert "Exception in ASGI application" not in caplog.text
 
 
+async def test_silent_stream_with_a_broken_request_behind_it_ends_with_its_client(wire: Wire, garden: Garden) -> None:
+    async def events(*_: Any) -> Any:
+        async def once() -> Any:
+            yield garden.of("WatchBedResponse", event={"grown": {"text": "x"}})
+            await asyncio.Event().wait()
+
+        return once()
+
+    garden.on("WatchBed", events)
+    await wire.send(f"GET /garden/b/events HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.token}\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        await wire.reader.readuntil(b"grown")
+        # By now the stream waits to hear of its client, and asks for nothing more to be read.
+        await wire.send(wire.post(b"rubbish\r\n", "Transfer-Encoding: chunked"))
+        wire.writer.close()
+        await eventually(lambda: garden.cancelled == 1)
+
+
 async def test_stream_with_a_request_in_line_behind_it_ends_with_its_client(wire: Wire, garden: Garden) -> None:
     async def events(*_: Any) -> Any:
         async def without_end() -> Any:
