@@ -122,6 +122,7 @@ async def test_what_is_another_owners_or_agents_never_leaves_and_is_counted_wher
         "begin_migration",
         "put_vectors",
         "end_migration",
+        "warm",
         "close",
     }
     answer_with_a_number = {"count", "delete"}
