@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
+class NoPlace(TimeoutError):
+    """None was free in time."""
+
+
 class Places:
     """Places that are had for a while. Who is urgent goes before those who wait; nobody else passes anybody."""
 
@@ -16,7 +20,7 @@ class Places:
 
     @asynccontextmanager
     async def one(self, within: float, *, urgent: bool = False) -> AsyncIterator[None]:
-        """Have a place for the block. Raise TimeoutError if none is free within so many seconds."""
+        """Have a place for the block. Raise NoPlace if none is free within so many seconds."""
         await self._take(within, self._urgent if urgent else self._patient)
         try:
             yield
@@ -32,10 +36,12 @@ class Places:
         try:
             async with asyncio.timeout(within):
                 await turn
-        except BaseException:
+        except BaseException as error:
             if turn.done() and not turn.cancelled():
                 # It was given a place, and hears at the same moment that it is to end.
                 self._give_back()
+            if isinstance(error, TimeoutError):
+                raise NoPlace from None
             raise
 
     def _give_back(self) -> None:

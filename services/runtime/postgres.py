@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import asyncpg
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.runtime.database import DatabaseUnavailable
-from services.runtime.places import Places
+from services.runtime.places import NoPlace, Places
 
 log = structlog.get_logger()
 
@@ -149,22 +149,12 @@ def _address(url: str) -> str:
 async def _transaction(engine: AsyncEngine, places: Places, urgent: bool = False) -> AsyncIterator[AsyncConnection]:
     committing = False
     try:
-        async with _place(places, urgent), engine.begin() as connection:
+        async with places.one(_PATIENCE_SECONDS, urgent=urgent), engine.begin() as connection:
             yield connection
             committing = True
     except sa.exc.DBAPIError as error:
         if error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(_NOT_NOW):
             raise DatabaseUnavailable(str(error.orig), in_doubt=committing) from error
         raise
-    except sa.exc.TimeoutError as error:
+    except (NoPlace, sa.exc.TimeoutError) as error:
         raise DatabaseUnavailable("every connection is in use") from error
-
-
-@asynccontextmanager
-async def _place(places: Places, urgent: bool) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(places.one(_PATIENCE_SECONDS, urgent=urgent))
-        except TimeoutError:
-            raise DatabaseUnavailable("every connection is in use") from None
-        yield
